@@ -1,0 +1,77 @@
+//go:build usher_entry
+
+#include "textflag.h"
+
+#define SYS_fcntl		72
+#define SYS_rt_sigprocmask	14
+#define SYS_epoll_create1	291
+#define SYS_prlimit64		302
+
+// func entry()
+// In: the stack as the kernel lays it (argc at 0(SP)), which has to reach the runtime as it is. System calls keep all
+// registers but AX, CX, R11. Why all this: entry.go.
+TEXT ·entry(SB),NOSPLIT|NOFRAME,$0
+	// rt_sigprocmask(SIG_SETMASK, &all, &entryMask, 8)
+	MOVL	$SYS_rt_sigprocmask, AX
+	MOVL	$2, DI
+	LEAQ	·all(SB), SI
+	LEAQ	·entryMask(SB), DX
+	MOVL	$8, R10
+	SYSCALL
+
+	// for fd in 0, 1, 2: if fcntl(fd, F_GETFD) fails, epoll_create1(EPOLL_CLOEXEC) takes its place
+	XORL	R12, R12
+descriptor:
+	MOVL	$SYS_fcntl, AX
+	MOVL	R12, DI
+	MOVL	$1, SI
+	SYSCALL
+	TESTQ	AX, AX
+	JGE	open
+	MOVL	$SYS_epoll_create1, AX
+	MOVL	$0x80000, DI
+	SYSCALL
+open:
+	INCL	R12
+	CMPL	R12, $3
+	JLT	descriptor
+
+	// prlimit64(0, RLIMIT_NOFILE, NULL, &entryNoFile)
+	MOVL	$SYS_prlimit64, AX
+	XORL	DI, DI
+	MOVL	$7, SI
+	XORL	DX, DX
+	LEAQ	·entryNoFile(SB), R10
+	SYSCALL
+
+	// runtime.sigtable is [65]struct{flags int32; name string}: flags = 0 in each
+	LEAQ	runtime·sigtable(SB), AX
+	MOVL	$65, CX
+flags:
+	MOVL	$0, (AX)
+	ADDQ	$24, AX
+	DECL	CX
+	JNZ	flags
+
+	// envp = SP + 8 + 8*(argc+1); each variable that begins with GO gets another first byte
+	MOVQ	0(SP), CX
+	LEAQ	16(SP)(CX*8), BX
+	MOVQ	BX, ·entryEnv(SB)
+variable:
+	MOVQ	(BX), DI
+	TESTQ	DI, DI
+	JEQ	done
+	ADDQ	$8, BX
+	CMPB	(DI), $'G'
+	JNE	variable
+	CMPB	1(DI), $'O'
+	JNE	variable
+	MOVB	$1, (DI)
+	JMP	variable
+done:
+
+	MOVQ	$1, ·entered(SB)
+	JMP	_rt0_amd64_linux(SB)
+
+DATA	·all(SB)/8, $0xffffffffffffffff
+GLOBL	·all(SB), NOPTR|RODATA, $8

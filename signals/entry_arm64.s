@@ -1,0 +1,78 @@
+//go:build usher_entry
+
+#include "textflag.h"
+
+#define SYS_epoll_create1	20
+#define SYS_fcntl		25
+#define SYS_rt_sigprocmask	135
+#define SYS_prlimit64		261
+
+// func entry()
+// In: the stack as the kernel lays it (argc at 0(RSP)), which has to reach the runtime as it is. System calls keep all
+// registers but R0. Why all this: entry.go.
+TEXT ·entry(SB),NOSPLIT|NOFRAME,$0
+	// rt_sigprocmask(SIG_SETMASK, &all, &entryMask, 8)
+	MOVD	$2, R0
+	MOVD	$·all(SB), R1
+	MOVD	$·entryMask(SB), R2
+	MOVD	$8, R3
+	MOVD	$SYS_rt_sigprocmask, R8
+	SVC
+
+	// for fd in 0, 1, 2: if fcntl(fd, F_GETFD) fails, epoll_create1(EPOLL_CLOEXEC) takes its place
+	MOVD	$0, R19
+descriptor:
+	MOVD	R19, R0
+	MOVD	$1, R1
+	MOVD	$SYS_fcntl, R8
+	SVC
+	TBZ	$63, R0, open
+	MOVD	$0x80000, R0
+	MOVD	$SYS_epoll_create1, R8
+	SVC
+open:
+	ADD	$1, R19
+	CMP	$3, R19
+	BLT	descriptor
+
+	// prlimit64(0, RLIMIT_NOFILE, NULL, &entryNoFile)
+	MOVD	$0, R0
+	MOVD	$7, R1
+	MOVD	$0, R2
+	MOVD	$·entryNoFile(SB), R3
+	MOVD	$SYS_prlimit64, R8
+	SVC
+
+	// runtime.sigtable is [65]struct{flags int32; name string}: flags = 0 in each
+	MOVD	$runtime·sigtable(SB), R0
+	MOVD	$65, R1
+flags:
+	MOVW	ZR, (R0)
+	ADD	$24, R0
+	SUB	$1, R1
+	CBNZ	R1, flags
+
+	// envp = SP + 8 + 8*(argc+1); each variable that begins with GO gets another first byte
+	MOVD	0(RSP), R0
+	ADD	$16, RSP, R1
+	ADD	R0<<3, R1, R1
+	MOVD	R1, ·entryEnv(SB)
+	MOVD	$1, R3
+variable:
+	MOVD.P	8(R1), R0
+	CBZ	R0, done
+	MOVBU	(R0), R2
+	CMP	$'G', R2
+	BNE	variable
+	MOVBU	1(R0), R2
+	CMP	$'O', R2
+	BNE	variable
+	MOVB	R3, (R0)
+	B	variable
+done:
+
+	MOVD	R3, ·entered(SB)
+	B	_rt0_arm64_linux(SB)
+
+DATA	·all(SB)/8, $0xffffffffffffffff
+GLOBL	·all(SB), NOPTR|RODATA, $8

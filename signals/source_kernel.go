@@ -1,0 +1,154 @@
+//go:build usher_entry && (amd64 || arm64)
+
+package signals
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// What entry saved, before there was a Go runtime. It writes to them behind the compiler's back.
+var (
+	entered     uint64
+	entryMask   Set
+	entryNoFile unix.Rlimit
+	entryEnv    *[1 << 20]*byte // envp of the process's first stack, ended by nil
+)
+
+// entry is where the kernel starts this program: see entry_*.s.
+//
+//lint:ignore U1000 the linker makes it the entry point (-E)
+func entry()
+
+// kernelSource takes signals from the kernel's own queue with sigtimedwait(2). That is as complete as it gets: nothing
+// coalesces that the kernel has not, every signal comes with its siginfo, and none is missed or deadly before main has begun.
+// All threads have all signals blocked at all times, which takes the entry point: the Go runtime itself unblocks a dozen
+// signals on every thread it makes. No handler is installed, and none runs.
+type kernelSource struct {
+	inherited Inherited
+	pid       int
+	set       Set
+	info      unix.Siginfo
+}
+
+// Open returns the Source of this process. To be called once, first thing in main, on the main thread.
+func Open() (Source, error) {
+	if entered == 0 {
+		return nil, errors.New("built with the tag usher_entry, but linked without -E usher/signals.entry: use make build")
+	}
+	s := &kernelSource{pid: unix.Getpid(), set: All()}
+	s.inherited = Inherited{Mask: entryMask, NoFile: &entryNoFile}
+	if ignored(unix.SIGCHLD) {
+		// The kernel would reap our children itself, and their status be lost (wait(2), NOTES).
+		s.inherited.Ignored.Add(unix.SIGCHLD)
+		unignore(unix.SIGCHLD)
+	}
+	return s, nil
+}
+
+// Environ is the environment as the process was given it.
+func Environ() []string {
+	env := rawEnviron()
+	for i, entry := range env {
+		if strings.HasPrefix(entry, "\x01O") {
+			env[i] = "G" + entry[1:]
+		}
+	}
+	// For those who look at /proc/1/environ.
+	for i := 0; entered != 0 && entryEnv[i] != nil; i++ {
+		if *entryEnv[i] == 1 {
+			*entryEnv[i] = 'G'
+		}
+	}
+	return env
+}
+
+// Default gives the calling thread, which has to be a locked one, the mask usher was started with, so that signals act on
+// usher as on any program: for what is no init (--probe).
+func Default() { SetMask(&entryMask, nil) }
+
+func unignore(sig Signal) {
+	var a action
+	a[actionHandler] = sigDfl
+	syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&a)), 0, unsafe.Sizeof(Set{}), 0, 0)
+}
+
+// siginfo is the part of siginfo_t that kill(2) and sigqueue(3) fill in, on a 64-bit machine.
+type siginfo struct {
+	signo, errno, code, _ int32
+	pid                   int32
+	uid                   uint32
+}
+
+// si_code values of asm-generic/siginfo.h.
+const (
+	siQueue  = -1
+	siKernel = 0x80
+)
+
+func (s *kernelSource) Wait(timeout time.Duration) (Event, bool) {
+	var deadline time.Time
+	if timeout >= 0 {
+		deadline = time.Now().Add(timeout)
+	}
+	for {
+		var ts *unix.Timespec
+		if timeout >= 0 {
+			t := unix.NsecToTimespec(int64(timeout))
+			ts = &t
+		}
+		n, _, errno := unix.Syscall6(unix.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&s.set)), uintptr(unsafe.Pointer(&s.info)),
+			uintptr(unsafe.Pointer(ts)), unsafe.Sizeof(s.set), 0, 0)
+		if errno == 0 {
+			if e, ok := s.event(Signal(n)); ok {
+				return e, true
+			}
+		} else if errno == unix.EAGAIN {
+			return Event{}, false
+		}
+		// EINTR (a debugger, SIGSTOP and SIGCONT) or a signal of our own: what is left of the timeout.
+		if timeout >= 0 {
+			timeout = max(0, time.Until(deadline))
+		}
+	}
+}
+
+// event turns s.info into an Event; not ok for what usher did to itself: SIGPIPE and SIGXFSZ are writes of its own that failed.
+func (s *kernelSource) event(sig Signal) (Event, bool) {
+	si := (*siginfo)(unsafe.Pointer(&s.info))
+	switch {
+	case sig == unix.SIGCHLD:
+		return Event{Signal: sig}, true
+	case int(si.pid) == s.pid && si.code <= 0:
+		return Event{}, false
+	}
+	e := Event{Signal: sig, Sender: Sender{Known: true, PID: int(si.pid), UID: int(si.uid), Kernel: si.code == siKernel}}
+	if si.code == siQueue {
+		e.queued, e.info = true, s.info
+	}
+	return e, true
+}
+
+func (s *kernelSource) Wake() {
+	// It fails only where there is no room for one more siginfo, and a signal below 32 is then sent without one.
+	_ = unix.Kill(s.pid, unix.SIGCHLD)
+}
+
+func (s *kernelSource) Inherited() Inherited { return s.inherited }
+
+// resend is rt_sigqueueinfo(2). The kernel takes a siginfo with any sender from anyone as long as si_code is SI_QUEUE.
+func resend(pid int, sig Signal, info *unix.Siginfo) error {
+	if pid > math.MaxInt32 {
+		return unix.ESRCH
+	}
+	if _, _, errno := unix.Syscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(pid), uintptr(sig), uintptr(unsafe.Pointer(info))); errno != 0 {
+		return errno
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+//go:build !(usher_entry && (amd64 || arm64))
+
+package signals
+
+import (
+	"os"
+	"os/signal"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// notifySource is os/signal, for a plain `go build` and for architectures without an entry point of our own. What it can't do:
+// SIGURG, SIGPIPE, SIGXFSZ and SIGPROF are never forwarded, a real-time signal that arrives again before it was read is lost, as are values and
+// senders; signal 34 kills usher; and a signal that arrives in the first half millisecond, before Open, ends usher.
+type notifySource struct {
+	inherited Inherited
+	ch        chan os.Signal
+	wake      chan struct{}
+	timer     *time.Timer
+}
+
+// Open returns the Source of this process. To be called once, first thing in main.
+func Open() (Source, error) {
+	s := &notifySource{
+		// os/signal drops what finds no room; it holds each signal once itself, so there is more room than it can fill.
+		ch:    make(chan os.Signal, 4*numSignals),
+		wake:  make(chan struct{}, 1),
+		timer: time.NewTimer(time.Hour),
+	}
+	s.timer.Stop()
+	// To be read before Notify: it replaces SIG_IGN by a handler.
+	for sig := Signal(1); sig <= RTMax; sig++ {
+		if ignored(sig) {
+			s.inherited.Ignored.Add(sig)
+		}
+	}
+	SetMask(nil, &s.inherited.Mask)
+	s.inherited.NoFile = originalNoFile()
+	signal.Notify(s.ch)
+	return s, nil
+}
+
+// Environ is the environment as the process was given it.
+func Environ() []string { return rawEnviron() }
+
+// Default lets signals act on usher as on any program: for what is no init (--probe).
+func Default() { signal.Reset() }
+
+func (s *notifySource) Wait(timeout time.Duration) (Event, bool) {
+	var expired <-chan time.Time
+	if timeout >= 0 {
+		s.timer.Reset(timeout)
+		defer s.timer.Stop()
+		expired = s.timer.C
+	}
+	for {
+		select {
+		case sig := <-s.ch:
+			switch sig {
+			case unix.SIGURG: // the runtime's own (golang.org/issue/37942)
+			case unix.SIGPIPE, unix.SIGXFSZ: // perhaps from a write of usher's own
+			default:
+				return Event{Signal: sig.(Signal)}, true
+			}
+		case <-s.wake:
+			return Event{Signal: unix.SIGCHLD}, true
+		case <-expired:
+			return Event{}, false
+		}
+	}
+}
+
+func (s *notifySource) Wake() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *notifySource) Inherited() Inherited { return s.inherited }
+
+func resend(pid int, sig Signal, _ *unix.Siginfo) error { return unix.Kill(pid, sig) }
