@@ -1,0 +1,48 @@
+package check
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-multierror"
+)
+
+// Params are Kubernetes' probe parameters.
+type Params struct {
+	InitialDelay     time.Duration // before the first probe; 0s
+	Period           time.Duration // from the start of a probe to the start of the next; 10s
+	Timeout          time.Duration // for one probe; 1s. It may be longer than the period
+	SuccessThreshold int           // successes in a row that turn not OK into OK; 1
+	FailureThreshold int           // failures in a row that turn OK into not OK; 3
+}
+
+// DefaultParams returns Kubernetes' defaults.
+func DefaultParams() Params {
+	return Params{Period: 10 * time.Second, Timeout: time.Second, SuccessThreshold: 1, FailureThreshold: 3}
+}
+
+// minInterval bounds Period and Timeout from below, so that a typing error cannot make checks a load. Kubernetes counts
+// in whole seconds and has no need of it.
+const minInterval = 10 * time.Millisecond
+
+// Validate reports all mistakes at once, each beginning with the parameter's name as flags have it. That the success threshold of a liveness or startup check has to be 1 is up to
+// the caller, who knows what the check is for.
+func (p Params) Validate() error {
+	var errs *multierror.Error
+	if p.InitialDelay < 0 {
+		errs = multierror.Append(errs, fmt.Errorf("initial-delay %v: must not be negative", p.InitialDelay))
+	}
+	if p.Period < minInterval {
+		errs = multierror.Append(errs, fmt.Errorf("period %v: must be at least %v", p.Period, minInterval))
+	}
+	if p.Timeout < minInterval {
+		errs = multierror.Append(errs, fmt.Errorf("timeout %v: must be at least %v", p.Timeout, minInterval))
+	}
+	if p.SuccessThreshold < 1 {
+		errs = multierror.Append(errs, fmt.Errorf("success-threshold %d: must be at least 1", p.SuccessThreshold))
+	}
+	if p.FailureThreshold < 1 {
+		errs = multierror.Append(errs, fmt.Errorf("failure-threshold %d: must be at least 1", p.FailureThreshold))
+	}
+	return errs.ErrorOrNil()
+}

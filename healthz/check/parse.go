@@ -1,0 +1,154 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Parse reads a check: tcp://host:port, or http://host[:port][/path][?query]. An IPv6 address is in brackets.
+func Parse(spec string) (*Check, error) {
+	c := &Check{spec: spec}
+	if err := c.parse(); err != nil {
+		return nil, fmt.Errorf("check %q: %w", spec, err)
+	}
+	return c, nil
+}
+
+func (c *Check) parse() error {
+	name, rest, ok := strings.Cut(c.spec, ":")
+	switch name {
+	case "tcp", "http":
+		if rest, ok = strings.CutPrefix(rest, "//"); !ok {
+			return fmt.Errorf("%q is to be followed by ://", name)
+		}
+	case "https", "unix", "grpc", "exec", "file", "notify":
+		if ok {
+			return fmt.Errorf("checks of kind %q are not there yet", name)
+		}
+	default:
+		if ok && strings.HasPrefix(rest, "//") {
+			return fmt.Errorf("unknown kind %q; there are tcp and http", name)
+		}
+	}
+	if !ok || name != "tcp" && name != "http" {
+		return errors.New("no kind; it has to begin with tcp:// or http://")
+	}
+	for i := range len(rest) {
+		if ch := rest[i]; ch <= ' ' || ch >= 0x7f {
+			return fmt.Errorf("%q is to be percent-encoded", rest[i:i+1])
+		}
+	}
+	if name == "tcp" {
+		return c.parseTCP(rest)
+	}
+	return c.parseHTTP(rest)
+}
+
+func (c *Check) parseTCP(rest string) error {
+	c.kind = kindTCP
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		return fmt.Errorf("%q: tcp takes a host and a port, nothing more", rest[i:])
+	}
+	if err := c.parseAuthority(rest); err != nil {
+		return err
+	}
+	if c.port == "" {
+		return errors.New("no port")
+	}
+	return nil
+}
+
+func (c *Check) parseHTTP(rest string) error {
+	c.kind = kindHTTP
+	authority := rest
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		authority, c.target = rest[:i], rest[i:]
+	}
+	if strings.Contains(c.target, "#") {
+		return errors.New("a fragment (#) is never sent to a server; write %23 where one is meant")
+	}
+	if !strings.HasPrefix(c.target, "/") {
+		c.target = "/" + c.target
+	}
+	for i := range len(c.target) {
+		if c.target[i] == '%' && (i+2 >= len(c.target) || !isHex(c.target[i+1]) || !isHex(c.target[i+2])) {
+			return fmt.Errorf("%q is not a percent escape", c.target[i:min(i+3, len(c.target))])
+		}
+	}
+	if err := c.parseAuthority(authority); err != nil {
+		return err
+	}
+	c.hostHeader = authority
+	if zone := strings.IndexByte(c.host, '%'); zone >= 0 { // means something on this machine only (RFC 6874 4)
+		c.hostHeader = strings.Replace(authority, c.host[zone:], "", 1)
+	}
+	if c.port == "" {
+		c.port = "80"
+		c.hostHeader = strings.TrimSuffix(c.hostHeader, ":")
+	}
+	return nil
+}
+
+// parseAuthority reads host[:port]; port stays "" where there is none.
+func (c *Check) parseAuthority(s string) error {
+	if strings.Contains(s, "@") {
+		return fmt.Errorf("%q: a user is not supported", s)
+	}
+	host, port := s, ""
+	if strings.HasPrefix(s, "[") {
+		end := strings.IndexByte(s, ']')
+		if end < 0 {
+			return fmt.Errorf("host %q: no closing bracket", s)
+		}
+		host, port = s[1:end], s[end+1:]
+		if addr, err := netip.ParseAddr(host); err != nil || !addr.Is6() {
+			return fmt.Errorf("host %q is not an IPv6 address", host)
+		}
+		if port != "" && port[0] != ':' {
+			return fmt.Errorf("host %q: only a port may follow the bracket", s)
+		}
+		port = strings.TrimPrefix(port, ":")
+	} else {
+		host, port, _ = strings.Cut(s, ":")
+		if strings.Contains(port, ":") {
+			return fmt.Errorf("host %q: write an IPv6 address in brackets", s)
+		}
+		if err := validName(host); err != nil {
+			return err
+		}
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); port != "" && (err != nil || n == 0) {
+		return fmt.Errorf("port %q is not a number from 1 to 65535", port)
+	}
+	c.host, c.port = host, port
+	return nil
+}
+
+// validName accepts host names and IPv4 addresses. A name whose last label is a number is meant as an address and has to
+// be one: a resolver would ask for "10.0.0.256" in vain, on every probe.
+func validName(host string) error {
+	if host == "" {
+		return errors.New("no host")
+	}
+	for i := range len(host) {
+		if c := host[i]; !isAlnum(c) && c != '-' && c != '.' && c != '_' {
+			return fmt.Errorf("host %q: %q cannot be in a name", host, host[i:i+1])
+		}
+	}
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if strings.Trim(last, "0123456789") == "" && last != "" {
+		if _, err := netip.ParseAddr(host); err != nil {
+			return fmt.Errorf("host %q is not an IPv4 address", host)
+		}
+	}
+	return nil
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+func isAlnum(c byte) bool { return isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'z' }
+
+func isHex(c byte) bool { return isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'f' }

@@ -1,0 +1,123 @@
+package check
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+)
+
+func TestParse(t *testing.T) {
+	for _, tt := range []struct{ spec, host, port, hostHeader, target string }{
+		{"tcp://localhost:6379", "localhost", "6379", "", ""},
+		{"tcp://10.0.0.1:1", "10.0.0.1", "1", "", ""},
+		{"tcp://[::1]:65535", "::1", "65535", "", ""},
+		{"tcp://[fe80::1%eth0]:80", "fe80::1%eth0", "80", "", ""},
+		{"tcp://my_db-0.db.svc.cluster.local.:5432", "my_db-0.db.svc.cluster.local.", "5432", "", ""},
+		{"http://localhost", "localhost", "80", "localhost", "/"},
+		{"http://localhost/", "localhost", "80", "localhost", "/"},
+		{"http://localhost:80/", "localhost", "80", "localhost:80", "/"},
+		{"http://localhost:8080/health/ready?full=1&x=%20", "localhost", "8080", "localhost:8080", "/health/ready?full=1&x=%20"},
+		{"http://localhost?x", "localhost", "80", "localhost", "/?x"},
+		{"http://[::1]/x", "::1", "80", "[::1]", "/x"},
+		{"http://[::1]:81/x", "::1", "81", "[::1]:81", "/x"},
+		{"http://[fe80::1%eth0]:81", "fe80::1%eth0", "81", "[fe80::1]:81", "/"},
+		{"http://127.0.0.1:/x", "127.0.0.1", "80", "127.0.0.1", "/x"},
+		{"http://h/a:b@c/[d]//", "h", "80", "h", "/a:b@c/[d]//"},
+	} {
+		c, err := Parse(tt.spec)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if c.host != tt.host || c.port != tt.port || c.hostHeader != tt.hostHeader || c.target != tt.target || c.String() != tt.spec {
+			t.Errorf("%q: got %+v", tt.spec, *c)
+		}
+	}
+}
+
+func TestParseMistakes(t *testing.T) {
+	for _, tt := range []struct{ spec, want string }{
+		{"", "no kind; it has to begin with tcp:// or http://"},
+		{"localhost:6379", "no kind; it has to begin with tcp:// or http://"},
+		{"/healthz", "no kind; it has to begin with tcp:// or http://"},
+		{"ftp://x", `unknown kind "ftp"; there are tcp and http`},
+		{"HTTP://x", `unknown kind "HTTP"; there are tcp and http`},
+		{"https://x", `checks of kind "https" are not there yet`},
+		{"unix:///run/x", `checks of kind "unix" are not there yet`},
+		{"grpc://x:1", `checks of kind "grpc" are not there yet`},
+		{"exec:true", `checks of kind "exec" are not there yet`},
+		{"file:/x", `checks of kind "file" are not there yet`},
+		{"notify:", `checks of kind "notify" are not there yet`},
+		{"tcp:x:1", `"tcp" is to be followed by ://`},
+		{"http:/x", `"http" is to be followed by ://`},
+		{"tcp", `"tcp" is to be followed by ://`},
+		{"tcp://", "no host"},
+		{"tcp://x", "no port"},
+		{"tcp://x:", "no port"},
+		{"tcp://:6379", "no host"},
+		{"tcp://x:0", `port "0" is not a number from 1 to 65535`},
+		{"tcp://x:65536", `port "65536" is not a number from 1 to 65535`},
+		{"tcp://x:redis", `port "redis" is not a number from 1 to 65535`},
+		{"tcp://x:+1", `port "+1" is not a number from 1 to 65535`},
+		{"tcp://x:1/", `"/": tcp takes a host and a port, nothing more`},
+		{"tcp://::1:80", `host "::1:80": write an IPv6 address in brackets`},
+		{"tcp://[::1:80", `host "[::1:80": no closing bracket`},
+		{"tcp://[::1]80", `host "[::1]80": only a port may follow the bracket`},
+		{"tcp://[127.0.0.1]:80", `host "127.0.0.1" is not an IPv6 address`},
+		{"tcp://[x]:80", `host "x" is not an IPv6 address`},
+		{"tcp://10.0.0.256:80", `host "10.0.0.256" is not an IPv4 address`},
+		{"tcp://1234:80", `host "1234" is not an IPv4 address`},
+		{"tcp://a*b:80", `host "a*b": "*" cannot be in a name`},
+		{"http://", "no host"},
+		{"http:///x", "no host"},
+		{"http://u:p@h/", `"u:p@h": a user is not supported`},
+		{"http://h/a b", `" " is to be percent-encoded`},
+		{"http://h/\r\nX: y", `"\r" is to be percent-encoded`},
+		{"http://h/ü", `"\xc3" is to be percent-encoded`},
+		{"http://h/#top", "a fragment (#) is never sent to a server; write %23 where one is meant"},
+		{"http://h/%zz", `"%zz" is not a percent escape`},
+		{"http://h/%2", `"%2" is not a percent escape`},
+	} {
+		_, err := Parse(tt.spec)
+		if err == nil {
+			t.Errorf("%q: no error", tt.spec)
+			continue
+		}
+		if _, got, _ := strings.Cut(err.Error(), ": "); got != tt.want && !strings.HasSuffix(err.Error(), ": "+tt.want) {
+			t.Errorf("%q: got %s\nwant %s", tt.spec, err, tt.want)
+		}
+	}
+	if _, err := Parse("a\nb"); err == nil || err.Error() != `check "a\nb": no kind; it has to begin with tcp:// or http://` {
+		t.Error(err)
+	}
+}
+
+// FuzzParse: what is accepted is sent to a server inside a request, so nothing in it may end a line, and net/url reads it
+// as the same host and port.
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{"tcp://localhost:6379", "http://[::1]:80/x?y", "http://h:/%41", "http://[fe80::1%25x]/", "exec:x", "tcp://1.2.3.4:5"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, spec string) {
+		c, err := Parse(spec)
+		if err != nil {
+			if strings.ContainsAny(err.Error(), "\r\n\x00") {
+				t.Errorf("%q: error of several lines: %q", spec, err)
+			}
+			return
+		}
+		if c.host == "" || c.port == "" || strings.ContainsAny(c.host+c.port+c.hostHeader+c.target, " \r\n\t\x00#") {
+			t.Fatalf("%q: got %+v", spec, *c)
+		}
+		if strings.Contains(c.host, "%") {
+			return // a zone, which net/url wants percent-encoded
+		}
+		u, err := url.Parse(spec)
+		if err != nil {
+			t.Fatalf("%q: net/url: %v", spec, err)
+		}
+		if u.Hostname() != c.host || u.Port() != c.port && u.Port() != "" {
+			t.Errorf("%q: got %q %q, net/url has %q", spec, c.host, c.port, u.Host)
+		}
+	})
+}

@@ -1,0 +1,51 @@
+package healthz
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestLean: usher links this package and has to stay under 3 MB; each of these would cost from 270 kB to 3.5 MB. And
+// healthz is below supervisor, never above it.
+func TestLean(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "usher/healthz/...").Output()
+	if err != nil {
+		t.Skipf("go list: %v", err)
+	}
+	deps := strings.Fields(string(out))
+	for _, heavy := range []string{
+		"net/http", "net/url", "crypto/tls", "encoding/json", "log/slog", "text/template", "regexp", "os/exec", "usher/supervisor",
+	} {
+		if slices.Contains(deps, heavy) {
+			t.Errorf("usher/healthz/... imports %s", heavy)
+		}
+	}
+	if !slices.Contains(deps, "usher/healthz/check") {
+		t.Error("the list is not what it should be")
+	}
+}
+
+// TestNoGarbage: answering allocates nothing, so that a probe a second for a year is no work for the collector.
+func TestNoGarbage(t *testing.T) {
+	s := NewServer(endpoints(), t.Logf)
+	c := &conn{s: s}
+	c.now = time.Now()
+	for _, raw := range []string{get, "GET /readyz?verbose HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n", "GET /x HTTP/1.0\r\n\r\n"} {
+		head := []byte(raw)
+		answer := func() {
+			req, no := parseRequest(head)
+			if no.status != 0 {
+				t.Fatal(no)
+			}
+			c.answered, c.out = true, c.out[:0]
+			c.answer(req)
+		}
+		answer() // the buffers are made
+		if n := testing.AllocsPerRun(100, answer); n != 0 {
+			t.Errorf("%q: %v allocations", raw, n)
+		}
+	}
+}

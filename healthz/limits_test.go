@@ -1,0 +1,218 @@
+package healthz
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestDeadlines(t *testing.T) {
+	const short, long = 60 * time.Millisecond, time.Minute
+	all := limits{conns: 10, first: long, idle: long, request: long, write: long, linger: short, settled: long}
+	with := func(change func(*limits)) func(*Server) {
+		return func(s *Server) {
+			l := all
+			change(&l)
+			s.setLimits(l)
+		}
+	}
+	t.Run("first", func(t *testing.T) {
+		addr, _ := start(t, with(func(l *limits) { l.first = short }))
+		wantClosed(t, dial(t, addr))
+	})
+	t.Run("idle", func(t *testing.T) {
+		addr, _ := start(t, with(func(l *limits) { l.idle = short }))
+		c := dial(t, addr)
+		if err := ask(c); err != nil {
+			t.Fatal(err)
+		}
+		wantClosed(t, c)
+	})
+	t.Run("idle is not cut by first", func(t *testing.T) {
+		addr, _ := start(t, with(func(l *limits) { l.first = short }))
+		c := dial(t, addr)
+		for range 3 {
+			if err := ask(c); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(short) // the deadline that must not be there
+		}
+	})
+	t.Run("slowloris", func(t *testing.T) {
+		addr, _ := start(t, with(func(l *limits) { l.request = 4 * short }))
+		c := dial(t, addr)
+		began := time.Now()
+		go func() {
+			for _, err := io.WriteString(c, "GET /livez HTTP/1.1\r\nHost: x\r\n"); err == nil; time.Sleep(short / 4) {
+				_, err = io.WriteString(c, "A: b\r\n") // steady progress, and never an end
+			}
+		}()
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil || res.StatusCode != 408 {
+			t.Fatal(res, err)
+		}
+		if took := time.Since(began); took < 3*short || took > 40*short {
+			t.Errorf("408 after %v", took)
+		}
+	})
+	t.Run("does not read", func(t *testing.T) {
+		addr, s := start(t, with(func(l *limits) { l.write = short }))
+		c := dial(t, addr)
+		c.(*net.TCPConn).SetReadBuffer(4096)
+		batch := strings.Repeat(get, 1000)
+		for {
+			if _, err := io.WriteString(c, batch); err != nil {
+				break // reset: the server has given up on us
+			}
+		}
+		waitFor(t, "the connection to end", func() bool { return s.open() == 0 })
+	})
+	t.Run("keeps sending after its 400", func(t *testing.T) {
+		addr, s := start(t, with(func(l *limits) { l.linger = long }))
+		c := dial(t, addr)
+		io.WriteString(c, "nonsense\r\n\r\n")
+		var sent int
+		for err := error(nil); err == nil && sent < 1<<30; {
+			var n int
+			n, err = c.Write(make([]byte, 1<<16))
+			sent += n
+		}
+		waitFor(t, "the connection to end", func() bool { return s.open() == 0 })
+		if sent > 64<<20 {
+			t.Errorf("took %d bytes after the last answer", sent)
+		}
+	})
+}
+
+// TestRoom: with every slot held by clients that hold back, a new one is still answered, and at once.
+func TestRoom(t *testing.T) {
+	const conns = 8
+	for _, tt := range []struct{ name, sent string }{
+		{"silent", ""}, {"unfinished", "GET /livez HTTP/1.1\r\n"}, {"idle", get}, {"lingering", "nonsense\r\n\r\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			addr, s := start(t, func(s *Server) {
+				l := defaultLimits
+				l.conns = conns
+				s.setLimits(l)
+			})
+			var held []net.Conn
+			for range conns {
+				c := dial(t, addr)
+				io.WriteString(c, tt.sent)
+				held = append(held, c)
+			}
+			waitFor(t, "all slots to be taken", func() bool { return s.open() == conns })
+			began := time.Now()
+			for range 3 * conns {
+				wantOK(t, addr)
+			}
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("took %v", took)
+			}
+			if n := s.open(); n > conns {
+				t.Errorf("%d connections, want at most %d", n, conns)
+			}
+			io.Copy(io.Discard, held[0]) // the oldest is gone: this ends
+		})
+	}
+}
+
+// TestLastLook: a connection that has to make room still answers the request that has come already, and then ends.
+func TestLastLook(t *testing.T) {
+	l, err := Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client := dial(t, l.Addr().String())
+	io.WriteString(client, get)
+	nc, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewServer(endpoints(), t.Logf)
+	s.slots <- struct{}{}
+	c := s.add(nc)
+	time.Sleep(s.limits.settled)
+	s.evict()
+	if !c.evicted.Load() {
+		t.Fatal("not chosen")
+	}
+	c.serve()
+	b, err := io.ReadAll(client)
+	if err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 200 ") || !strings.Contains(string(b), "\r\nConnection: close\r\n") {
+		t.Errorf("got %q, %v", b, err)
+	}
+}
+
+// TestBurst: 2,000 clients at once, each on a connection of its own, are all answered; then 2,000 that say nothing do not
+// keep the next from being answered.
+func TestBurst(t *testing.T) {
+	addr, s := start(t, nil)
+	const clients = 2000
+	var wg sync.WaitGroup
+	errs := make(chan error, clients)
+	for range clients {
+		wg.Go(func() {
+			c, err := net.DialTimeout("tcp", addr, 10*time.Second)
+			if err == nil {
+				defer c.Close()
+				c.SetDeadline(time.Now().Add(10 * time.Second))
+				err = ask(c)
+			}
+			if err != nil {
+				errs <- err
+			}
+		})
+	}
+	wg.Wait()
+	close(errs)
+	for err := range errs {
+		t.Fatalf("a client of the burst, and %d others: %v", len(errs), err)
+	}
+	for range clients {
+		dial(t, addr)
+	}
+	wantOK(t, addr)
+	if n := s.open(); n > defaultLimits.conns {
+		t.Errorf("%d connections, limit %d", n, defaultLimits.conns)
+	}
+}
+
+// TestReuse: what a connection leaves in the buffers that the next one takes over does not show, and what a burst leaves
+// is bounded.
+func TestReuse(t *testing.T) {
+	addr, s := start(t, nil)
+	for i := range 100 {
+		for _, left := range []string{"GET /readyz HTTP/1.1\r\nHost: x\r\nA: " + strings.Repeat("a", 80*i), ""} {
+			c := dial(t, addr)
+			if err := ask(c); err != nil {
+				t.Fatal(err)
+			}
+			io.WriteString(c, left)
+			c.Close()
+			waitFor(t, "the connection to end", func() bool { return s.open() == 0 })
+		}
+	}
+	for range 2 * maxFree {
+		wantOK(t, addr)
+	}
+	s.mu.Lock()
+	held := append([]*conn(nil), s.conns...)
+	s.mu.Unlock()
+	for _, c := range held {
+		c.nc.Close()
+	}
+	waitFor(t, "all connections to end", func() bool { return s.open() == 0 })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(held) != 2*maxFree || len(s.free) != maxFree {
+		t.Errorf("%d of %d connections kept for reuse, want %d", len(s.free), len(held), maxFree)
+	}
+}

@@ -1,0 +1,143 @@
+package healthz
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// failing is a listener without descriptors to give.
+type failing struct {
+	net.Listener
+	accept func() (net.Conn, error)
+}
+
+func (f failing) Accept() (net.Conn, error) { return f.accept() }
+func (failing) Close() error                { return nil }
+
+// TestBackoff: a lack of descriptors is waited out, a little longer each time up to a second, with one line in the log.
+func TestBackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logged []string
+		s := NewServer(nil, func(format string, args ...any) { logged = append(logged, fmt.Sprintf(format, args...)) })
+		began := time.Now()
+		var at []time.Duration
+		s.Serve(failing{accept: func() (net.Conn, error) {
+			at = append(at, time.Since(began))
+			if len(at) == 12 {
+				return nil, net.ErrClosed
+			}
+			return nil, &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+		}})
+		wait := 5 * time.Millisecond
+		for i := 1; i < len(at); i++ {
+			if got := at[i] - at[i-1]; got != wait {
+				t.Errorf("wait %d: %v, want %v", i, got, wait)
+			}
+			wait = min(2*wait, time.Second)
+		}
+		if want := "health: cannot accept connections: accept4: too many open files; trying again"; len(logged) != 1 || logged[0] != want {
+			t.Errorf("logged %q, want %q once", logged, want)
+		}
+	})
+}
+
+// TestCloseEndsBackoff: no waiting outlives Close.
+func TestCloseEndsBackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewServer(nil, nil)
+		began := time.Now()
+		time.AfterFunc(1800*time.Millisecond, s.Close)
+		s.Serve(failing{accept: func() (net.Conn, error) { return nil, syscall.ENOMEM }})
+		if took := time.Since(began); took != 1800*time.Millisecond {
+			t.Errorf("Serve returned after %v", took)
+		}
+	})
+}
+
+// TestDescriptors: a server that has run out of real ones says so, makes room and goes on.
+func TestDescriptors(t *testing.T) {
+	addr, _, stderr := startAlone(t, 24)
+	for range 30 {
+		c := dial(t, addr)
+		io.WriteString(c, "GET ")
+	}
+	line, err := stderr.ReadString('\n')
+	if err != nil || !strings.Contains(line, "too many open files") {
+		t.Fatalf("logged %q, %v", line, err)
+	}
+	for range 5 {
+		wantOK(t, addr)
+	}
+}
+
+func TestListen(t *testing.T) {
+	for _, addr := range []string{":0", "127.0.0.1:0", "[::1]:0", "localhost:0", "0.0.0.0:0", "[::]:0"} {
+		l, err := Listen(addr)
+		if err != nil {
+			t.Errorf("%q: %v", addr, err)
+			continue
+		}
+		l.Close()
+	}
+	taken, err := Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for _, tt := range []struct{ addr, want string }{
+		{"", `cannot listen on "": missing port in address`},
+		{"8086", `cannot listen on "8086": write it with a colon: ":8086"`},
+		{"127.0.0.1", `cannot listen on "127.0.0.1": missing port in address`},
+		{"::1:8086", `cannot listen on "::1:8086": too many colons in address`},
+		{"example.com:80", `cannot listen on "example.com:80": "example.com" is not an IP address`},
+		{"127.0.0.256:80", `cannot listen on "127.0.0.256:80": "127.0.0.256" is not an IP address`},
+		{":http", `cannot listen on ":http": port "http" is not a number from 0 to 65535`},
+		{":65536", `cannot listen on ":65536": port "65536" is not a number from 0 to 65535`},
+		{":-1", `cannot listen on ":-1": port "-1" is not a number from 0 to 65535`},
+		{":", `cannot listen on ":": port "" is not a number from 0 to 65535`},
+		{"192.0.2.1:0", `cannot listen on "192.0.2.1:0": bind: cannot assign requested address`},
+		{taken.Addr().String(), fmt.Sprintf(`cannot listen on %q: bind: address already in use`, taken.Addr())},
+	} {
+		if l, err := Listen(tt.addr); err == nil {
+			l.Close()
+			t.Errorf("%q: no error", tt.addr)
+		} else if err.Error() != tt.want {
+			t.Errorf("%q: got %v\nwant %s", tt.addr, err, tt.want)
+		}
+	}
+}
+
+// TestCloseOnExec: neither listener nor connection is handed to the app.
+func TestCloseOnExec(t *testing.T) {
+	l, err := Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client := dial(t, l.Addr().String())
+	defer client.Close()
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, x := range []any{l, c} {
+		raw, err := x.(syscall.Conn).SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw.Control(func(fd uintptr) {
+			flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_GETFD, 0)
+			if errno != 0 || flags&syscall.FD_CLOEXEC == 0 {
+				t.Errorf("%T: flags %#x, %v", x, flags, errno)
+			}
+		})
+	}
+}

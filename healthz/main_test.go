@@ -1,0 +1,171 @@
+package healthz
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The test binary is also the server that some tests need in a process of its own.
+const helperEnv = "HEALTHZ_TEST_SERVER_NOFILE"
+
+func TestMain(m *testing.M) {
+	if limit := os.Getenv(helperEnv); limit != "" {
+		serveAlone(limit)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// serveAlone prints the address it serves on and ends with its stdin. limit is RLIMIT_NOFILE, 0 for the inherited one.
+func serveAlone(limit string) {
+	if n, err := strconv.ParseUint(limit, 10, 64); err != nil {
+		panic(err)
+	} else if n > 0 {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: n}); err != nil {
+			panic(err)
+		}
+	}
+	l, err := Listen("127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	s := NewServer(endpoints(), func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) })
+	go s.Serve(l)
+	fmt.Println(l.Addr())
+	io.Copy(io.Discard, os.Stdin)
+}
+
+// startAlone runs serveAlone in a process and returns its address, pid and standard error's reader.
+func startAlone(t testing.TB, nofile int, env ...string) (addr string, pid int, stderr *bufio.Reader) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(append(os.Environ(), helperEnv+"="+strconv.Itoa(nofile)), env...)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	errR, errW, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = errW
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	errW.Close()
+	t.Cleanup(func() {
+		stdin.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the server's process: %v", err)
+		}
+		errR.Close()
+	})
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(line), cmd.Process.Pid, bufio.NewReader(errR)
+}
+
+// endpoints: livez holds, readyz does not, boom panics.
+func endpoints() map[string]Endpoint {
+	app := []Result{{Name: "app"}}
+	ready := []Result{{Name: "app"}, {Name: "ready-1", Failure: "connection refused"}, {Name: "stop"}}
+	return map[string]Endpoint{
+		"livez":   func() []Result { return app },
+		"healthz": func() []Result { return app },
+		"readyz":  func() []Result { return ready },
+		"boom":    func() []Result { panic("boom") },
+	}
+}
+
+// start serves endpoints() on a free port of loopback; adjust may change the server before.
+func start(t testing.TB, adjust func(*Server)) (addr string, s *Server) {
+	t.Helper()
+	l, err := Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = NewServer(endpoints(), t.Logf)
+	if adjust != nil {
+		adjust(s)
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		s.Serve(l)
+	}()
+	t.Cleanup(func() {
+		s.Close()
+		<-served
+		waitFor(t, "all connections to end", func() bool { return s.open() == 0 }) // t.Logf is not to be called after
+	})
+	return l.Addr().String(), s
+}
+
+func (s *Server) open() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+func waitFor(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !cond(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+func dial(t testing.TB, addr string) net.Conn {
+	t.Helper()
+	c, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	return c
+}
+
+// exchange sends raw bytes and returns the first response as net/http's parser reads it, its body, and whether the server
+// closed the connection after it without anything more.
+func exchange(t testing.TB, addr, raw string) (res *http.Response, body string, closed bool) {
+	t.Helper()
+	c := dial(t, addr)
+	if _, err := io.WriteString(c, raw); err != nil {
+		t.Fatalf("sending %.80q: %v", raw, err)
+	}
+	r := bufio.NewReader(c)
+	method, _, _ := strings.Cut(raw, " ")
+	res, err := http.ReadResponse(r, &http.Request{Method: method})
+	if err != nil {
+		t.Fatalf("response to %.80q: %v", raw, err)
+	}
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatalf("body of the response to %.80q: %v", raw, err)
+	}
+	if !res.Close { // then net/http's parser would have seen it
+		return res, string(b), false
+	}
+	if rest, err := io.ReadAll(r); err != nil || len(rest) > 0 {
+		t.Fatalf("after the response to %.80q: %q, %v; want the connection closed", raw, rest, err)
+	}
+	return res, string(b), true
+}

@@ -1,0 +1,129 @@
+package healthz
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+)
+
+func TestHeadEnd(t *testing.T) {
+	for _, tt := range []struct {
+		in   string
+		want int
+	}{
+		{"", -1}, {"\n", -1}, {"\r\n", -1}, {"a\r\n", -1}, {"a\r\n\r", -1}, {"a\r\r\n", -1}, {"a\nb\n", -1},
+		{"a\n\n", 3}, {"a\r\n\r\nb", 5}, {"a\n\r\nb", 4}, {"a\r\n\nb", 4}, {"a\r\nb\r\n\r\n", 8}, {"a\r\n\r\r\n\n", 7},
+	} {
+		// Whatever the pieces in which it arrives, and however much of it was looked at before.
+		for from := 0; from <= len(tt.in); from++ {
+			if headEnd([]byte(tt.in[:from]), 0) >= 0 {
+				break // then it would not have been read on
+			}
+			if got := headEnd([]byte(tt.in), from); got != tt.want {
+				t.Errorf("%q from %d: got %d, want %d", tt.in, from, got, tt.want)
+			}
+		}
+	}
+}
+
+// FuzzRequest: no head makes the parser panic or read past its end, and what it accepts net/http accepts as well, and
+// means the same by it.
+func FuzzRequest(f *testing.F) {
+	for _, tt := range statusTests {
+		f.Add([]byte(tt.raw))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		n := headEnd(in, 0)
+		if n < 0 {
+			return
+		}
+		head := bytes.Clone(in[:n]) // the parser writes to it; a clone's end is where reading past would panic
+		r, no := parseRequest(head[:n:n])
+		if no.status != 0 {
+			statusText(no.status) // panics where there is none
+			return
+		}
+		want, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(in)))
+		if err != nil {
+			// net/http objects to targets of forms that net/url cannot read, and to methods and fields of the future.
+			t.Skip()
+		}
+		if r.http10 == want.ProtoAtLeast(1, 1) {
+			t.Errorf("%q: http10 %v, net/http has %s", in, r.http10, want.Proto)
+		}
+		if path := want.URL.Path; path != string(r.path) && path != "" {
+			t.Errorf("%q: path %q, net/http has %q", in, r.path, path)
+		}
+		if query := want.URL.RawQuery; query != string(r.query) {
+			t.Errorf("%q: query %q, net/http has %q", in, r.query, query)
+		}
+		if body := want.ContentLength != 0; body != r.body {
+			t.Errorf("%q: body %v, net/http has %d", in, r.body, want.ContentLength)
+		}
+		if r.keep && want.Close {
+			t.Errorf("%q: kept, net/http closes", in)
+		}
+	})
+}
+
+// FuzzConnection: whatever a client sends, in whatever pieces, the server's answers are well-formed responses, nothing is
+// left of the connection afterwards, and no more comes back than a few hundred bytes for each line that came in.
+func FuzzConnection(f *testing.F) {
+	for _, tt := range statusTests {
+		f.Add([]byte(tt.raw), uint8(7))
+	}
+	f.Add([]byte("GET /livez HTTP/1.1\r\nHost: x\r\n\r\nHEAD /readyz HTTP/1.1\r\nHost: x\r\n\r\nPOST /livez HTTP/1.1\r\nHost: x\r\n\r\n"), uint8(0))
+	f.Fuzz(func(t *testing.T, in []byte, piece uint8) {
+		e := endpoints()
+		e["boom"] = e["livez"]
+		s := NewServer(e, t.Logf)
+		client, server := net.Pipe()
+		s.slots <- struct{}{}
+		c := s.add(server)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			c.serve()
+		}()
+		go func() {
+			for b := in; len(b) > 0; {
+				n := min(len(b), int(piece)+1)
+				if _, err := client.Write(b[:n]); err != nil {
+					return // refused
+				}
+				b = b[n:]
+			}
+			client.SetReadDeadline(time.Now()) // all is answered that was whole: the server reads before it writes
+		}()
+		client.SetDeadline(time.Now().Add(10 * time.Second))
+		var out bytes.Buffer
+		io.Copy(&out, client)
+		client.Close()
+		<-done
+		if s.open() != 0 || len(s.slots) != 0 {
+			t.Error("the connection is still there")
+		}
+		for r := bufio.NewReader(&out); ; {
+			if _, err := r.Peek(1); err == io.EOF {
+				return
+			}
+			// Of a HEAD's response the body is missing; whether it was one shows in what follows.
+			res, err := http.ReadResponse(r, nil)
+			if err != nil {
+				t.Fatalf("%q: malformed response: %v", in, err)
+			}
+			next, _ := r.Peek(len("HTTP/1.1 "))
+			if string(next) == "HTTP/1.1 " || len(next) == 0 {
+				continue
+			}
+			if _, err := io.Copy(io.Discard, res.Body); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Fatalf("%q: body: %v", in, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,81 @@
+package healthz
+
+import (
+	"strconv"
+	"time"
+)
+
+// statusText holds the reason phrases of every status this server sends (RFC 9110 15).
+func statusText(status int) string {
+	switch status {
+	case 200:
+		return "OK"
+	case 400:
+		return "Bad Request"
+	case 404:
+		return "Not Found"
+	case 405:
+		return "Method Not Allowed"
+	case 408:
+		return "Request Timeout"
+	case 414:
+		return "URI Too Long"
+	case 431:
+		return "Request Header Fields Too Large"
+	case 500:
+		return "Internal Server Error"
+	case 501:
+		return "Not Implemented"
+	case 503:
+		return "Service Unavailable"
+	case 505:
+		return "HTTP Version Not Supported"
+	}
+	panic("healthz: no text for status " + strconv.Itoa(status))
+}
+
+// response is one answer. It always has a Content-Length, so that its end never depends on the connection's.
+type response struct {
+	status int
+	body   []byte
+	head   bool // the request was HEAD: the same header, no body
+	close  bool // the connection ends with it
+	http10 bool // …and if it does not, an HTTP/1.0 client has to be told
+}
+
+// appendTo appends the response. It announces HTTP/1.1 to HTTP/1.0 clients as well (RFC 9110 6.2).
+func (r response) appendTo(b []byte, now time.Time) []byte {
+	b = append(b, "HTTP/1.1 "...)
+	b = strconv.AppendInt(b, int64(r.status), 10)
+	b = append(b, ' ')
+	b = append(b, statusText(r.status)...)
+	b = append(b, "\r\nContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nDate: "...)
+	b = now.UTC().AppendFormat(b, "Mon, 02 Jan 2006 15:04:05 GMT")
+	b = append(b, "\r\nContent-Length: "...)
+	b = strconv.AppendInt(b, int64(len(r.body)), 10)
+	if r.status == 405 {
+		b = append(b, "\r\nAllow: GET, HEAD"...)
+	}
+	switch {
+	case r.close:
+		b = append(b, "\r\nConnection: close"...)
+	case r.http10:
+		b = append(b, "\r\nConnection: keep-alive"...)
+	}
+	b = append(b, "\r\n\r\n"...)
+	if r.head {
+		return b
+	}
+	return append(b, r.body...)
+}
+
+// appendRefusal appends the body that goes with a refusal: "400 Bad Request: no Host\n".
+func appendRefusal(b []byte, no refusal) []byte {
+	b = strconv.AppendInt(b, int64(no.status), 10)
+	b = append(b, ' ')
+	b = append(b, statusText(no.status)...)
+	if no.reason != "" {
+		b = append(append(b, ": "...), no.reason...)
+	}
+	return append(b, '\n')
+}
