@@ -1,0 +1,232 @@
+package supervisor
+
+import (
+	"fmt"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"usher/signals"
+)
+
+// child is a process with all that is needed between fork and exec, where nothing can be allocated.
+type child struct {
+	files     []*byte
+	argv, env []*byte
+	tty       uintptr
+	hasTTY    bool
+	session   bool
+	mask, all signals.Set
+	ignored   []signals.Signal
+	noFile    *unix.Rlimit
+	as        *identity
+	listenPID []byte   // where the app's pid goes in the environment, or nil
+	report    *failure // in a page shared with the parent
+	pgid      int32
+}
+
+// failure is what a child reports: an error, what it was trying, and the index of the file for stepExec.
+type failure struct{ errno, step, file uintptr }
+
+const (
+	stepExec uintptr = iota
+	stepSetgroups
+	stepSetgid
+	stepSetuid
+)
+
+// dropError is a child that could not become the user it was to run as.
+type dropError struct {
+	step  uintptr
+	as    *identity
+	errno syscall.Errno
+}
+
+func (e *dropError) Error() string {
+	what := [...]string{stepSetgroups: "setgroups", stepSetgid: "setgid", stepSetuid: "setuid"}[e.step]
+	return fmt.Sprintf("cannot become uid %d, gid %d: %s: %v", e.as.uid, e.as.gid, what, e.errno)
+}
+
+func (e *dropError) Unwrap() error { return e.errno }
+
+func newChild(p *process) (*child, error) {
+	c := &child{session: p.session, mask: p.inherited.Mask, all: signals.All(), noFile: p.inherited.NoFile, hasTTY: p.tty >= 0, tty: uintptr(p.tty)}
+	for sig := signals.Signal(1); sig <= signals.RTMax; sig++ {
+		if p.inherited.Ignored.Has(sig) {
+			c.ignored = append(c.ignored, sig)
+		}
+	}
+	var err error
+	if c.argv, err = syscall.SlicePtrFromStrings(p.argv); err != nil {
+		return nil, fmt.Errorf("cannot pass on an argument: %w", err)
+	}
+	if c.env, err = syscall.SlicePtrFromStrings(p.env); err != nil {
+		return nil, fmt.Errorf("cannot pass on the environment: %w", err)
+	}
+	if c.files, err = syscall.SlicePtrFromStrings(p.files); err != nil {
+		return nil, fmt.Errorf("cannot run %q: %w", p.argv[0], err)
+	}
+	c.files = c.files[:len(p.files)] // SlicePtrFromStrings ends it with nil
+	if p.as != nil && !p.as.current() {
+		c.as = p.as
+	}
+	// Sockets that were passed to usher are the app's (sd_listen_fds(3)), which takes them only under its own pid.
+	own := fmt.Sprintf("LISTEN_PID=%d", unix.Getpid())
+	for i, entry := range p.env {
+		if entry == own {
+			b := make([]byte, len("LISTEN_PID=")+pidDigits+1)
+			copy(b, "LISTEN_PID=")
+			c.env[i], c.listenPID = &b[0], b[len("LISTEN_PID="):]
+		}
+	}
+	return c, nil
+}
+
+// pidDigits is room for the largest pid (PID_MAX_LIMIT, 2^22; proc_sys_kernel(5)).
+const pidDigits = 10
+
+// The runtime's own preparations for a fork: all signals blocked, handlers reset in the child (Go's syscall package; gvisor
+// uses them in the same way).
+//
+//go:linkname beforeFork syscall.runtime_BeforeFork
+func beforeFork()
+
+//go:linkname afterFork syscall.runtime_AfterFork
+func afterFork()
+
+//go:linkname afterForkInChild syscall.runtime_AfterForkInChild
+func afterForkInChild()
+
+// fork makes the child and returns its pid. As in syscall.forkAndExecInChild1: after beforeFork nothing may allocate, grow the
+// stack or meet a write barrier, since only this thread is left in the child, and locks that others held stay held.
+//
+//go:noinline
+//go:norace
+//go:nocheckptr
+func (c *child) fork() (int, syscall.Errno) {
+	beforeFork()
+	flags, stack := uintptr(unix.CLONE_VFORK|unix.SIGCHLD), uintptr(0)
+	if runtime.GOARCH == "s390x" {
+		flags, stack = stack, flags // clone(2): "the order of the first two arguments is reversed"
+	}
+	pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE, flags, stack, 0, 0, 0, 0)
+	if errno != 0 || pid != 0 {
+		afterFork()
+		return int(pid), errno
+	}
+	afterForkInChild()
+	c.exec()
+	return 0, 0
+}
+
+// exec turns the forked child into the app, or reports why not and exits.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (c *child) exec() {
+	pid, _, _ := syscall.RawSyscall6(unix.SYS_GETPID, 0, 0, 0, 0, 0, 0)
+	if c.session {
+		syscall.RawSyscall6(unix.SYS_SETSID, 0, 0, 0, 0, 0, 0)
+		syscall.RawSyscall6(unix.SYS_IOCTL, 0, unix.TIOCSCTTY, 0, 0, 0, 0) // fails without a terminal, and for another session's
+	} else {
+		syscall.RawSyscall6(unix.SYS_SETPGID, 0, 0, 0, 0, 0, 0)
+	}
+	if c.hasTTY {
+		// The child is in the background, so SIGTTOU would stop it if it were not blocked (tcsetpgrp(3)), and usher with it.
+		signals.SetMask(&c.all, nil)
+		c.pgid = int32(pid)
+		syscall.RawSyscall6(unix.SYS_IOCTL, c.tty, unix.TIOCSPGRP, uintptr(unsafe.Pointer(&c.pgid)), 0, 0, 0)
+	}
+	if c.listenPID != nil {
+		decimal(c.listenPID, pid)
+	}
+	if c.noFile != nil {
+		syscall.RawSyscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(c.noFile)), 0, 0, 0)
+	}
+	for _, sig := range c.ignored {
+		signals.Ignore(sig)
+	}
+	if failed := c.drop(); failed.errno != 0 {
+		c.fail(failed)
+	}
+	signals.SetMask(&c.mask, nil)
+
+	// execvp(3): go on where a file is not there or may not be run, and remember the latter.
+	var failed failure
+	for i := range c.files {
+		_, _, errno := syscall.RawSyscall6(unix.SYS_EXECVE, uintptr(unsafe.Pointer(c.files[i])),
+			uintptr(unsafe.Pointer(&c.argv[0])), uintptr(unsafe.Pointer(&c.env[0])), 0, 0, 0)
+		switch errno {
+		case unix.ENOENT, unix.ENOTDIR, unix.ESTALE, unix.ENODEV, unix.ETIMEDOUT:
+			if failed.errno == 0 {
+				failed = failure{errno: uintptr(errno), file: uintptr(i)}
+			}
+			continue
+		case unix.EACCES:
+			if failed.errno != uintptr(unix.EACCES) {
+				failed = failure{errno: uintptr(errno), file: uintptr(i)}
+			}
+			continue
+		}
+		failed = failure{errno: uintptr(errno), file: uintptr(i)}
+		break
+	}
+	c.fail(failed)
+}
+
+// drop gives up usher's identity: groups first, while that is still allowed, and the user last.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (c *child) drop() failure {
+	if c.as == nil {
+		return failure{}
+	}
+	var groups unsafe.Pointer
+	if len(c.as.groups) > 0 {
+		groups = unsafe.Pointer(&c.as.groups[0])
+	}
+	if _, _, errno := syscall.RawSyscall6(sysSetgroups, uintptr(len(c.as.groups)), uintptr(groups), 0, 0, 0, 0); errno != 0 {
+		return failure{errno: uintptr(errno), step: stepSetgroups}
+	}
+	if _, _, errno := syscall.RawSyscall6(sysSetgid, uintptr(c.as.gid), 0, 0, 0, 0, 0); errno != 0 {
+		return failure{errno: uintptr(errno), step: stepSetgid}
+	}
+	if _, _, errno := syscall.RawSyscall6(sysSetuid, uintptr(c.as.uid), 0, 0, 0, 0, 0); errno != 0 {
+		return failure{errno: uintptr(errno), step: stepSetuid}
+	}
+	return failure{}
+}
+
+// decimal writes n and a NUL to b, which has room for them.
+//
+//go:nosplit
+//go:norace
+func decimal(b []byte, n uintptr) {
+	digits := 1
+	for rest := n / 10; rest > 0; rest /= 10 {
+		digits++
+	}
+	b[digits] = 0
+	for digits > 0 {
+		digits--
+		b[digits] = '0' + byte(n%10)
+		n /= 10
+	}
+}
+
+// fail reports to the parent and ends the child.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (c *child) fail(failed failure) {
+	*c.report = failed
+	for {
+		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 127, 0, 0, 0, 0, 0)
+	}
+}

@@ -1,0 +1,121 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/hashicorp/go-multierror"
+
+	"usher/healthz/check"
+	"usher/signals"
+)
+
+// Config is all that usher can be told. Its zero value with a Command is a plain init.
+type Config struct {
+	// Command is the app: a name looked up in PATH, or a path, and its arguments.
+	Command []string
+	// Env is the app's environment, in the form "key=value".
+	Env []string
+
+	// User is who the app runs as: USER[:GROUP], names or numbers; "" is usher's own.
+	User string
+	// ParentDeathSignal is sent to usher, and treated as any signal, when usher's parent dies; 0 is none.
+	ParentDeathSignal signals.Signal
+	// ExitCodes are the app's exit codes, 128+n for signal n, that become others.
+	ExitCodes map[int]int
+
+	// Rewrites are the signals that reach the app as others.
+	Rewrites signals.Rewrites
+	// ProcessGroup sends signals to the app's whole process group, not only to the app.
+	ProcessGroup bool
+
+	// TermDelay is how long a stop signal is held back from the app; 0 is not at all.
+	TermDelay time.Duration
+	// GracePeriod is what the orchestrator grants from the stop signal on (terminationGracePeriodSeconds, docker stop -t); 0 is
+	// unknown, and usher then never kills.
+	GracePeriod time.Duration
+
+	// StragglerGrace is how long what outlives the app has to end after SIGTERM, before SIGKILL.
+	StragglerGrace time.Duration
+
+	// HealthAddr is where the endpoints are served, host:port; "" is nowhere.
+	HealthAddr string
+	// ReadyChecks have to hold for the app to be ready.
+	ReadyChecks []*check.Check
+	// Ready has the parameters of ReadyChecks.
+	Ready check.Params
+
+	// TerminationLog is the file for the last word; "" is none.
+	TerminationLog string
+	// CreateTerminationLog makes the file where it is missing; without, a missing one is left alone.
+	CreateTerminationLog bool
+
+	// What only usher's personalities ask for.
+
+	// Session makes the app the leader of a session of its own, which takes over the terminal on stdin.
+	Session bool
+	// StopSelf makes usher stop itself when it has passed on SIGTSTP, SIGTTIN or SIGTTOU.
+	StopSelf bool
+	// StartCode is the exit code for a command that cannot be started; 0 is the shells' 126 and 127.
+	StartCode int
+	// Orphan, if not nil, is told of every process reaped before the app has ended. It must not block.
+	Orphan func(pid int)
+	// Pause starts no app: usher reaps zombies until SIGINT or SIGTERM, and holds a pod's namespaces open by that.
+	Pause bool
+}
+
+// wordTime is what is kept of a grace period for the time after SIGKILL: the kernel tears the app down, usher writes why. Half a
+// second is plenty; of a grace period under two seconds it is a quarter.
+func wordTime(grace time.Duration) time.Duration { return min(500*time.Millisecond, grace/4) }
+
+func (c *Config) timing() timing {
+	t := timing{hold: c.TermDelay, stragglers: c.StragglerGrace}
+	if c.GracePeriod > 0 {
+		t.kill = c.GracePeriod - wordTime(c.GracePeriod)
+	}
+	return t
+}
+
+// Validate returns all that is wrong, as a *multierror.Error, or nil.
+func (c *Config) Validate() error {
+	var errs *multierror.Error
+	if len(c.Command) == 0 && !c.Pause {
+		errs = multierror.Append(errs, errors.New("no command given"))
+	}
+	if c.TermDelay < 0 {
+		errs = multierror.Append(errs, fmt.Errorf("--term-delay %v: must not be negative", c.TermDelay))
+	}
+	if c.GracePeriod < 0 {
+		errs = multierror.Append(errs, fmt.Errorf("--grace-period %v: must not be negative", c.GracePeriod))
+	}
+	if c.StragglerGrace < 0 {
+		errs = multierror.Append(errs, fmt.Errorf("--straggler-grace %v: must not be negative", c.StragglerGrace))
+	}
+	if t := c.timing(); t.kill > 0 && t.hold >= t.kill {
+		errs = multierror.Append(errs, fmt.Errorf("--term-delay %v does not fit into --grace-period %v: SIGKILL is due %v after the stop signal, and the app needs time to stop before that",
+			c.TermDelay, c.GracePeriod, t.kill))
+	}
+	if c.HealthAddr != "" {
+		if _, _, err := net.SplitHostPort(c.HealthAddr); err != nil {
+			errs = multierror.Append(errs, fmt.Errorf("--health-addr %q: want HOST:PORT or :PORT", c.HealthAddr))
+		}
+	}
+	for _, err := range mistakes(c.Ready.Validate()) {
+		errs = multierror.Append(errs, fmt.Errorf("--ready-%w", err))
+	}
+	return errs.ErrorOrNil()
+}
+
+// mistakes are the single errors in err, which may be nil.
+func mistakes(err error) []error {
+	var merr *multierror.Error
+	if errors.As(err, &merr) {
+		return merr.Errors
+	}
+	if err != nil {
+		return []error{err}
+	}
+	return nil
+}

@@ -1,0 +1,84 @@
+package supervisor
+
+import (
+	"path"
+	"strings"
+)
+
+// shellWords are those that only a shell knows.
+const shellWords = " . : alias break case cd command continue eval exec exit export for function if local read return set shift source times " +
+	"trap type ulimit umask unset until wait while { ( ! [[ "
+
+// nameHint is what a name that was not found looks like.
+func (x *explainer) nameHint(name string) string {
+	if name == "" {
+		return "is a variable empty in ENTRYPOINT, CMD or the pod's command?"
+	}
+	if i := strings.IndexAny(name, " \t\r\n"); i >= 0 {
+		return "give command and arguments as separate words: [" + quote(name[:i]) + ", ...]"
+	}
+	if strings.Contains(name, "$") {
+		return `variables need a shell: ["sh", "-c", "exec ..."]`
+	}
+	if name[0] == '-' {
+		return "this looks like a flag: the command comes first, and usher's own flags before --"
+	}
+	if strings.Contains(shellWords, " "+name+" ") {
+		return `only a shell knows this word: ["sh", "-c", "` + name + ` ..."]`
+	}
+	if hint := x.shellHint(name); hint != "" {
+		return hint
+	}
+	if variable, _, ok := strings.Cut(name, "="); ok && !strings.Contains(variable, "/") {
+		return "variables are set by ENV in a Dockerfile, env in a pod, or the command env"
+	}
+	if name = "./" + name; !x.missing(name) {
+		return "the working directory has one: " + quote(name)
+	}
+	return ""
+}
+
+// shellHint is for images that don't have the shell that is asked for, or none.
+func (x *explainer) shellHint(name string) string {
+	switch path.Base(name) {
+	case "sh", "bash", "ash", "dash", "zsh":
+		if x.missing("/bin/sh") {
+			return `this image has no shell: give the command itself, ["app", "argument"]`
+		}
+		return "this image has /bin/sh"
+	}
+	return ""
+}
+
+// interpreterHint is for a missing #! interpreter.
+func (x *explainer) interpreterHint(name, argument string) string {
+	base := path.Base(name)
+	switch {
+	case strings.HasSuffix(name, "\r"):
+		return `the #! line ends in a carriage return (Windows line endings): sed -i 's/\r$//'; in git, eol=lf`
+	case name[0] != '/':
+		return "an interpreter is not looked up in PATH: #!/usr/bin/env " + base
+	case argument != "" && !x.missing(name+" "+argument):
+		return "the path of an interpreter ends at the first space"
+	}
+	if file := x.onPath(base); file != "" {
+		return "there is " + quote(file)
+	}
+	return x.shellHint(name)
+}
+
+// loaderHint is for a missing ELF interpreter: what it is part of, and what the image is made of.
+func (x *explainer) loaderHint(loader string) string {
+	built := ""
+	switch base := path.Base(loader); {
+	case strings.HasPrefix(loader, "/nix/"):
+		built = "built for Nix: patchelf --set-interpreter, "
+	case strings.HasPrefix(base, "ld-musl-"):
+		built = "built for Alpine (musl), this image has no musl: "
+	case !x.missing("/etc/alpine-release"):
+		built = "built for glibc, this image is Alpine (musl): "
+	case strings.HasPrefix(base, "ld-linux"):
+		built = "built for glibc, this image has none: "
+	}
+	return built + "build it static (Go: CGO_ENABLED=0), or use another base image"
+}

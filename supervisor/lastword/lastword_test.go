@@ -1,0 +1,141 @@
+package lastword
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+func TestRecord(t *testing.T) {
+	stop := func(s Stop) *Stop {
+		s.Signal, s.Sender = "SIGTERM", "outside the container"
+		return &s
+	}
+	for _, c := range []struct {
+		r    Record
+		want string
+	}{
+		{Record{Reason: Completed, Uptime: 3210 * time.Millisecond}, "Completed: exit code 0; uptime 3.2s"},
+		{Record{Reason: Error, ExitCode: 3, Uptime: 75*time.Hour + 3*time.Second}, "Error: exit code 3; uptime 75h0m3s"},
+		{Record{Reason: Signaled, ExitCode: 139, Signal: "SIGSEGV", Core: true, Uptime: 5 * time.Millisecond},
+			"Signaled: killed by SIGSEGV, core dumped (exit code 139); uptime 5ms"},
+		{Record{Reason: StartError, ExitCode: 127, Message: `cannot start "x": not` + "\nfound"}, `StartError: cannot start "x": not found (exit code 127)`},
+		{Record{Reason: StartError, ExitCode: 126, Message: `cannot start "x": it is not executable`, Hint: "chmod +x"},
+			`StartError: cannot start "x": it is not executable (exit code 126); hint: chmod +x`},
+		{Record{Reason: StopTimeout, Uptime: time.Minute, Stop: stop(Stop{Hold: 10 * time.Second})},
+			"StopTimeout: ended from outside in the middle of a stop; uptime 1m0s; SIGTERM from outside the container, being held back for 10s"},
+		{Record{Reason: StopTimeout, Uptime: time.Minute, Stop: stop(Stop{Hold: 10 * time.Second, Held: 10 * time.Second, Told: "SIGQUIT"})},
+			"StopTimeout: ended from outside in the middle of a stop; uptime 1m0s; SIGTERM from outside the container, held back for 10s, app had not ended after SIGQUIT"},
+		{Record{Reason: Error, ExitCode: 1, Uptime: time.Minute, Stop: stop(Stop{Hold: 10 * time.Second, Held: time.Second, Over: true})},
+			"Error: exit code 1; uptime 1m0s; SIGTERM from outside the container, app gone after 1s of a hold of 10s"},
+		{Record{Reason: Completed, Uptime: time.Minute, Stop: stop(Stop{Told: "SIGTERM", Took: 20 * time.Millisecond, Over: true})},
+			"Completed: exit code 0; uptime 1m0s; SIGTERM from outside the container, app gone 20ms after SIGTERM"},
+		{Record{Reason: Completed, Uptime: time.Minute, Stop: stop(Stop{Hold: time.Minute, HoldOver: "second SIGTERM", Held: time.Second, Told: "SIGTERM", Took: 20 * time.Millisecond, Over: true})},
+			"Completed: exit code 0; uptime 1m0s; SIGTERM from outside the container, held back for 1s (second SIGTERM), app gone 20ms after SIGTERM"},
+		{Record{Reason: StopTimeout, ExitCode: 137, Signal: "SIGKILL", Uptime: time.Minute, Stop: stop(Stop{Told: "SIGTERM", Grace: 9500 * time.Millisecond, Took: 9510 * time.Millisecond, Over: true})},
+			"StopTimeout: killed by SIGKILL (exit code 137); uptime 1m0s; SIGTERM from outside the container, SIGKILL after 9.5s, app gone 9.5s after SIGTERM"},
+	} {
+		if got := c.r.String(); got != c.want {
+			t.Errorf("got  %s\nwant %s", got, c.want)
+		}
+	}
+}
+
+func write(t *testing.T, l *Log, line string) {
+	t.Helper()
+	if err := l.Write(line); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestLogInPlace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(path, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	before, _ := os.Stat(path)
+	l := NewLog(path, false)
+	write(t, l, "a long first word")
+	write(t, l, "last")
+	if got := read(t, path); got != "last\n" {
+		t.Errorf("got %q", got)
+	}
+	// A bind mount can't be renamed over: it has to be the same file.
+	if after, _ := os.Stat(path); !os.SameFile(before, after) {
+		t.Error("it is another file now")
+	}
+}
+
+// What the app has written, before, in between and instead, stays behind usher's line.
+func TestLogKeepsTheApps(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	l := NewLog(path, true)
+	os.WriteFile(path, []byte("before\n"), 0o666)
+	write(t, l, "first")
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.WriteString("appended\n")
+	f.Close()
+	write(t, l, "a second, longer one")
+	if got := read(t, path); got != "a second, longer one\nbefore\nappended\n" {
+		t.Errorf("appended: %q", got)
+	}
+	os.WriteFile(path, []byte("instead"), 0o666)
+	write(t, l, "third")
+	write(t, l, "4")
+	if got := read(t, path); got != "4\ninstead" {
+		t.Errorf("replaced: %q", got)
+	}
+}
+
+// Kubelet keeps 4096 bytes. usher's line comes first, and no character is cut in two.
+func TestLogSize(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	for shift := range 4 {
+		l := NewLog(path, true)
+		os.WriteFile(path, []byte(strings.Repeat("x", shift)+strings.Repeat("€", 3000)), 0o666)
+		write(t, l, "word")
+		write(t, l, "the last word")
+		got := read(t, path)
+		if len(got) > Size || len(got) < Size-3 || !utf8.ValidString(got) || !strings.HasPrefix(got, "the last word\n"+strings.Repeat("x", shift)+"€") {
+			t.Errorf("shift %d: %d bytes, %.30q", shift, len(got), got)
+		}
+	}
+	l := NewLog(path, true)
+	os.WriteFile(path, nil, 0o666)
+	write(t, l, strings.Repeat("€", 3000))
+	if got := read(t, path); len(got) > Size || !utf8.ValidString(got) || !strings.HasSuffix(got, "€\n") {
+		t.Errorf("a long word: %d bytes", len(got))
+	}
+}
+
+func FuzzTruncate(f *testing.F) {
+	f.Add("a€", 2)
+	f.Add("\x80\x80\x80", 1)
+	f.Fuzz(func(t *testing.T, s string, n int) {
+		if n < 0 {
+			return
+		}
+		got := string(truncate([]byte(s), n))
+		if len(got) > n || !strings.HasPrefix(s, got) || utf8.ValidString(s) && !utf8.ValidString(got) {
+			t.Fatalf("%q cut to %d is %q", s, n, got)
+		}
+		if utf8.ValidString(s) && len(s) > n && len(got) < n-utf8.UTFMax+1 {
+			t.Fatalf("%q cut to %d lost too much: %q", s, n, got)
+		}
+	})
+}

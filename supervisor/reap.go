@@ -1,0 +1,38 @@
+package supervisor
+
+import (
+	"golang.org/x/sys/unix"
+)
+
+// change is what has become of a child.
+type change struct {
+	pid    int
+	status unix.WaitStatus
+}
+
+// reap collects every child that has ended, been stopped or woken, the app and orphans alike, and hands each to changed. It never
+// waits. SIGCHLD coalesces, so one is enough for any number of them, and none may be left: it is the only place that calls wait. It
+// reports whether there is no child any more.
+func reap(changed func(change)) (childless bool) {
+	for {
+		var status unix.WaitStatus
+		pid, err := unix.Wait4(-1, &status, unix.WNOHANG|unix.WUNTRACED|unix.WCONTINUED, nil)
+		switch {
+		case err == unix.EINTR:
+		case err != nil: // ECHILD
+			return true
+		case pid == 0: // none has changed
+			return false
+		default:
+			changed(change{pid, status})
+		}
+	}
+}
+
+// exitCode is what a shell makes of a status: the code, or 128 and the signal.
+func exitCode(status unix.WaitStatus) int {
+	if status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return status.ExitStatus()
+}

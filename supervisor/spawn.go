@@ -1,0 +1,72 @@
+package supervisor
+
+import (
+	"fmt"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"usher/signals"
+)
+
+// process is what to start, and how.
+type process struct {
+	files     []string // tried in order, as candidates returns them
+	argv, env []string
+	tty       int  // the descriptor of a terminal to become the foreground group of, or -1
+	session   bool // a session of its own, and the terminal on stdin for it if that is free
+	inherited signals.Inherited
+	as        *identity // who to run as; nil is usher's own
+}
+
+// execError is a failed start after the fork: which file, and what execve(2) said.
+type execError struct {
+	file  string
+	errno syscall.Errno
+}
+
+func (e *execError) Error() string { return fmt.Sprintf("cannot run %q: %v", e.file, e.errno) }
+func (e *execError) Unwrap() error { return e.errno }
+
+// spawn starts p in a process group of its own and returns its pid once it is the new program. On failure nothing is left.
+//
+// It is not syscall.ForkExec because that gives the child the mask of the calling thread (all blocked, see package signals),
+// stops for good where the terminal asks for SIGTTOU (golang.org/issue/37217), and can't restore ignored signals. The parent
+// is suspended until the child has gone through execve (CLONE_VFORK): a signal can then not reach a child that is not the app
+// yet, or a group that is not there yet. The memory is not shared, so that nothing the child does can hurt usher.
+func spawn(p *process) (int, error) {
+	c, err := newChild(p)
+	if err != nil {
+		return 0, err
+	}
+	// A page that the child shares is how it reports: it needs no descriptor, of which there may be none left.
+	page, err := unix.Mmap(-1, 0, int(unsafe.Sizeof(failure{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return 0, fmt.Errorf("cannot share a page: %w", err)
+	}
+	defer unix.Munmap(page)
+	c.report = (*failure)(unsafe.Pointer(&page[0]))
+	syscall.ForkLock.Lock()
+	pid, errno := c.fork()
+	syscall.ForkLock.Unlock()
+	runtime.KeepAlive(p)
+	runtime.KeepAlive(c)
+	if errno != 0 {
+		return 0, fmt.Errorf("cannot fork: %w", errno)
+	}
+	failed := *c.report // CLONE_VFORK: by now the child has either become the app or reported
+	if failed.errno == 0 {
+		return pid, nil
+	}
+	for {
+		if _, err := unix.Wait4(pid, nil, 0, nil); err != unix.EINTR {
+			break
+		}
+	}
+	if failed.step != stepExec {
+		return 0, &dropError{step: failed.step, as: p.as, errno: syscall.Errno(failed.errno)}
+	}
+	return 0, &execError{file: p.files[failed.file], errno: syscall.Errno(failed.errno)}
+}

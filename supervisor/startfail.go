@@ -1,0 +1,75 @@
+package supervisor
+
+import (
+	"bytes"
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// Exit codes of usher's own, as the shells and tini have them.
+const (
+	ExitFailure   = 125 // usher itself failed, or was called wrongly
+	exitCannotRun = 126 // the command was found but can't be run
+	exitNotFound  = 127 // the command was not found
+)
+
+// newExplainer is for the app's failed start.
+func (s *Supervisor) newExplainer() *explainer {
+	x := &explainer{disk: &realDisk, env: s.config.Env, as: s.as}
+	if x.as == nil {
+		x.as = ownIdentity()
+	}
+	return x
+}
+
+// ownIdentity is usher's own identity.
+func ownIdentity() *identity {
+	id := &identity{uid: uint32(unix.Geteuid()), gid: uint32(unix.Getegid())}
+	groups, _ := unix.Getgroups()
+	for _, gid := range groups {
+		id.groups = append(id.groups, uint32(gid))
+	}
+	return id
+}
+
+// shellError is the failed start of the shell that was to run a script without #!.
+type shellError struct{ error }
+
+func (e *shellError) Unwrap() error { return e.error }
+
+// start is execvp(3): spawn, with a file that has no magic number taken for a shell script.
+func start(p *process) (int, error) {
+	pid, err := spawn(p)
+	var failed *execError
+	if !errors.As(err, &failed) || failed.errno != unix.ENOEXEC || !isText(failed.file) {
+		return pid, err
+	}
+	script := *p
+	script.files = []string{"/bin/sh"}
+	script.argv = append([]string{"/bin/sh", failed.file}, p.argv[1:]...)
+	pid, err = spawn(&script)
+	if errors.As(err, &failed) {
+		return 0, &shellError{err}
+	}
+	return pid, err
+}
+
+// isText tells a script without #! from a program for another machine, as bash does: no NUL byte in the first line. A script whose
+// interpreter is no program is not left to a shell that it was not written for, although execvp would.
+func isText(file string) bool {
+	var head [scriptHead]byte
+	n := readFile(file, head[:], 0)
+	if n == 0 {
+		return true // it is empty, or may be run but not be read: leave it to the shell to say so
+	}
+	if isELF(head[:n]) {
+		return false
+	}
+	if isScript(head[:n]) {
+		interpreter, _, whole := readScript(head[:n])
+		return whole && interpreter == ""
+	}
+	line, _, _ := bytes.Cut(head[:n], []byte("\n"))
+	return bytes.IndexByte(line, 0) < 0
+}

@@ -1,0 +1,138 @@
+package supervisor
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"usher/signals"
+)
+
+// What outlives the app: everything else in the PID namespace where usher is PID 1, and usher's descendants where it is not, those too
+// that have made sessions of their own or were forked twice, since orphans become usher's children.
+
+// proc is a process as /proc/PID/stat has it.
+type proc struct {
+	pid, parent int
+	state       byte
+	name        string
+}
+
+func (p proc) String() string { return fmt.Sprintf("%s (pid %d)", p.name, p.pid) }
+
+// readProc reads /proc/pid/stat; false if there is no such process, or no /proc.
+func readProc(pid int) (proc, bool) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return proc{}, false
+	}
+	return parseProc(b)
+}
+
+// parseProc parses a line of proc_pid_stat(5). The name is in parentheses, and may have any in it.
+func parseProc(b []byte) (proc, bool) {
+	begin, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
+	if begin < 0 || end < begin {
+		return proc{}, false
+	}
+	pid, err := strconv.Atoi(string(bytes.TrimSpace(b[:begin])))
+	fields := bytes.Fields(b[end+1:])
+	if err != nil || len(fields) < 2 || len(fields[0]) != 1 {
+		return proc{}, false
+	}
+	parent, err := strconv.Atoi(string(fields[1]))
+	return proc{pid: pid, parent: parent, state: fields[0][0], name: string(b[begin+1 : end])}, err == nil
+}
+
+// stragglers lists what still runs. It is empty where there is no /proc.
+func stragglers(self int) []proc {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	children := map[int][]proc{}
+	var all []proc
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil || pid == self {
+			continue
+		}
+		if p, ok := readProc(pid); ok {
+			children[p.parent] = append(children[p.parent], p)
+			all = append(all, p)
+		}
+	}
+	if self != 1 {
+		all = nil
+		for next := children[self]; len(next) > 0; next = next[1:] {
+			all = append(all, next[0])
+			next = append(next, children[next[0].pid]...)
+		}
+	}
+	running := all[:0]
+	for _, p := range all {
+		if p.state != 'Z' && p.state != 'X' {
+			running = append(running, p)
+		}
+	}
+	return running
+}
+
+// signalStragglers sends sig, and SIGCONT after it so that what is stopped takes notice, to everything that outlives the app; group is
+// the app's process group, for want of anything better where usher is not PID 1 and there is no /proc.
+func signalStragglers(self, group int, sig signals.Signal) []proc {
+	found := stragglers(self)
+	for _, s := range []signals.Signal{sig, unix.SIGCONT} {
+		switch {
+		case self == 1:
+			_ = unix.Kill(-1, s) // everybody but PID 1 (kill(2))
+		case len(found) == 0:
+			_ = unix.Kill(-group, s)
+		default:
+			for _, p := range found {
+				signalProc(p, s)
+			}
+		}
+	}
+	return found
+}
+
+// signalProc signals p, unless its number is another process's by now: a pidfd stays with the process it was opened for.
+func signalProc(p proc, sig signals.Signal) {
+	fd, err := unix.PidfdOpen(p.pid, 0)
+	if err != nil { // gone, or a kernel before 5.3
+		if err == unix.ENOSYS {
+			_ = unix.Kill(p.pid, sig)
+		}
+		return
+	}
+	defer unix.Close(fd)
+	if now, ok := readProc(p.pid); ok && now.name == p.name && (now.parent == p.parent || now.parent == unix.Getpid()) {
+		_ = unix.PidfdSendSignal(fd, sig, nil, 0)
+	}
+}
+
+// names lists processes for people, the first few of them.
+func names(procs []proc) string {
+	const most = 5
+	var list []string
+	for _, p := range procs[:min(len(procs), most)] {
+		list = append(list, p.String())
+	}
+	if n := len(procs) - most; n > 0 {
+		list = append(list, fmt.Sprintf("and %d more", n))
+	}
+	return strings.Join(list, ", ")
+}
+
+// alone is whether nothing but usher runs any more; childless is what reap has said.
+func alone(self int, childless bool) bool {
+	// In a container, `docker exec` brings in processes that are nobody's children here.
+	return childless && (self != 1 || unix.Kill(-1, 0) == unix.ESRCH)
+}
