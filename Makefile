@@ -1,0 +1,53 @@
+# usher: `make demo` shows it, `make test` proves it. See README.md.
+
+GO      ?= go
+GOARCH  ?= $(shell $(GO) env GOARCH)
+OUT     ?= bin/usher
+PKG     ?= ./cmd/usher
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+
+# Why these flags: signals/entry.go. Where there is an entry point of our own, usher blocks every signal before the Go runtime has
+# started, so that none is lost and none kills it; -checklinkname=0 lets the entry point name a runtime table. The container's CPU
+# limit is not looked for (containermaxprocs): that costs a start more than it could ever give. Elsewhere usher falls back to
+# os/signal, and -checklinkname=0 lets it have the limit of descriptors that the runtime has raised.
+LDFLAGS = -s -w -X main.version=$(VERSION) -checklinkname=0
+TAGS    = usher_linkname
+ifneq ($(filter $(GOARCH),amd64 arm64),)
+TAGS    = usher_entry
+LDFLAGS += -E usher/signals.entry -X runtime.godebugDefault=asyncpreemptoff=1,containermaxprocs=0,updatemaxprocs=0
+endif
+
+STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOTESTSUM   = $(GO) run gotest.tools/gotestsum@v1.13.0
+
+.PHONY: build demo test lint image deps clean
+
+build:
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(GOARCH) $(GO) build -trimpath -tags '$(TAGS)' -ldflags '$(LDFLAGS)' -o $(OUT) $(PKG)
+
+# A stop under load, with a real server, behind usher and without. Needs no Docker.
+demo: build
+	@$(GO) run ./examples/demo -usher bin/usher
+
+# All tests. Those that need what this machine does not have are skipped, and named at the end with the reason.
+test:
+	$(GOTESTSUM) --format pkgname -- -timeout 15m ./...
+	@echo "Tests that were skipped are listed above with the reason; as root, 'make deps' installs what they need."
+
+# Twice, since the entry point is behind a tag of its own.
+lint:
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt would change: $$unformatted"; exit 1; }
+	$(GO) vet ./... && $(GO) vet -tags usher_entry ./...
+	$(STATICCHECK) ./... && $(STATICCHECK) -tags usher_entry ./...
+
+# The image that Dockerfiles take usher from: COPY --from=usher /usher /usher
+image: build
+	docker build -t usher -f dockerfiles/Dockerfile bin
+
+# What the tests use, from Debian's packages. RUNLEVEL=1 keeps the packages from starting their servers.
+deps:
+	apt-get update -qq
+	RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$(cat .ci/packages)
+
+clean:
+	rm -rf bin

@@ -1,0 +1,54 @@
+package main_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// The entry point for arm64, in an emulator of its system calls: the app is this machine's own.
+func TestArm64(t *testing.T) {
+	qemu, err := exec.LookPath("qemu-aarch64-static")
+	if err != nil {
+		t.Skip("needs qemu-user-static")
+	}
+	b := build{name: "arm64", path: filepath.Join(t.TempDir(), "usher"), complete: true}
+	if out, err := exec.Command("make", "-s", "-C", "../..", "build", "GOARCH=arm64", "OUT="+b.path).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	emulated := func(args ...string) *usher {
+		u := commandHere(t, &b)
+		u.cmd.Path, u.cmd.Args = qemu, append([]string{"qemu", b.path}, args...)
+		return u
+	}
+	for _, code := range []int{0, 1, 42, 255} {
+		emulated("--", "sh", "-c", fmt.Sprintf("exit %d", code)).begin().want(code)
+	}
+	emulated("--", "/no/such/command").begin().want(127)
+	// Its runtime does not see GOMEMLIMIT, which it would die of; the app does.
+	u := emulated("--", "sh", "-c", "echo $GOMEMLIMIT")
+	u.cmd.Env = append(u.cmd.Env, "GOMEMLIMIT=nonsense")
+	u.begin().want(0)
+	if u.stdout.String() != "nonsense\n" {
+		t.Errorf("the app has %q", &u.stdout)
+	}
+
+	u = emulated("--term-delay", "200ms", "-r", "HUP:USR2", "--", "bash", "-c", trapAll()).begin()
+	u.printed("ready\n")
+	for _, sig := range []unix.Signal{unix.SIGUSR1, unix.SIGURG, unix.SIGPROF, unix.SIGPIPE, unix.SIGWINCH, 40} {
+		u.signal(sig)
+		u.printed(fmt.Sprintf("got %d.\n", sig))
+	}
+	u.signal(unix.SIGHUP)
+	u.printed("got 12.\n")
+	u.signal(unix.SIGTERM)
+	u.want(42)
+	if out := u.stderr.String(); !strings.Contains(out, fmt.Sprintf("SIGTERM from pid %d", os.Getpid())) {
+		t.Errorf("log: %q", out)
+	}
+}

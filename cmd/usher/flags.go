@@ -1,0 +1,280 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-multierror"
+	"github.com/spf13/pflag"
+
+	"usher/healthz/check"
+	"usher/signals"
+	"usher/supervisor"
+)
+
+const usage = `usher starts a command as the init of a container, forwards its signals, reaps zombies, serves health
+endpoints, holds SIGTERM back until traffic has moved on, and says why it ended.
+
+Usage:
+  usher [flags] [--] command [args...]
+  usher --probe CHECK|livez|readyz|healthz
+
+Signals:
+  -r, --rewrite FROM:TO          send the app TO instead of FROM; TO = 0 swallows it (repeatable)
+  -g, --process-group            send signals to the app's whole process group
+  -p, --parent-death-signal SIG  get SIG when the parent of usher dies, and forward it as any signal
+
+The app:
+  -u, --user USER[:GROUP]        run the app as another user: names or numbers
+      --exit-code FROM=TO        end with TO where the app ends with FROM (repeatable): 143=0
+
+Stopping:
+      --term-delay DURATION      hold SIGTERM back from the app for this long, while /readyz fails
+      --grace-period DURATION    what the orchestrator grants from SIGTERM on (terminationGracePeriodSeconds,
+                                 docker stop -t): the app gets SIGKILL in time before its end
+      --straggler-grace DURATION what still runs when the app has ended gets SIGTERM, and after this long SIGKILL (2s)
+
+Health:
+      --health-addr HOST:PORT    serve /livez, /readyz and /healthz there (":8086")
+      --ready-check CHECK        /readyz holds while the check does: tcp://host:port, http://host:port/path (repeatable)
+      --ready-initial-delay DURATION       (0s)
+      --ready-period DURATION              (10s)
+      --ready-timeout DURATION             (1s)
+      --ready-success-threshold N          (1)
+      --ready-failure-threshold N          (3)
+      --probe CHECK              run a check, or ask usher's own endpoint at --health-addr: exit code 0 or 1
+
+Other:
+      --termination-log FILE     where the reason goes ("/dev/termination-log" where it exists; "" for nowhere)
+  -q, --quiet                    log errors only
+  -v, --verbose                  log everything
+      --version
+  -h, --help
+
+Each flag is also an environment variable: --term-delay is USHER_TERM_DELAY. Repeatable ones take a value a line. A flag beats
+its variable. The app does not see USHER_* variables.
+
+Exit codes: the app's own; 128+n if signal n killed it; 127 command not found, 126 found but can't be run; 125 usher failed or was
+called wrongly.
+
+Examples:
+  usher -- nginx -g 'daemon off;'
+  usher --term-delay 10s --rewrite TERM:QUIT --health-addr :8086 --ready-check http://localhost/ -- nginx -g 'daemon off;'
+`
+
+// defaultTerminationLog is Kubernetes' terminationMessagePath, which kubelet mounts.
+const defaultTerminationLog = "/dev/termination-log"
+
+// options is the command line and the environment, understood.
+type options struct {
+	config        supervisor.Config
+	level         level
+	help, version bool
+	probe         string
+	probeCheck    *check.Check
+	notice        notice // what a personality prints instead of a start
+	warnOrphans   bool   // in tini's words
+}
+
+// list is a repeatable flag: each value goes through add.
+type list struct {
+	add func(string) error
+}
+
+func (l *list) Set(s string) error { return l.add(s) }
+func (l *list) String() string     { return "" }
+func (l *list) Type() string       { return "list" }
+
+// envPrefix begins the variables that are usher's.
+const envPrefix = "USHER_"
+
+// notSettings are flags without a variable: what they ask for is a deed, not a setting. An image that sets USHER_HEALTH_ADDR with
+// ENV must not turn every start of usher into a probe.
+var notSettings = []string{"help", "version", "probe"}
+
+// parse reads arguments, in another init's words if there is one to be, and environment. The error holds every mistake there is, as a
+// *multierror.Error.
+func parse(as *personality, args, environ []string) (options, error) {
+	o := options{level: normal, config: supervisor.Config{Rewrites: signals.Rewrites{}, ExitCodes: map[int]int{}, Ready: check.DefaultParams()}}
+	c := &o.config
+	var beQuiet, beVerbose bool
+
+	fs := pflag.NewFlagSet("usher", pflag.ContinueOnError)
+	fs.SetInterspersed(false) // what follows the command is the command's
+	fs.Usage = func() {}
+	fs.VarP(&list{add: c.Rewrites.Parse}, "rewrite", "r", "")
+	fs.StringVarP(&c.User, "user", "u", "", "")
+	fs.VarP(&list{add: func(s string) (err error) {
+		c.ParentDeathSignal, err = signals.Parse(s)
+		return err
+	}}, "parent-death-signal", "p", "")
+	fs.Var(&list{add: func(s string) error { return parseExitCode(c.ExitCodes, s) }}, "exit-code", "")
+	fs.BoolVarP(&c.ProcessGroup, "process-group", "g", false, "")
+	fs.DurationVar(&c.TermDelay, "term-delay", 0, "")
+	fs.DurationVar(&c.GracePeriod, "grace-period", 0, "")
+	fs.DurationVar(&c.StragglerGrace, "straggler-grace", 2*time.Second, "")
+	fs.StringVar(&c.HealthAddr, "health-addr", "", "")
+	fs.Var(&list{add: func(s string) error {
+		ready, err := check.Parse(s)
+		c.ReadyChecks = append(c.ReadyChecks, ready)
+		return err
+	}}, "ready-check", "")
+	fs.DurationVar(&c.Ready.InitialDelay, "ready-initial-delay", c.Ready.InitialDelay, "")
+	fs.DurationVar(&c.Ready.Period, "ready-period", c.Ready.Period, "")
+	fs.DurationVar(&c.Ready.Timeout, "ready-timeout", c.Ready.Timeout, "")
+	fs.IntVar(&c.Ready.SuccessThreshold, "ready-success-threshold", c.Ready.SuccessThreshold, "")
+	fs.IntVar(&c.Ready.FailureThreshold, "ready-failure-threshold", c.Ready.FailureThreshold, "")
+	fs.StringVar(&o.probe, "probe", "", "")
+	fs.StringVar(&c.TerminationLog, "termination-log", defaultTerminationLog, "")
+	fs.BoolVarP(&beQuiet, "quiet", "q", false, "")
+	fs.BoolVarP(&beVerbose, "verbose", "v", false, "")
+	fs.BoolVar(&o.version, "version", false, "")
+	fs.BoolVarP(&o.help, "help", "h", false, "")
+
+	var errs *multierror.Error
+	m := &mimicry{o: &o, fs: fs}
+	command, mistakes := as.parse(m, args, environ)
+	errs = multierror.Append(errs, mistakes...)
+	c.Command = command
+	env, mistakes := parseEnv(fs, environ)
+	errs = multierror.Append(errs, mistakes...)
+	c.Env = env
+	c.CreateTerminationLog = fs.Changed("termination-log")
+	as.finish(m)
+	switch {
+	case beQuiet && beVerbose:
+		errs = multierror.Append(errs, errors.New("--quiet and --verbose: choose one"))
+	case beQuiet:
+		o.level = quiet
+	case beVerbose:
+		o.level = verbose
+	}
+	if o.help || o.version || o.notice.text != "" {
+		return o, nil
+	}
+	if fs.Changed("probe") {
+		errs = multierror.Append(errs, o.validateProbe()...)
+	} else if err := c.Validate(); err != nil {
+		errs = multierror.Append(errs, err)
+	}
+	return o, errs.ErrorOrNil()
+}
+
+func (o *options) validateProbe() (errs []error) {
+	if len(o.config.Command) > 0 {
+		errs = append(errs, fmt.Errorf("--probe starts no command, but there is one: %q", o.config.Command[0]))
+	}
+	var err error
+	if o.probeCheck, err = probeCheck(o.probe, o.config.HealthAddr); err != nil {
+		errs = append(errs, err)
+	}
+	return errs
+}
+
+// parseArgs reads flags up to the first word that is none, and returns the rest. It hands pflag one flag at a time, so that a
+// mistake does not hide the next.
+func parseArgs(fs *pflag.FlagSet, args []string) (command []string, errs []error) {
+	for len(args) > 0 {
+		arg := args[0]
+		if arg == "--" {
+			return args[1:], errs
+		}
+		if len(arg) < 2 || arg[0] != '-' {
+			return args, errs
+		}
+		used := 1
+		err := fs.Parse(args[:1])
+		var needsValue *pflag.ValueRequiredError
+		if errors.As(err, &needsValue) && len(args) > 1 {
+			used = 2
+			err = fs.Parse(args[:2])
+		}
+		if err != nil {
+			errs = append(errs, err)
+			restore(fs, err)
+		}
+		args = args[used:]
+	}
+	return nil, errs
+}
+
+// parseEnv gives the flags that were not given the values of their variables, and returns the environment that is not usher's.
+// USHER_* variables that are no flag's are nobody's mistake: Kubernetes makes them for a Service named usher.
+func parseEnv(fs *pflag.FlagSet, environ []string) (rest []string, errs []error) {
+	values := map[string]string{}
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		if !strings.HasPrefix(name, envPrefix) {
+			rest = append(rest, entry)
+		} else if _, ok := values[name]; !ok {
+			values[name] = value // of two, getenv(3) sees the first
+		}
+	}
+	if len(values) == 0 {
+		return rest, nil
+	}
+	for _, name := range notSettings {
+		delete(values, variable(name))
+	}
+	fs.VisitAll(func(f *pflag.Flag) {
+		value, ok := values[variable(f.Name)]
+		if !ok || f.Changed {
+			return
+		}
+		each := []string{value}
+		switch f.Value.Type() {
+		case "list":
+			each = strings.FieldsFunc(value, func(r rune) bool { return r == '\n' })
+		case "string":
+		default:
+			if value == "" { // as Compose sets a variable that it does not know
+				return
+			}
+		}
+		for _, v := range each {
+			if err := fs.Set(f.Name, v); err != nil {
+				errs = append(errs, fmt.Errorf("in %s: %w", variable(f.Name), err))
+				restore(fs, err)
+			}
+		}
+	})
+	return rest, errs
+}
+
+// parseExitCode adds FROM=TO to codes, each from 0 to 255.
+func parseExitCode(codes map[int]int, s string) error {
+	fromText, toText, ok := strings.Cut(s, "=")
+	if !ok {
+		return fmt.Errorf("exit code %q: want FROM=TO, such as 143=0", s)
+	}
+	from, err := strconv.ParseUint(fromText, 10, 8)
+	if err != nil {
+		return fmt.Errorf("exit code %q: %q is not between 0 and 255", s, fromText)
+	}
+	to, err := strconv.ParseUint(toText, 10, 8)
+	if err != nil {
+		return fmt.Errorf("exit code %q: %q is not between 0 and 255", s, toText)
+	}
+	if _, twice := codes[int(from)]; twice {
+		return fmt.Errorf("exit code %q: %d is another already", s, from)
+	}
+	codes[int(from)] = int(to)
+	return nil
+}
+
+// restore gives a flag its default back after a value that could not be read: pflag leaves a zero there, which would be judged
+// as if it had been asked for.
+func restore(fs *pflag.FlagSet, err error) {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) && invalid.GetFlag().Value.Type() != "list" {
+		_ = fs.Set(invalid.GetFlag().Name, invalid.GetFlag().DefValue)
+	}
+}
+
+// variable is the environment variable of a flag.
+func variable(flag string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}

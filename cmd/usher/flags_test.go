@@ -1,0 +1,146 @@
+package main_test
+
+import (
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Every mistake is reported, all of them at once, and nothing is started.
+func TestEveryMistakeAtOnce(t *testing.T) {
+	eachBuild(t, func(t *testing.T, b *build) {
+		u := command(t, b, "--term-delay", "10", "--nonsense", "--rewrite", "TERM:NOPE", "-r", "x", "-r", "KILL:TERM", "--ready-check", "ftp://x",
+			"--ready-period=0s", "--health-addr", "nonsense", "--grace-period=-1s", "-Z", "-q", "-v", "--", "sh", "-c", "echo started")
+		u.cmd.Env = append(u.cmd.Env, "USHER_READY_TIMEOUT=soon", "USHER_READY_FAILURE_THRESHOLD=0")
+		u.begin().want(125)
+		out := u.stderr.String()
+		for _, says := range []string{
+			`invalid argument "10" for "--term-delay"`, `unknown flag: --nonsense`, `"TERM:NOPE"`, `rewrite "x": want FROM:TO`, `usher never forwards SIGKILL`,
+			`ftp`, `--health-addr "nonsense"`, `--grace-period -1s`, `--ready-period 0s`, `unknown shorthand flag: 'Z'`, `choose one`,
+			`in USHER_READY_TIMEOUT: invalid argument "soon"`, `--ready-failure-threshold 0`, `usher: hint: `,
+		} {
+			if !strings.Contains(out, says) {
+				t.Errorf("%q is not in:\n%s", says, out)
+			}
+		}
+		if strings.Contains(out, "--ready-timeout 0s") {
+			t.Errorf("a value that could not be read is judged as well:\n%s", out)
+		}
+		for line := range strings.Lines(out) {
+			if !strings.HasPrefix(line, "usher: error: ") && !strings.HasPrefix(line, "usher: hint: ") {
+				t.Errorf("odd line: %q", line)
+			}
+		}
+		if u.stdout.String() != "" {
+			t.Errorf("something was started: %q", &u.stdout)
+		}
+	})
+}
+
+func TestUsageErrors(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		says string
+	}{
+		{"", "no command given"},
+		{"--", "no command given"},
+		{"--term-delay", "flag needs an argument: --term-delay"},
+		{"--term-delay 30s --grace-period 30s -- true", "--term-delay 30s does not fit into --grace-period 30s: SIGKILL is due 29.5s after"},
+		{"--term-delay -1s -- true", "--term-delay -1s: must not be negative"},
+		{"--rewrite TERM:QUIT --rewrite 15:INT -- true", "SIGTERM is rewritten already"},
+		{"--probe livez", "needs usher's address in --health-addr or USHER_HEALTH_ADDR"},
+		{"--probe nonsense", "nonsense"},
+		{"--probe tcp://127.0.0.1:1 -- true", "--probe starts no command"},
+		{"--ready-success-threshold many -- true", `invalid argument "many"`},
+		{"--health-addr 127.0.0.1:99999 -- true", "99999"},
+	} {
+		u := start(t, &made, strings.Fields(c.args)...)
+		if code := u.wait(); code != 125 || !strings.Contains(u.stderr.String(), c.says) {
+			t.Errorf("usher %s: %d, %q", c.args, code, &u.stderr)
+		}
+	}
+}
+
+// Parsing stops at the first word that is no flag: the rest is the app's, "--" in it as well.
+func TestTheRestIsTheApps(t *testing.T) {
+	for _, c := range []struct{ args, prints string }{
+		{"echo -g --term-delay", "-g --term-delay\n"},
+		{"-- echo -- -g", "-- -g\n"},
+		{"-g printf %s --help", "--help"},
+		{"--term-delay 1s echo -n x", "x"},
+		{"-rTERM:INT echo y", "y\n"},
+		{"-gr TERM:INT echo z", "z\n"},
+	} {
+		u := start(t, &made, strings.Fields(c.args)...)
+		u.want(0)
+		if u.stdout.String() != c.prints {
+			t.Errorf("usher %s: %q, want %q", c.args, &u.stdout, c.prints)
+		}
+	}
+}
+
+// A flag beats its variable; repeatable ones take a value a line; the app sees none of them.
+func TestVariables(t *testing.T) {
+	u := command(t, &made, "--term-delay", "0s", "--", "sh", "-c", "env | grep USHER; exit 3")
+	u.cmd.Env = append(u.cmd.Env, "USHER_TERM_DELAY=nonsense", "USHER_REWRITE=TERM:QUIT\n\nUSR1:USR2\n", "USHER_GRACE_PERIOD=", "USHER_PROCESS_GROUP=true",
+		"USHER_SERVICE_HOST=10.0.0.1", "USHER_PROBE=livez", "USHER_HELP=true")
+	u.begin().want(3)
+	if out := u.stdout.String() + u.stderr.String(); out != "" {
+		t.Errorf("printed %q", out)
+	}
+
+	u = command(t, &made, "--", "bash", "-c", trapAll())
+	u.cmd.Env = append(u.cmd.Env, "USHER_REWRITE=HUP:USR1\nTERM:QUIT")
+	u.begin().printed("ready\n")
+	u.signal(1)
+	u.printed("got 10.\n")
+	u.signal(15)
+	u.printed("got 3.\n")
+
+	u = command(t, &made, "--", "true")
+	u.cmd.Env = append(u.cmd.Env, "USHER_TERM_DELAY=soon", "USHER_REWRITE=TERM:QUIT\nnonsense")
+	u.begin().want(125)
+	for _, says := range []string{`in USHER_TERM_DELAY: invalid argument "soon"`, `in USHER_REWRITE: invalid argument "nonsense"`} {
+		if !strings.Contains(u.stderr.String(), says) {
+			t.Errorf("%q is not in:\n%s", says, &u.stderr)
+		}
+	}
+}
+
+// The environment is passed on as it is: duplicates, order, empty values, what means something to Go.
+func TestEnvironment(t *testing.T) {
+	eachBuild(t, func(t *testing.T, b *build) {
+		want := []string{"A=1", "PATH=/bin", "B=", "A=2", "GOGC=off", "G=", "GOOSE", "no name", "GODEBUG=x=1"}
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		// Not through os/exec, which drops duplicates itself.
+		p, err := os.StartProcess(b.path, []string{"usher", "--", "/bin/cat", "/proc/self/environ"}, &os.ProcAttr{Env: want, Files: []*os.File{nil, w, w}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
+		out, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Wait()
+		if got := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00"); !slices.Equal(got, want) {
+			t.Errorf("environment: %q, want %q", got, want)
+		}
+	})
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	for _, c := range []struct{ arg, prints string }{{"--help", "--term-delay"}, {"-h", "USHER_TERM_DELAY"}, {"--version", "usher "}} {
+		u := commandHere(t, &made, c.arg).begin()
+		u.want(0)
+		if !strings.Contains(u.stdout.String(), c.prints) || u.stderr.String() != "" {
+			t.Errorf("usher %s: %q, %q", c.arg, &u.stdout, &u.stderr)
+		}
+	}
+}

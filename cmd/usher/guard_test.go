@@ -1,0 +1,72 @@
+package main_test
+
+import (
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// usher goes into images FROM scratch, and its first promise is to be tiny. What each of these would cost is in kilobytes.
+var tooHeavy = map[string]string{
+	"net/http":      "3500: there is a small responder in healthz, and a small client in healthz/check",
+	"crypto/tls":    "with net/http: belongs in usher-check",
+	"encoding/json": "541: write the few lines of JSON by hand",
+	"log/slog":      "401: there is a logger of lines",
+	"log":           "it brings nothing that the logger does not have",
+	"regexp":        "311",
+	"text/template": "1450",
+	"html/template": "1450 and more",
+	"os/exec":       "274, and its Wait would compete with the one reaper",
+	"os/signal":     "it can't see all signals: package signals has the kernel's queue",
+	"runtime/pprof": "large, and no user has asked for it",
+}
+
+// maxSize is the contract's: stripped, amd64.
+const maxSize = 3_000_000
+
+func TestNothingHeavyIsImported(t *testing.T) {
+	cmd := exec.Command("go", "list", "-deps", "-tags", "usher_entry", ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=amd64")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	deps := strings.Fields(string(out))
+	if !slices.Contains(deps, "usher/supervisor") {
+		t.Fatalf("not a list of dependencies: %q", deps)
+	}
+	for _, dep := range deps {
+		if why, ok := tooHeavy[dep]; ok {
+			t.Errorf("usher imports %s: %s", dep, why)
+		}
+	}
+}
+
+func TestSize(t *testing.T) {
+	st, err := os.Stat(made.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d bytes", st.Size())
+	if st.Size() > maxSize {
+		t.Errorf("usher has %d bytes, at most %d are promised", st.Size(), maxSize)
+	}
+}
+
+// A static binary has no interpreter to be missing in an image from scratch.
+func TestStatic(t *testing.T) {
+	for _, b := range builds {
+		if raceDetector && b == &plain {
+			continue // needs cgo
+		}
+		head, err := os.ReadFile(b.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(head[:min(len(head), 1<<16)]), "/lib64/ld-linux") {
+			t.Errorf("%s is dynamically linked", b.path)
+		}
+	}
+}

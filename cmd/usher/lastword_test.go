@@ -1,0 +1,105 @@
+package main_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestLastWord(t *testing.T) {
+	eachBuild(t, func(t *testing.T, b *build) {
+		for _, c := range []struct {
+			script string
+			code   int
+			word   string
+		}{
+			{"exit 0", 0, "Completed: exit code 0; uptime "},
+			{"exit 3", 3, "Error: exit code 3; uptime "},
+			{"kill -KILL $$", 137, "Signaled: killed by SIGKILL (exit code 137); uptime "},
+		} {
+			log := newLog(t)
+			u := start(t, b, "--termination-log", log, "--", "sh", "-c", c.script)
+			u.want(c.code)
+			if word := readLog(t, log); !strings.HasPrefix(word, c.word) || strings.Count(word, "\n") != 1 {
+				t.Errorf("%s: %q", c.script, word)
+			}
+		}
+	})
+}
+
+// What the app has written there itself stays, behind usher's line, in whatever way it writes.
+func TestTheAppsOwnMessage(t *testing.T) {
+	for _, how := range []string{">", ">>"} {
+		log := newLog(t)
+		u := start(t, &made, "--term-delay", "200ms", "--termination-log", log, "--", "bash", "-c",
+			`trap 'exit 1' TERM; trap 'echo "disk is full" `+how+log+`; echo written' USR1; echo ready; while :; do sleep 0.01; done`)
+		u.printed("ready\n")
+		u.signal(unix.SIGTERM)
+		u.logged("held back")
+		u.signal(unix.SIGUSR1)
+		u.printed("written\n")
+		u.want(1)
+		lines := strings.SplitAfter(readLog(t, log), "\n")
+		if len(lines) != 3 || !strings.HasPrefix(lines[0], "Error: exit code 1; ") || lines[1] != "disk is full\n" {
+			t.Errorf("%s: %q", how, lines)
+		}
+	}
+}
+
+// Whatever is wrong with the termination log costs one line in the log and nothing else.
+func TestTerminationLogThatCantBeWritten(t *testing.T) {
+	dir := t.TempDir()
+	fifo := filepath.Join(dir, "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ path, says string }{
+		{dir, "is a directory"},
+		{fifo, "not a regular file"},
+		{"/dev/full", "not a regular file"},
+		{dir + "/no/such/dir", "no such file"},
+		{"/proc/version", ""}, // nobody can write to it
+		{"", "-"},
+	} {
+		u := start(t, &made, "--termination-log", c.path, "--", "sh", "-c", "exit 4")
+		u.want(4)
+		out := u.stderr.String()
+		switch {
+		case c.says == "-":
+			if out != "" {
+				t.Errorf("no termination log: %q", out)
+			}
+		case strings.Count(out, "\n") != 1 || !strings.Contains(out, "termination log") || !strings.Contains(out, c.says):
+			t.Errorf("%s: %q", c.path, out)
+		}
+	}
+}
+
+// A file system that is full: the run goes on, and what was there before is not lost to a crash.
+func TestTerminationLogOnAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	u := command(t, &made, "--termination-log", dir+"/log", "--", "sh", "-c", "exit 4")
+	script := `mount -t tmpfs -o size=4k tmpfs ` + dir + ` && : > ` + dir + `/log && cat /dev/zero > ` + dir + `/fill 2>/dev/null; exec "$@"`
+	u.cmd.Args = append([]string{"sh", "-c", script, "sh", made.path}, u.cmd.Args[1:]...)
+	u.cmd.Path = "/bin/sh"
+	u.begin().want(4)
+	if out := u.stderr.String(); !strings.Contains(out, "no space left on device") {
+		t.Errorf("log: %q", out)
+	}
+}
+
+// The default is left alone where there is none: usher makes no files that nobody asked for.
+func TestNoTerminationLogByDefault(t *testing.T) {
+	if _, err := os.Stat("/dev/termination-log"); err == nil {
+		t.Skip("this machine has a /dev/termination-log")
+	}
+	u := command(t, &made, "--", "sh", "-c", "exit 4")
+	u.cmd.Env = []string{"PATH=/bin"}
+	u.begin().want(4)
+	if _, err := os.Stat("/dev/termination-log"); err == nil {
+		t.Error("/dev/termination-log was made")
+	}
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"usher/signals"
+)
+
+type level int
+
+const (
+	quiet   level = iota // errors only
+	normal               // events as well
+	verbose              // everything
+)
+
+const (
+	// room is how many lines may wait for stderr; a line is at most a few hundred bytes.
+	room = 256
+	// flushTime is how long the end of usher waits for a reader of stderr that has stalled.
+	flushTime = 200 * time.Millisecond
+)
+
+// logger writes events to stderr, one line and one write each, from a goroutine of its own: the reader of stderr may stall, and
+// usher must not stall with it. What finds no room is dropped, and the next line that does says how many. The goroutine starts
+// with the first line, since a plain run has none.
+type logger struct {
+	level level
+	lines chan string
+	done  atomic.Bool
+
+	mu      sync.Mutex
+	begun   bool
+	dropped int
+}
+
+func newLogger(l level) *logger {
+	return &logger{level: l, lines: make(chan string, room)}
+}
+
+func (l *logger) Errorf(format string, args ...any) { l.log(quiet, format, args...) }
+func (l *logger) Infof(format string, args ...any)  { l.log(normal, format, args...) }
+func (l *logger) Debugf(format string, args ...any) { l.log(verbose, format, args...) }
+
+func (l *logger) log(at level, format string, args ...any) {
+	if at > l.level {
+		return
+	}
+	l.put("usher: " + strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " ") + "\n")
+}
+
+// put queues a line as it is.
+func (l *logger) put(line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.begun {
+		l.begun = true
+		go l.write()
+	}
+	if l.dropped > 0 {
+		line = fmt.Sprintf("usher: %d lines lost: stderr had stalled\n", l.dropped) + line
+	}
+	select {
+	case l.lines <- line:
+		l.dropped = 0
+	default:
+		l.dropped++
+	}
+}
+
+func (l *logger) write() {
+	for line := range l.lines {
+		writeAll(2, []byte(line))
+	}
+	l.done.Store(true)
+}
+
+// flush ends the log and waits for what is still to be written, for flushTime at most. It is the last thing before the exit.
+// It waits as the loop does, and not with a timer of Go's: the first of those opens descriptors, and dies if there are none left.
+func (l *logger) flush(source signals.Source) {
+	l.mu.Lock() // for good: a probe's goroutine that logs now waits for the exit, and does not write to a closed channel
+	if !l.begun {
+		return
+	}
+	close(l.lines)
+	for deadline := time.Now().Add(flushTime); !l.done.Load() && time.Now().Before(deadline); {
+		source.Wait(time.Millisecond)
+	}
+}
+
+// writeAll writes b to fd and reports whether it could. It is not os.File: that one dies of SIGPIPE for 1 and 2, and would make
+// the very descriptors that the app has non-blocking.
+func writeAll(fd int, b []byte) bool {
+	for len(b) > 0 {
+		n, err := unix.Write(fd, b)
+		switch err {
+		case nil:
+			b = b[n:]
+		case unix.EINTR:
+		case unix.EAGAIN: // the app has made it non-blocking
+			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1); err != nil && err != unix.EINTR {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,93 @@
+// Usher is the ENTRYPOINT of a container: it starts the app as its child and stands in for it as PID 1.
+//
+// The order in main is the design. The signals come first, so that none can hurt; then every mistake is reported, while nothing
+// has been started; then the app is started, and from there on nothing may fail: the death of PID 1 kills the container.
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/hashicorp/go-multierror"
+
+	"usher/healthz/check"
+	"usher/signals"
+	"usher/supervisor"
+)
+
+// version is set by the linker: make build.
+var version = "devel"
+
+func init() {
+	// Signals, wait and kill belong to one thread, the one that the parent death signal and the terminal know as well.
+	runtime.LockOSThread()
+}
+
+func main() {
+	source, err := signals.Open()
+	if err != nil {
+		fail(supervisor.ExitFailure, err)
+	}
+	check.Version = version
+	as := personalityOf(os.Args)
+	o, err := parse(as, os.Args[min(1, len(os.Args)):], signals.Environ())
+	switch {
+	case o.help:
+		tool()
+		os.Exit(printed(1, usage))
+	case o.version:
+		tool()
+		os.Exit(printed(1, "usher "+version+"\n"))
+	case o.notice.text != "":
+		tool()
+		os.Exit(printed(o.notice.fd, o.notice.text))
+	case err != nil && as != nil:
+		fail(as.wrong, err, as.usage)
+	case err != nil:
+		fail(supervisor.ExitFailure, err, "usher --help lists the flags and their variables")
+	case o.probe != "":
+		tool()
+		os.Exit(probe(o))
+	}
+	log := newLogger(o.level)
+	if o.warnOrphans {
+		o.config.Orphan = func(pid int) { log.put(orphanWarning(pid)) }
+	}
+	s, err := supervisor.New(o.config, source, log)
+	if err != nil {
+		fail(supervisor.ExitFailure, err)
+	}
+	code := s.Run()
+	log.flush(source)
+	os.Exit(code)
+}
+
+// tool makes usher an ordinary program that a signal ends.
+func tool() { signals.Default() }
+
+// printed writes s to stdout or stderr and returns an exit code. It does not use os.Stdout, which dies of a broken pipe.
+func printed(fd int, s string) int {
+	if !writeAll(fd, []byte(s)) {
+		return supervisor.ExitFailure
+	}
+	return 0
+}
+
+// fail reports every mistake that err holds, one a line, and exits.
+func fail(code int, err error, hints ...string) {
+	var b strings.Builder
+	errs := []error{err}
+	if merr, ok := err.(*multierror.Error); ok {
+		errs = merr.Errors
+	}
+	for _, err := range errs {
+		fmt.Fprintf(&b, "usher: error: %v\n", err)
+	}
+	for _, hint := range hints {
+		fmt.Fprintf(&b, "usher: hint: %s\n", hint)
+	}
+	writeAll(2, []byte(b.String()))
+	os.Exit(code)
+}

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"usher/signals"
+)
+
+// The versions whose flags and variables these are.
+const (
+	tiniVersion      = "tini version 0.19.0"
+	dumbInitVersion  = "dumb-init v1.2.5"
+	catatonitVersion = "tini version 0.1.7_catatonit" // it says tini, since `docker info` asks for that
+)
+
+const license = "usher is licensed under the Apache License 2.0: https://www.apache.org/licenses/LICENSE-2.0\n"
+
+const tiniUsage = `usage: tini [-s] [-p SIGNAL] [-v] [-w] [-g] [-e CODE] [--] command [args...]
+       tini -h | -l | --version
+
+This is usher, called as tini.
+  -p SIGNAL  get SIGNAL when the parent dies, and forward it
+  -g         send signals to the command's process group (TINI_KILL_PROCESS_GROUP)
+  -e CODE    end with 0 instead of CODE (repeatable)
+  -w         warn about each zombie that is reaped
+  -v         say more (repeatable; TINI_VERBOSITY)
+  -s         be a subreaper: usher always is (TINI_SUBREAPER)
+  -l         show the licence
+`
+
+// tini, which Docker installs as docker-init.
+var tini = personality{
+	names:    []string{"tini", "tini-static", "docker-init"},
+	usage:    "tini -h lists the flags",
+	wrong:    1,
+	operands: true, // its usage says PROGRAM -- [ARGS]
+	flags: []word{
+		{short: 's', means: nothing},
+		{short: 'p', value: true, means: same("parent-death-signal")},
+		{short: 'v', means: func(m *mimicry, _ string) error { m.verbosity++; return nil }},
+		{short: 'w', means: func(m *mimicry, _ string) error { m.warn = true; return nil }},
+		{short: 'g', means: is("process-group", "true")},
+		{short: 'e', value: true, means: succeedWith},
+		{short: 'l', means: says(1, license)},
+		{short: 'h', means: says(1, tiniUsage)},
+		{name: "version", means: says(1, tiniVersion)},
+	},
+	variables: []word{
+		{name: "TINI_SUBREAPER", means: nothing},
+		{name: "TINI_KILL_PROCESS_GROUP", means: is("process-group", "true")},
+		{name: "TINI_VERBOSITY", means: func(m *mimicry, value string) error {
+			m.verbosity, _ = strconv.Atoi(value)
+			return nil
+		}},
+	},
+	begin: func(m *mimicry) { m.o.level, m.verbosity = quiet, 1 },
+	// Its levels are fatal, warnings, information and debugging; usher has no mere warnings but this one.
+	end: func(m *mimicry) {
+		m.o.warnOrphans = m.warn && m.verbosity > 0
+		if m.verbosity > 1 {
+			m.o.level = max(m.o.level, normal)
+		}
+		if m.verbosity > 2 {
+			m.o.level = verbose
+		}
+	},
+}
+
+const dumbInitUsage = `usage: dumb-init [-c] [-r FROM:TO] [-v] [--] command [args...]
+       dumb-init -h | -V
+
+This is usher, called as dumb-init.
+  -c, --single-child     no session of its own for the command, and signals for it alone (DUMB_INIT_SETSID=0)
+  -r, --rewrite FROM:TO  send the command TO instead of FROM; TO = 0 swallows it (repeatable)
+  -v, --verbose          log everything (DUMB_INIT_DEBUG=1)
+  -V, --version
+  -h, --help
+`
+
+// dumb-init: its command leads a session, and gets its signals as a group.
+var dumbInit = personality{
+	names: []string{"dumb-init"},
+	usage: "dumb-init --help lists the flags",
+	wrong: 1,
+	flags: []word{
+		{short: 'c', name: "single-child", means: singleChild},
+		{short: 'r', name: "rewrite", value: true, means: rewriteAgain},
+		{short: 'v', name: "verbose", means: is("verbose", "true")},
+		{short: 'V', name: "version", means: says(2, dumbInitVersion)},
+		{short: 'h', name: "help", means: says(2, dumbInitUsage)},
+	},
+	variables: []word{
+		{name: "DUMB_INIT_SETSID", means: func(m *mimicry, value string) error {
+			if value != "0" {
+				return nil
+			}
+			return singleChild(m, "")
+		}},
+		{name: "DUMB_INIT_DEBUG", means: func(m *mimicry, value string) error {
+			if value != "1" {
+				return nil
+			}
+			return m.fs.Set("verbose", "true")
+		}},
+	},
+	begin: func(m *mimicry) {
+		c := &m.o.config
+		m.o.level = quiet
+		c.Session, c.ProcessGroup, c.StopSelf, c.StartCode = true, true, true, 2
+	},
+	// A session has nobody above that would wake what SIGTSTP stops, and the kernel ignores it for an orphaned group. SIGSTOP it obeys.
+	end: func(m *mimicry) {
+		for _, sig := range []signals.Signal{unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU} {
+			if _, ok := m.o.config.Rewrites[sig]; !ok && m.o.config.Session {
+				m.o.config.Rewrites[sig] = unix.SIGSTOP
+			}
+		}
+	},
+}
+
+const catatonitUsage = `usage: catatonit [-g] [--] command [args...]
+       catatonit -P | -h | -L | -V
+
+This is usher, called as catatonit.
+  -g             send signals to the command's process group
+  -P             pause: start nothing, reap zombies, end with SIGINT or SIGTERM
+  -V, --version
+  -h             show this
+  -L             show the licence
+`
+
+// catatonit, which Podman uses as the init of containers and as what holds a pod's namespaces.
+var catatonit = personality{
+	names:    []string{"catatonit", "podman-init"},
+	usage:    "catatonit -h lists the flags",
+	wrong:    1,
+	operands: true,
+	flags: []word{
+		{short: 'g', means: is("process-group", "true")},
+		{short: 'P', means: func(m *mimicry, _ string) error { m.o.config.Pause = true; return nil }},
+		{short: 'h', means: says(2, catatonitUsage)},
+		{short: 'L', means: says(1, license)},
+		{short: 'V', name: "version", means: says(1, catatonitVersion)},
+	},
+	variables: []word{{name: "CATATONIT_DEBUG", means: is("verbose", "true")}},
+	begin:     func(m *mimicry) { m.o.level, m.o.config.StartCode = quiet, 1 },
+}
+
+// What words mean.
+
+func nothing(*mimicry, string) error { return nil }
+
+// same: usher has that flag, too.
+func same(flag string) func(*mimicry, string) error {
+	return func(m *mimicry, value string) error { return m.fs.Set(flag, value) }
+}
+
+// is: one of usher's flags with one value.
+func is(flag, value string) func(*mimicry, string) error {
+	return func(m *mimicry, _ string) error { return m.fs.Set(flag, value) }
+}
+
+// says: a text, which for a version has usher's own behind it.
+func says(fd int, text string) func(*mimicry, string) error {
+	return func(m *mimicry, _ string) error {
+		if !strings.HasSuffix(text, "\n") {
+			text += " (usher " + version + ")\n"
+		}
+		m.o.notice = notice{fd, text}
+		return nil
+	}
+}
+
+// succeedWith is `tini -e CODE`.
+func succeedWith(m *mimicry, value string) error {
+	code, err := strconv.ParseUint(value, 10, 8)
+	if err != nil {
+		return errors.New("-e " + strconv.Quote(value) + ": want an exit code from 0 to 255")
+	}
+	if _, twice := m.o.config.ExitCodes[int(code)]; twice {
+		return nil
+	}
+	return m.fs.Set("exit-code", value+"=0")
+}
+
+// rewriteAgain is `dumb-init -r`: of two for one signal, the last counts.
+func rewriteAgain(m *mimicry, value string) error {
+	from, _, _ := strings.Cut(value, ":")
+	if sig, err := signals.Parse(from); err == nil {
+		delete(m.o.config.Rewrites, sig)
+	}
+	return m.fs.Set("rewrite", value)
+}
+
+func singleChild(m *mimicry, _ string) error {
+	m.o.config.Session = false
+	return m.fs.Set("process-group", "false")
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"time"
+
+	"usher/healthz/check"
+)
+
+// probeTimeout is Kubernetes' default for a probe.
+const probeTimeout = time.Second
+
+// endpoints are what --probe takes besides a check.
+var endpoints = []string{"livez", "readyz", "healthz"}
+
+// probeCheck turns --probe's value into a check: an endpoint is an HTTP check of usher's own address.
+func probeCheck(value, healthAddr string) (*check.Check, error) {
+	if !slices.Contains(endpoints, value) {
+		return check.Parse(value)
+	}
+	if healthAddr == "" {
+		return nil, fmt.Errorf("--probe %s: needs usher's address in --health-addr or USHER_HEALTH_ADDR", value)
+	}
+	host, port, err := net.SplitHostPort(healthAddr)
+	if err != nil {
+		return nil, fmt.Errorf("--health-addr %q: want HOST:PORT or :PORT", healthAddr)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return check.Parse("http://" + net.JoinHostPort(host, port) + "/" + value)
+}
+
+// probe runs the check once: 0 if it holds, 1 if not, and then says why on stdout, where Docker's HEALTHCHECK looks for it.
+func probe(o options) int {
+	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
+	defer cancel()
+	if err := o.probeCheck.Run(ctx); err != nil {
+		printed(1, o.probe+": "+err.Error()+"\n")
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,95 @@
+package main_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// whatTheAppSees prints all that a process can see of its state, as "field: value" lines.
+const whatTheAppSees = `
+while read -r line; do echo "status $line"; done < /proc/self/status
+while read -r line; do echo "limits $line"; done < /proc/self/limits
+echo "cwd: $PWD $(pwd -P)"
+echo "umask: $(umask)"
+echo "trap: $(trap)"
+echo "arguments: $0 $*"
+for fd in /proc/$$/fd/*; do echo "fd ${fd##*/}: $(readlink $fd || :)"; done
+for fd in /proc/$$/fdinfo/*; do echo "fdinfo ${fd##*/}: $(grep flags $fd 2>/dev/null || :)"; done
+for file in cgroup oom_score_adj personality timerslack_ns coredump_filter loginuid sched autogroup attr/current; do
+  [ -r /proc/self/$file ] && while read -r line; do echo "$file: $line"; done < /proc/self/$file
+done
+read -r stat < /proc/self/stat; set -- $stat
+echo "stat: session ${6} tty ${7} tpgid ${8} priority ${18} nice ${19} rt_priority ${40} policy ${41}"
+tr '\0' '\n' < /proc/$$/environ | sed 's/^/env: /'
+`
+
+// differs are the lines that may differ, and why.
+var differs = []struct{ line, why string }{
+	{`status (Pid|Tgid|NSpid|NStgid):`, "another process"},
+	{`status (NSpgid|NSsid|PPid):`, "a process group of its own, and usher for a parent"},
+	{`status (Vm\w+|Rss\w+|HugetlbPages|voluntary_ctxt_switches|nonvoluntary_ctxt_switches|SigQ|Cpus_allowed|Threads):`, "memory and counters"},
+	{`sched|autogroup`, "counters; an autogroup is a session's"},
+	{`env: _=`, "the shell's own"},
+	{`env: USHER_`, "not passed on"},
+}
+
+// A child that prints all it can see prints the same under usher as under no init at all, field by field.
+func TestNothingElseChanges(t *testing.T) {
+	dir := t.TempDir()
+	script := filepath.Join(dir, "script")
+	if err := os.WriteFile(script, []byte(whatTheAppSees), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// Odd, so that the defaults can't be mistaken for it: limits, umask, ignored signals, descriptors, nice, an argv[0], a directory.
+	prepare := `ulimit -Sn 123; ulimit -Sc 0; ulimit -Ss 4096; umask 0137; trap "" HUP USR1 TTOU PIPE CHLD; exec 5<>/dev/null 7</dev/zero; cd "` + dir + `"; exec nice -n 3 "$@"`
+	run := func(wrapper ...string) []string {
+		t.Helper()
+		u := &usher{t: t, cmd: exec.Command("bash", slices.Concat([]string{"-c", prepare, "bash"}, wrapper, []string{"bash", script, "one", "", "th ree"})...), done: make(chan struct{})}
+		u.cmd.Env = []string{"PATH=/usr/bin:/bin", "USHER_TERMINATION_LOG=", "GOGC=off", "EMPTY=", "A=b=c"}
+		u.cmd.Stdout, u.cmd.Stderr = &u.stdout, &u.stderr
+		u.begin().want(0)
+		var lines []string
+		pipes := regexp.MustCompile(`(pipe|socket):\[\d+\]`)
+		for line := range strings.Lines(u.stdout.String()) {
+			lines = append(lines, pipes.ReplaceAllString(strings.TrimSpace(line), "$1"))
+		}
+		return lines
+	}
+	compare := func(bare, under []string) (differences []string) {
+		for _, line := range bare {
+			if !slices.Contains(under, line) {
+				differences = append(differences, "only without usher: "+line)
+			}
+		}
+		for _, line := range under {
+			if !slices.Contains(bare, line) {
+				differences = append(differences, "only under usher: "+line)
+			}
+		}
+		return slices.DeleteFunc(differences, func(difference string) bool {
+			_, line, _ := strings.Cut(difference, "usher: ")
+			return slices.ContainsFunc(differs, func(d struct{ line, why string }) bool {
+				return regexp.MustCompile(`^(` + d.line + `)`).MatchString(line)
+			})
+		})
+	}
+	bare := run()
+	if len(bare) < 80 {
+		t.Fatalf("the app sees too little: %q", bare)
+	}
+	for _, difference := range compare(bare, run(made.path, "--")) {
+		t.Error(difference)
+	}
+	// The control: a plain build can't keep these, and is seen not to.
+	all := strings.Join(compare(bare, run(plain.path, "--")), "\n")
+	for _, known := range []string{"limits Max open files", "status SigIgn:"} {
+		if !strings.Contains(all, known) {
+			t.Errorf("a plain build keeps %q? %s", known, all)
+		}
+	}
+}

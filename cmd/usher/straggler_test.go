@@ -1,0 +1,122 @@
+package main_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// asPID1AndNot runs a test with usher as PID 1 and as a subreaper.
+func asPID1AndNot(t *testing.T, f func(t *testing.T, prepare func(*testing.T, *build, ...string) *usher)) {
+	for name, prepare := range map[string]func(*testing.T, *build, ...string) *usher{"PID 1": command, "subreaper": commandHere} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f(t, prepare)
+		})
+	}
+}
+
+// straggler is a script of what outlives the app: it says when it gets SIGTERM, and takes a moment to end.
+const straggler = `trap 'echo told; sleep 0.2; echo done; exit' TERM; echo up; while :; do sleep 0.01; done`
+
+// Whatever the app leaves behind is told, may finish, and is waited for no longer than it takes.
+func TestStragglersMayFinish(t *testing.T) {
+	for name, app := range map[string]string{
+		"child":         `bash -c "$0" & read up < <(sleep 0.3)`,
+		"session":       `setsid bash -c "$0" & sleep 0.3`,
+		"forked twice":  `(setsid bash -c "$0" & ) ; sleep 0.3`,
+		"stopped":       `bash -c "$0" & sleep 0.3; kill -STOP $!`,
+		"own group":     `set -m; bash -c "$0" & sleep 0.3`,
+		"deep":          `bash -c 'bash -c "bash -c \"\$0\" \"\$0\" & wait" "$0" & wait' "$0" & sleep 0.5`,
+		"killed parent": `bash -c 'bash -c "$0" & wait' "$0" & sleep 0.3; kill -9 $!`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			asPID1AndNot(t, func(t *testing.T, prepare func(*testing.T, *build, ...string) *usher) {
+				u := prepare(t, &made, "--straggler-grace", "1h", "--", "bash", "-c", app+"; exit 7", straggler).begin()
+				u.want(7)
+				if out := u.stdout.String(); !strings.HasSuffix(out, "up\ntold\ndone\n") {
+					t.Errorf("the straggler said %q", out)
+				}
+			})
+		})
+	}
+}
+
+// What does not want to go gets SIGKILL, also as PID 1's end would have killed it at once.
+func TestStragglersAreKilled(t *testing.T) {
+	asPID1AndNot(t, func(t *testing.T, prepare func(*testing.T, *build, ...string) *usher) {
+		u := prepare(t, &made, "--straggler-grace", "500ms", "--", "bash", "-c", `setsid bash -c "$0" & sleep 0.2; exit 7`, `trap '' TERM; echo up; while :; do sleep 0.01; done`).begin()
+		begin := time.Now()
+		u.want(7)
+		took(t, begin, 500*time.Millisecond)
+		u.logged("SIGKILL to what it leaves behind: ")
+	})
+}
+
+// Without stragglers nothing is waited for.
+func TestNoStragglersNoWait(t *testing.T) {
+	asPID1AndNot(t, func(t *testing.T, prepare func(*testing.T, *build, ...string) *usher) {
+		begin := time.Now()
+		prepare(t, &made, "--straggler-grace", "1h", "--", "sh", "-c", "true & exit 7").begin().want(7)
+		if d := time.Since(begin); d > patience/2 {
+			t.Errorf("it took %v", d)
+		}
+	})
+}
+
+// The budget of a stop holds for stragglers, too.
+func TestStragglersInTheBudget(t *testing.T) {
+	u := start(t, &made, "--grace-period", "1s", "--straggler-grace", "1h", "--", "bash", "-c", `(trap '' TERM; echo up; while :; do sleep 0.01; done) & trap 'exit 42' TERM; while :; do sleep 0.01; done`)
+	u.printed("up\n")
+	begin := time.Now()
+	u.signal(unix.SIGTERM)
+	u.want(42)
+	took(t, begin, 750*time.Millisecond)
+}
+
+// A shell as the app is the commonest reason why SIGTERM never reaches a server. Behind usher it does, without a flag.
+func TestServerBehindAShell(t *testing.T) {
+	redis, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Skip("needs redis-server")
+	}
+	for name, script := range map[string]string{
+		"in the foreground": `%s %s; exit 5`,
+		"in the background": `%s %s & wait`,
+		"pipeline":          `%s %s | cat`,
+		"daemon":            `%s %s --daemonize yes --logfile "$LOG"; while :; do sleep 0.05; done`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			asPID1AndNot(t, func(t *testing.T, prepare func(*testing.T, *build, ...string) *usher) {
+				dir := t.TempDir()
+				log := filepath.Join(dir, "log")
+				addr := freePort(t)
+				_, port, _ := strings.Cut(addr, ":")
+				options := fmt.Sprintf("--port %s --bind 127.0.0.1 --dir %s --save 3600 1 --appendonly no", port, dir)
+				u := prepare(t, &made, "--ready-check", "tcp://"+addr, "--ready-period", "50ms", "--health-addr", "127.0.0.1:0", "--straggler-grace", "1h", "--", "sh", "-c", fmt.Sprintf(script, redis, options))
+				u.cmd.Env = append(u.cmd.Env, "LOG="+log)
+				u.begin()
+				eventually(t, func() error {
+					out, err := exec.Command("redis-cli", "-p", port, "set", "key", "value").CombinedOutput()
+					if err != nil || strings.TrimSpace(string(out)) != "OK" {
+						return fmt.Errorf("redis: %v %s", err, out)
+					}
+					return nil
+				})
+				u.signal(unix.SIGTERM)
+				u.wait()
+				// It has been told and has saved: a killed one leaves no dump.
+				if _, err := os.Stat(filepath.Join(dir, "dump.rdb")); err != nil {
+					b, _ := os.ReadFile(log)
+					t.Errorf("redis did not stop cleanly: %v\n%s%s%s", err, &u.stdout, &u.stderr, b)
+				}
+			})
+		})
+	}
+}
