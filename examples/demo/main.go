@@ -1,0 +1,128 @@
+// Command demo shows in seconds, without Docker, what usher is for: a server that dies at once on SIGTERM is stopped
+// under a running client, and no request fails. The same server without the hold is the control, and has to fail.
+//
+// A demo is also a test: it exits with 1 if what it shows is not so.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// What is started here asks for a signal should the demo be killed, and the kernel ties that to the thread which
+// forked, not to the process (golang.org/issue/27505). So main keeps one thread, and only main starts anything.
+func init() { runtime.LockOSThread() }
+
+type options struct {
+	usher     string
+	server    string
+	termDelay time.Duration
+	letGo     time.Duration
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.usher, "usher", "bin/usher", "the usher to show")
+	flag.StringVar(&o.server, "server", "", "nginx or python3 (default: the first one found)")
+	flag.DurationVar(&o.termDelay, "term-delay", 4*time.Second, "usher's --term-delay")
+	flag.DurationVar(&o.letGo, "let-go", 2*time.Second, "what the load balancer needs to let go of an app that is not ready")
+	flag.Parse()
+
+	// SIGPIPE as well: `make demo | head` must not leave a server running either.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	err := run(ctx, o)
+	interrupted := ctx.Err() != nil
+	stop()
+	switch {
+	case interrupted:
+		fmt.Fprintln(os.Stderr, "\ndemo: interrupted; everything that it had started is gone")
+		os.Exit(130)
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "\ndemo: error: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// run shows everything, in the order in which it is read. Whatever it starts and writes is gone when it returns.
+func run(ctx context.Context, o options) (err error) {
+	s := newScreen(os.Stdout)
+	usher, err := filepath.Abs(o.usher)
+	if err != nil {
+		return err
+	}
+	if _, err := exec.LookPath(usher); err != nil {
+		return fmt.Errorf("cannot run usher: %w\ndemo: hint: `make demo` builds it first, `-usher PATH` names another one", err)
+	}
+
+	kind, err := findServer(ctx, s, o.server)
+	if errors.Is(err, errNoServer) {
+		s.print("Nothing shown, nothing checked: %v.", err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "usher-demo-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	// nginx, started by root, gives its workers to another user.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
+	}
+
+	s.title("%s dies at once on SIGTERM, and cuts its connections. Here it is behind usher", kind.name)
+	held, err := show(ctx, s, o, usher, kind, dir)
+	if err != nil {
+		return err
+	}
+	controls, err := control(ctx, s, o, usher, kind, dir)
+	if err != nil {
+		return err
+	}
+	s.title("Result")
+	s.table(append([]result{held}, controls...))
+	s.title("The termination log (kubectl describe pod shows it as the message of the last state)")
+	s.quote(held.lastWord)
+	return verdict(o, kind, held, controls)
+}
+
+// verdict says what the demo would have to be ashamed of.
+func verdict(o options, kind *serverKind, held result, controls []result) error {
+	var errs []error
+	if n := held.after.failed(); n > 0 {
+		errs = append(errs, fmt.Errorf("%d requests failed with usher (%v); none may", n, held.after))
+	}
+	if n := held.before.failed(); n > 0 {
+		errs = append(errs, fmt.Errorf("%d requests failed with usher before the stop (%v): %s is not well", n, held.before, kind.name))
+	}
+	if held.after.ok == 0 {
+		errs = append(errs, errors.New("no request was answered after SIGTERM with usher: nothing is shown by that"))
+	}
+	// A loaded machine may be late, never early.
+	if held.gone < o.termDelay-100*time.Millisecond {
+		errs = append(errs, fmt.Errorf("%s was gone at %s, --term-delay was %s", kind.name, seconds(held.gone), o.termDelay))
+	}
+	if held.code != kind.exitCode {
+		errs = append(errs, fmt.Errorf("usher exited with %d, %s with %d", held.code, kind.name, kind.exitCode))
+	}
+	if len(held.lastWord) == 0 {
+		errs = append(errs, errors.New("usher wrote nothing to its termination log"))
+	}
+	for _, c := range controls {
+		if c.after.failed() == 0 {
+			errs = append(errs, fmt.Errorf("no request failed in the control %q: the demo proves nothing", c.label))
+		}
+	}
+	return errors.Join(errs...)
+}

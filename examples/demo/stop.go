@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// candidate is one way to start a server: behind usher, behind another init, on its own.
+type candidate struct {
+	label  string
+	argv   []string
+	server string // its name
+	addr   string // where the server listens
+	pages  []string
+	ready  string    // the URL by which a load balancer knows that it is ready
+	line   *timeline // of usher's stop; nil for none
+
+	p *process
+
+	mu  sync.Mutex
+	log []string // what it and its server wrote last, for the error message
+}
+
+// result is what became of it.
+type result struct {
+	label         string
+	before, after tally
+	gone          time.Duration // from SIGTERM until the server's port was closed
+	code          int
+	lastWord      string // the termination log
+}
+
+// start returns when the candidate is ready. Only main may call it, see init; and end after it, also if it failed.
+func (c *candidate) start(ctx context.Context) (err error) {
+	if c.p, err = start(c.argv, c.output); err != nil {
+		return err
+	}
+	ready := func() bool { status, _ := get(c.ready); return status == http.StatusOK }
+	if err := await(ctx, c.p, 10*time.Second, ready); err != nil {
+		return c.fail("did not become ready", err)
+	}
+	return nil
+}
+
+func (c *candidate) end() {
+	if c.p != nil {
+		c.p.end()
+	}
+}
+
+// output takes a line that it or its server wrote; usher's own go into the timeline.
+func (c *candidate) output(text string) {
+	if strings.HasPrefix(text, "usher: ") {
+		c.line.event("%s", text)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.log = append(c.log, text); len(c.log) > 10 {
+		c.log = c.log[1:]
+	}
+}
+
+func (c *candidate) fail(what string, err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return fmt.Errorf("%q %s: %w\n%s", c.label, what, err, strings.Join(c.log, "\n"))
+}
+
+// stop sends SIGTERM while b sends requests, after some of them alone, and returns when all is over.
+func (c *candidate) stop(ctx context.Context, b *balancer) (result, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		b.run(ctx)
+	}()
+	defer func() { cancel(); <-over }()
+
+	if !wait(ctx, steady) {
+		return result{}, ctx.Err()
+	}
+	b.stopping()
+	c.line.begin()
+	c.line.event("SIGTERM sent to usher")
+	begin := time.Now()
+	if err := c.p.Signal(syscall.SIGTERM); err != nil {
+		return result{}, c.fail("cannot be sent SIGTERM", err)
+	}
+	for listening(c.addr) {
+		if !wait(ctx, 50*time.Millisecond) {
+			return result{}, ctx.Err()
+		}
+		if time.Since(begin) > stopLimit {
+			return result{}, c.fail("does not stop", fmt.Errorf("%s still listens after %s", c.server, stopLimit))
+		}
+	}
+	r := result{label: c.label, gone: time.Since(begin)}
+	c.line.event("%s is gone: its port is closed", c.server)
+	if err := c.ended(ctx, c.p.done); err != nil {
+		return result{}, err
+	}
+	c.line.event("usher has exited with %d", c.p.code)
+	if err := c.ended(ctx, over); err != nil {
+		return result{}, err
+	}
+	r.before, r.after = b.counts()
+	r.code = c.p.code
+	return r, nil
+}
+
+func (c *candidate) ended(ctx context.Context, done <-chan struct{}) error {
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(stopLimit):
+		return c.fail("does not end", fmt.Errorf("%s has been gone for %s", c.server, stopLimit))
+	}
+}
+
+const (
+	steady    = time.Second      // of requests before SIGTERM
+	stopLimit = 30 * time.Second // far beyond what anything here takes
+)
