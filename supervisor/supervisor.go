@@ -106,6 +106,7 @@ func (s *Supervisor) Run() int {
 	if s.config.Pause {
 		return s.pause()
 	}
+	s.word.Begin()
 	if err := s.start(); err != nil {
 		return s.startFailed(err)
 	}

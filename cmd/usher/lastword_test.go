@@ -49,6 +49,23 @@ func TestTheAppsOwnMessage(t *testing.T) {
 	}
 }
 
+// The same file for one run after the other, as Docker mounts it: each says its own.
+func TestTheSameFileAgain(t *testing.T) {
+	log := newLog(t)
+	for range 3 {
+		u := start(t, &made, "--termination-log", log, "--", "sh", "-c", "echo own >> "+log+"; exit 3")
+		u.want(3)
+		if word := readLog(t, log); !strings.HasPrefix(word, "Error: ") || strings.Count(word, "\n") != 2 || !strings.HasSuffix(word, "\nown\n") {
+			t.Errorf("%q", word)
+		}
+	}
+	u := start(t, &made, "--termination-log", log, "--", "sh", "-c", "echo begun; exec sleep inf")
+	u.printed("begun")
+	if word := readLog(t, log); word != "" {
+		t.Errorf("a run begins with an old word: %q", word)
+	}
+}
+
 // Whatever is wrong with the termination log costs one line in the log and nothing else.
 func TestTerminationLogThatCantBeWritten(t *testing.T) {
 	dir := t.TempDir()
@@ -64,7 +81,10 @@ func TestTerminationLogThatCantBeWritten(t *testing.T) {
 		{"/proc/version", ""}, // nobody can write to it
 		{"", "-"},
 	} {
-		u := start(t, &made, "--termination-log", c.path, "--", "sh", "-c", "exit 4")
+		// The stop makes usher write three times.
+		u := start(t, &made, "-q", "--term-delay", "50ms", "--termination-log", c.path, "--", "bash", "-c", "trap 'exit 4' TERM; echo ready; while :; do sleep 0.01; done")
+		u.printed("ready")
+		u.signal(unix.SIGTERM)
 		u.want(4)
 		out := u.stderr.String()
 		switch {
@@ -89,6 +109,20 @@ func TestTerminationLogOnAFullDisk(t *testing.T) {
 	if out := u.stderr.String(); !strings.Contains(out, "no space left on device") {
 		t.Errorf("log: %q", out)
 	}
+}
+
+// A limit of no bytes at all for files, with the signal that comes with it.
+func TestTerminationLogAndFileSizeLimit(t *testing.T) {
+	eachBuild(t, func(t *testing.T, b *build) {
+		log := newLog(t)
+		u := command(t, b, "-q", "--termination-log", log, "--", "sh", "-c", "exit 4")
+		u.cmd.Args = append([]string{"sh", "-c", `ulimit -f 0; exec "$@"`, "sh", b.path}, u.cmd.Args[1:]...)
+		u.cmd.Path = "/bin/sh"
+		u.begin().want(4)
+		if out := u.stderr.String(); strings.Count(out, "\n") != 1 || !strings.Contains(out, "cannot write termination log") {
+			t.Errorf("log: %q", out)
+		}
+	})
 }
 
 // The default is left alone where there is none: usher makes no files that nobody asked for.

@@ -1,9 +1,12 @@
 package lastword
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -99,6 +102,108 @@ func TestLogKeepsTheApps(t *testing.T) {
 	write(t, l, "4")
 	if got := read(t, path); got != "4\ninstead" {
 		t.Errorf("replaced: %q", got)
+	}
+}
+
+// What an earlier run has left in the same file is not this one's, whoever wrote it; a file that is missing, or none, is left so.
+func TestLogBegins(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	for range 3 {
+		l := NewLog(path, true)
+		l.Begin()
+		write(t, l, "word")
+		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.WriteString("the app's\n")
+		f.Close()
+		write(t, l, "last word")
+		if got := read(t, path); got != "last word\nthe app's\n" {
+			t.Errorf("got %q", got)
+		}
+	}
+	os.Remove(path)
+	NewLog(path, true).Begin()
+	if _, err := os.Stat(path); err == nil {
+		t.Error("Begin has made the file")
+	}
+	NewLog("", true).Begin()
+	NewLog(filepath.Dir(path), true).Begin()
+}
+
+// An app that has opened the file before usher wrote goes on at its own offset.
+func TestLogWhereTheAppHasItOpen(t *testing.T) {
+	const first = "StopTimeout: ended from outside in the middle of a stop"
+	for _, c := range []struct {
+		name          string
+		before, after string // what the app writes, before usher and after
+		want          string
+	}{
+		{"from the beginning, shorter", "", "disk full", "disk full"},
+		{"from the beginning, longer", "", strings.Repeat("disk full ", 10), strings.Repeat("disk full ", 10)},
+		{"in usher's line", "starting, phase one\n", "phase two\n", "starting, phase one\nphase two\n"},
+		{"beyond usher's line", "starting, phase one\n", strings.Repeat("phase two ", 10), "starting, phase one\n" + strings.Repeat("phase two ", 10)},
+		{"behind the end", strings.Repeat("phase one ", 10), "phase two", strings.Repeat("phase one ", 10) + "phase two"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "log")
+			f, err := os.Create(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			l := NewLog(path, true)
+			f.WriteString(c.before)
+			write(t, l, first)
+			f.WriteString(c.after)
+			for _, line := range []string{"Error: exit code 1", "Error: exit code 1; and more", "Error"} {
+				write(t, l, line)
+				if got := read(t, path); got != line+"\n"+c.want {
+					t.Errorf("got %q", got)
+				}
+			}
+		})
+	}
+}
+
+// Usher may be killed between any two system calls: no part of a longer word, or of the app's, stands behind a shorter one.
+func TestLogKilledInBetween(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip(err)
+	}
+	path := filepath.Join(t.TempDir(), "log")
+	const before = "StopTimeout: ended from outside in the middle of a stop\n"
+	if os.Getenv("LASTWORD_PATH") != "" {
+		l := NewLog(os.Getenv("LASTWORD_PATH"), true)
+		write(t, l, before[:len(before)-1])
+		write(t, l, "Completed")
+		return
+	}
+	seen := map[string]bool{}
+	for n := 1; ; n++ {
+		os.WriteFile(path, nil, 0o666)
+		cmd := exec.Command(strace, "-f", "-qq", "-P", path, "-e", "trace=pwrite64,ftruncate,close", "-o", filepath.Join(t.TempDir(), "trace"),
+			"-e", fmt.Sprintf("inject=pwrite64,ftruncate,close:signal=KILL:when=%d", n), os.Args[0], "-test.run=^TestLogKilledInBetween$")
+		cmd.Env = append(os.Environ(), "LASTWORD_PATH="+path)
+		out, err := cmd.CombinedOutput()
+		got := read(t, path)
+		seen[strings.TrimRight(got, " ")] = true
+		if err == nil {
+			break // it was not killed any more
+		}
+		if !cmd.ProcessState.Exited() && cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL || n > 20 {
+			t.Fatalf("call %d: %v\n%s", n, err, out)
+		}
+	}
+	for got := range seen {
+		if got != "" && got != before && got != "Completed\n" {
+			t.Errorf("a death leaves %q", got)
+		}
+	}
+	if len(seen) != 3 {
+		t.Errorf("killed at every call, it left %v", seen)
 	}
 }
 

@@ -3,6 +3,7 @@ package lastword
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
@@ -16,52 +17,109 @@ const Size = 4096
 type Log struct {
 	path   string
 	create bool
-	last   []byte // what Write put there last, before the app's own message
+	last   []byte // what Write left in the file, all of it
+	own    []byte // the app's part of that
+	failed string // the error that was reported last
 }
 
 // NewLog returns the log at path; "" is one that swallows everything. Unless create is set, a file that is not there is left so.
 func NewLog(path string, create bool) *Log { return &Log{path: path, create: create} }
 
+// Begin empties the file: what it says before the app is started is an earlier run's, usher's and the app's, where the same file is
+// mounted again (a Docker volume; kubelet's is new each time). That it can't is for Write to say.
+func (l *Log) Begin() {
+	if l.path == "" {
+		return
+	}
+	fd, err := unix.Open(l.path, unix.O_WRONLY|openFlags, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size > 0 {
+		_ = unix.Ftruncate(fd, 0)
+	}
+}
+
 // Write puts line at the beginning of the file, in the place of the one written before, and keeps what the app has written, as
-// far as there is room. An error is for the log and nothing else: the file may be missing, read-only, full or no file at all.
+// far as there is room. An error is for the log and nothing else: the file may be missing, read-only, full or no file at all. It is
+// returned once.
 func (l *Log) Write(line string) error {
 	if l.path == "" {
 		return nil
 	}
-	fd, err := l.open()
-	if err == unix.ENOENT && !l.create {
+	what, err := l.write(line)
+	if err == nil {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("cannot open termination log %q: %w", l.path, err)
+	err = fmt.Errorf("cannot %s termination log %q: %w", what, l.path, err)
+	if err.Error() == l.failed {
+		return nil
+	}
+	l.failed = err.Error()
+	return err
+}
+
+// openFlags never wait: a FIFO may have no reader.
+const openFlags = unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY
+
+// write also returns what could not be done.
+func (l *Log) write(line string) (string, error) {
+	fd, err := l.open()
+	switch {
+	case err == unix.ENOENT && !l.create:
+		return "", nil
+	case err != nil:
+		return "open", err
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return fmt.Errorf("cannot examine termination log %q: %w", l.path, err)
+		return "examine", err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return fmt.Errorf("cannot write termination log %q: not a regular file", l.path)
+		return "write", notRegular{}
 	}
-	ours := append(truncate([]byte(line), Size-1), '\n')
-	text := truncate(append(ours, l.apps(fd)...), Size)
-	// One write, then the cut: a reader that comes in between finds the new text and perhaps more behind it.
-	if n, err := unix.Pwrite(fd, text, 0); err != nil || n < len(text) {
-		if err == nil {
-			err = unix.ENOSPC
+	content := make([]byte, len(l.last)+Size)
+	n, err := unix.Pread(fd, content, 0)
+	if err != nil {
+		n = 0 // it may be writable only
+	}
+	own := truncate(l.appsOwn(content[:n]), Size)
+	text := truncate(append(append(truncate([]byte(line), Size-1), '\n'), own...), Size)
+
+	// Usher may be killed between any two of these. A page is written as a whole (generic_perform_write), so what the old text has more
+	// is blanked out with the write, and cut off after it; kubelet reads the last bytes, so what is too long is cut before.
+	if st.Size > Size {
+		if err := unix.Ftruncate(fd, Size); err != nil {
+			return "cut", err
 		}
-		return fmt.Errorf("cannot write termination log %q: %w", l.path, err)
 	}
-	l.last = ours
+	whole := append(slices.Clone(text), bytes.Repeat([]byte(" "), max(0, min(int(st.Size), Size)-len(text)))...)
+	n, err = unix.Pwrite(fd, whole, 0)
+	if n > 0 {
+		l.last, l.own = text[:min(n, len(text))], own
+	}
+	if err == nil && n < len(whole) {
+		err = unix.ENOSPC
+	}
+	if err != nil {
+		return "write", err
+	}
 	if err := unix.Ftruncate(fd, int64(len(text))); err != nil {
-		return fmt.Errorf("cannot cut termination log %q: %w", l.path, err)
+		return "cut", err
 	}
-	return nil
+	return "", nil
 }
 
-// open never waits (O_NONBLOCK: a FIFO without a reader). It is for reading too, where that is allowed.
+type notRegular struct{}
+
+func (notRegular) Error() string { return "not a regular file" }
+
+// open is for reading too, where that is allowed.
 func (l *Log) open() (int, error) {
-	flags := unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY
+	flags := openFlags
 	if l.create {
 		flags |= unix.O_CREAT
 	}
@@ -72,14 +130,39 @@ func (l *Log) open() (int, error) {
 	return fd, err
 }
 
-// apps is what the app has written to the file itself.
-func (l *Log) apps(fd int) []byte {
-	buf := make([]byte, len(l.last)+Size)
-	n, err := unix.Pread(fd, buf, 0)
-	if err != nil {
-		return nil
+// What is so long can't be the same by chance.
+const (
+	usherBegins = 16
+	usherEnds   = 8
+)
+
+// appsOwn is what the app has written of content, the file as it is now: behind what usher has left there, instead of it, or over a
+// part of it, since a descriptor that the app opened before has an offset of its own.
+func (l *Log) appsOwn(content []byte) []byte {
+	if more, ok := bytes.CutPrefix(content, l.last); ok {
+		// Zeros: the app's offset was behind the end of what usher has made shorter.
+		return slices.Concat(l.own, bytes.TrimLeft(more, "\x00"))
 	}
-	return bytes.TrimPrefix(buf[:n], l.last)
+	begin, end := 0, 0
+	for begin < min(len(content), len(l.last)) && content[begin] == l.last[begin] {
+		begin++
+	}
+	if begin < usherBegins {
+		begin = 0
+	}
+	if len(content) == len(l.last) {
+		for end < len(content)-begin && content[len(content)-1-end] == l.last[len(content)-1-end] {
+			end++
+		}
+		if end < usherEnds {
+			end = 0
+		}
+	}
+	written := content[begin : len(content)-end]
+	if begin > 0 {
+		return slices.Concat(l.own, written)
+	}
+	return slices.Clone(written)
 }
 
 // truncate cuts b to n bytes at most, and not within a character.
