@@ -18,6 +18,7 @@ type child struct {
 	tty       uintptr
 	hasTTY    bool
 	session   bool
+	stdio     []uintptr
 	mask, all signals.Set
 	ignored   []signals.Signal
 	noFile    *unix.Rlimit
@@ -71,6 +72,12 @@ func newChild(p *process) (*child, error) {
 	c.files = c.files[:len(p.files)] // SlicePtrFromStrings ends it with nil
 	if p.as != nil && !p.as.current() {
 		c.as = p.as
+	}
+	for _, fd := range p.stdio {
+		c.stdio = append(c.stdio, uintptr(fd))
+	}
+	if p.stdio != nil {
+		return c, nil
 	}
 	// Sockets that were passed to usher are the app's (sd_listen_fds(3)), which takes them only under its own pid.
 	own := fmt.Sprintf("LISTEN_PID=%d", unix.Getpid())
@@ -139,6 +146,9 @@ func (c *child) exec() {
 		signals.SetMask(&c.all, nil)
 		c.pgid = int32(pid)
 		syscall.RawSyscall6(unix.SYS_IOCTL, c.tty, unix.TIOCSPGRP, uintptr(unsafe.Pointer(&c.pgid)), 0, 0, 0)
+	}
+	for fd := range c.stdio { // descriptors of usher's own are none of these: 0 to 2 are never closed (signals/entry.go)
+		syscall.RawSyscall6(unix.SYS_DUP3, c.stdio[fd], uintptr(fd), 0, 0, 0, 0)
 	}
 	if c.listenPID != nil {
 		decimal(c.listenPID, pid)

@@ -18,6 +18,7 @@ import (
 // proc is a process as /proc/PID/stat has it.
 type proc struct {
 	pid, parent int
+	group       int // the process group
 	state       byte
 	name        string
 }
@@ -41,11 +42,12 @@ func parseProc(b []byte) (proc, bool) {
 	}
 	pid, err := strconv.Atoi(string(bytes.TrimSpace(b[:begin])))
 	fields := bytes.Fields(b[end+1:])
-	if err != nil || len(fields) < 2 || len(fields[0]) != 1 {
+	if err != nil || len(fields) < 3 || len(fields[0]) != 1 {
 		return proc{}, false
 	}
+	group, _ := strconv.Atoi(string(fields[2]))
 	parent, err := strconv.Atoi(string(fields[1]))
-	return proc{pid: pid, parent: parent, state: fields[0][0], name: string(b[begin+1 : end])}, err == nil
+	return proc{pid: pid, parent: parent, group: group, state: fields[0][0], name: string(b[begin+1 : end])}, err == nil
 }
 
 // stragglers lists what still runs. It is empty where there is no /proc.
@@ -116,6 +118,17 @@ func signalProc(p proc, sig signals.Signal) {
 	if now, ok := readProc(p.pid); ok && now.name == p.name && (now.parent == p.parent || now.parent == unix.Getpid()) {
 		_ = unix.PidfdSendSignal(fd, sig, nil, 0)
 	}
+}
+
+// strangers are procs without usher's commands, which have been killed by then.
+func (s *Supervisor) strangers(procs []proc) []proc {
+	kept := procs[:0]
+	for _, p := range procs {
+		if s.commands[p.group] == nil {
+			kept = append(kept, p)
+		}
+	}
+	return kept
 }
 
 // names lists processes for people, the first few of them.

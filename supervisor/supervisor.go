@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +24,10 @@ type Logger interface {
 	Errorf(format string, args ...any)
 	Infof(format string, args ...any)
 	Debugf(format string, args ...any)
+	// Output takes what the command of that name has written, whole lines.
+	Output(name, lines string)
+	// Stalled reports whether there is little room for more Output.
+	Stalled() bool
 }
 
 // Supervisor is one run of one app.
@@ -48,9 +53,17 @@ type Supervisor struct {
 	started   time.Time
 	status    unix.WaitStatus // the app's
 	orphans   int
+	commands  map[int]*command // that run, by pid
+	outputs   []*output        // of commands, some of which may have ended
+	again     time.Duration    // when to read them again; negative is when a signal says so
 
 	// What others read: probe requests never reach the loop.
 	snapshot atomic.Pointer[snapshot]
+	// What others want done on the loop.
+	posts struct {
+		sync.Mutex
+		queue []func()
+	}
 }
 
 // stopSignals begin a stop.
@@ -65,6 +78,9 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 		word:   lastword.NewLog(config.TerminationLog, config.CreateTerminationLog),
 		self:   unix.Getpid(),
 		stop:   stop{timing: config.timing()},
+
+		commands: map[int]*command{},
+		again:    -1,
 	}
 	for i, c := range config.ReadyChecks {
 		s.probers = append(s.probers, check.NewProber(fmt.Sprintf("ready-%d", i+1), c, config.Ready))
@@ -195,13 +211,21 @@ func (s *Supervisor) turn() {
 	if !s.stop.phase.alive() && s.childless {
 		timeout = min(timeout, execPoll)
 	}
+	if s.again >= 0 && (timeout < 0 || s.again < timeout) {
+		timeout = s.again
+	}
 	e, ok := s.source.Wait(timeout)
 	now := time.Now()
+	look := ok && e.Signal == unix.SIGCHLD
 	switch {
-	case ok && e.Signal == unix.SIGCHLD:
+	case look:
+		s.posted()
 		s.reap(now)
 	case ok:
 		s.signalled(e, now)
+	}
+	if look || s.again >= 0 {
+		s.readOutputs()
 	}
 	if !s.stop.phase.alive() && alone(s.self, s.childless) {
 		s.step(event{kind: nobodyLeft, at: now})
@@ -215,6 +239,10 @@ func (s *Supervisor) reap(now time.Time) {
 	ended := false
 	s.childless = reap(func(c change) {
 		switch {
+		case s.commands[c.pid] != nil:
+			if c.status.Exited() || c.status.Signaled() {
+				s.commandEnded(s.commands[c.pid], c.status, now)
+			}
 		case c.pid != s.pid:
 			if c.status.Exited() || c.status.Signaled() {
 				s.orphans++
@@ -238,6 +266,7 @@ func (s *Supervisor) reap(now time.Time) {
 		}
 	})
 	if ended {
+		s.killCommands()
 		s.step(event{kind: appEnded, at: now, last: alone(s.self, s.childless)})
 	}
 }
@@ -282,10 +311,10 @@ func (s *Supervisor) step(e event) {
 		case writeWord:
 			s.write(s.record())
 		case sweep:
-			found := signalStragglers(s.self, s.group, unix.SIGTERM)
+			found := s.strangers(signalStragglers(s.self, s.group, unix.SIGTERM))
 			s.log.Debugf("the app is gone, SIGTERM to what it leaves behind: %s", names(found))
 		case clear:
-			if found := signalStragglers(s.self, s.group, unix.SIGKILL); len(found) > 0 {
+			if found := s.strangers(signalStragglers(s.self, s.group, unix.SIGKILL)); len(found) > 0 {
 				s.log.Infof("the app is gone, SIGKILL to what it leaves behind: %s", names(found))
 			}
 		case finish:

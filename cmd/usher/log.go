@@ -55,7 +55,17 @@ func (l *logger) log(at level, format string, args ...any) {
 	l.put("usher: " + strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " ") + "\n")
 }
 
-// put queues a line as it is.
+// Output passes on what a command beside the app has written, whole lines, each under the command's name. It is not usher's own word, so
+// that no level silences it.
+func (l *logger) Output(name, lines string) {
+	prefix := name + ": "
+	l.put(prefix + strings.ReplaceAll(strings.TrimSuffix(lines, "\n"), "\n", "\n"+prefix) + "\n")
+}
+
+// Stalled reports whether half of the room is taken.
+func (l *logger) Stalled() bool { return len(l.lines) > room/2 }
+
+// put queues a line, or several, as they are.
 func (l *logger) put(line string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,0 +1,190 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"usher/signals"
+)
+
+// Commands are what usher runs beside the app: hooks, and checks that are programs. The loop starts them and reaps them, as it does all
+// else, so that none can lose its status; each is a process group of its own, has the app's environment and user, nothing on stdin, and a
+// pipe to usher for stdout and stderr.
+
+// command is one of them.
+type command struct {
+	name string // its output goes to the log, under this name; "" keeps it from there
+	argv []string
+	done func(*outcome) // called once, on the loop
+
+	pid    int // 0 before its start and after its end
+	began  time.Time
+	output *output
+}
+
+// outcome is how a command ended.
+type outcome struct {
+	err    error           // it could not be started
+	status unix.WaitStatus // otherwise
+	took   time.Duration
+	last   string // the last line of its output that is not blank
+}
+
+// failure says in a line why the command has failed, its own last word included; nil if it exited with 0.
+func (o *outcome) failure() error {
+	var why string
+	switch {
+	case o.err != nil:
+		return o.err
+	case o.status.Signaled():
+		why = "killed by " + signals.Name(o.status.Signal())
+	case o.status.ExitStatus() != 0:
+		why = fmt.Sprintf("exit code %d", o.status.ExitStatus())
+	default:
+		return nil
+	}
+	if o.last != "" {
+		why += ": " + o.last
+	}
+	return errors.New(why)
+}
+
+// maxCommands bounds commands at a time. Those that SIGKILL can't end, in a system call on a dead file server, would else add up.
+const maxCommands = 64
+
+// errAppEnded is the outcome of a command that comes too late.
+var errAppEnded = errors.New("the app has ended")
+
+// Exec runs a program beside the app, its output unseen but for the last line, which is part of the error. It returns nil once that has
+// exited with 0; at the end of ctx, which kills the program's process group, ctx.Err(). Any goroutine may call it, once Run has been called.
+func (s *Supervisor) Exec(ctx context.Context, argv []string) error {
+	done := make(chan error, 1)
+	c := &command{argv: argv, done: func(o *outcome) { done <- o.failure() }}
+	s.post(func() {
+		switch {
+		case ctx.Err() != nil:
+		case !s.stop.phase.alive():
+			done <- errAppEnded
+		default:
+			s.run(c)
+		}
+	})
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		s.post(func() { c.kill() })
+		return ctx.Err()
+	}
+}
+
+// post has the loop call f. Any goroutine may call it.
+func (s *Supervisor) post(f func()) {
+	s.posts.Lock()
+	s.posts.queue = append(s.posts.queue, f)
+	s.posts.Unlock()
+	s.source.Wake()
+}
+
+// posted calls what has been posted.
+func (s *Supervisor) posted() {
+	s.posts.Lock()
+	queue := s.posts.queue
+	s.posts.queue = nil
+	s.posts.Unlock()
+	for _, f := range queue {
+		f()
+	}
+}
+
+// run starts c, and registers it before anything can be reaped: both happen on the loop.
+func (s *Supervisor) run(c *command) {
+	c.began = time.Now()
+	if err := s.spawnCommand(c); err != nil {
+		c.done(&outcome{err: err, took: time.Since(c.began)})
+		return
+	}
+	s.commands[c.pid] = c
+	s.outputs = append(s.outputs, c.output)
+	s.childless = false
+}
+
+func (s *Supervisor) spawnCommand(c *command) error {
+	if len(s.commands) >= maxCommands {
+		return fmt.Errorf("%d commands are running already", len(s.commands))
+	}
+	null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("cannot open /dev/null: %w", err)
+	}
+	defer unix.Close(null)
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return fmt.Errorf("cannot make a pipe: %w", err)
+	}
+	readFD, writeFD := fds[0], fds[1]
+	defer unix.Close(writeFD)
+	env := s.config.Env
+	if s.as != nil {
+		env = s.as.withHome(env)
+		_ = unix.Fchown(writeFD, int(s.as.uid), -1) // so that it can open /dev/stdout, as the app can
+	}
+	pid, err := start(&process{
+		files:     candidates(c.argv[0], env),
+		argv:      c.argv,
+		env:       env,
+		tty:       -1,
+		stdio:     []int{null, writeFD, writeFD},
+		inherited: s.source.Inherited(),
+		as:        s.as,
+	})
+	if err != nil {
+		unix.Close(readFD)
+		x := s.newExplainer()
+		x.explain(c.argv, err)
+		return errors.New(x.why)
+	}
+	c.pid = pid
+	c.output = newOutput(readFD, c.name, s.self)
+	s.log.Debugf("%s %q started, pid %d", c.kind(), c.argv[0], pid)
+	return nil
+}
+
+// kind is what the log calls c.
+func (c *command) kind() string {
+	if c.name == "" {
+		return "check"
+	}
+	return c.name
+}
+
+// kill kills c and its process group. It may only be called on the loop: until c is reaped there, the number is that group's.
+func (c *command) kill() {
+	if c.pid != 0 {
+		_ = unix.Kill(-c.pid, unix.SIGKILL)
+		_ = unix.Kill(c.pid, unix.SIGKILL) // it may have left its group
+	}
+}
+
+// killCommands: the app is gone, and what was there for it goes as well.
+func (s *Supervisor) killCommands() {
+	for _, c := range s.commands {
+		c.kill()
+	}
+}
+
+// commandEnded delivers the outcome of a command that has been reaped. Its output may go on where it has left a process in the background,
+// whom a hook's log is kept open for.
+func (s *Supervisor) commandEnded(c *command, status unix.WaitStatus, now time.Time) {
+	delete(s.commands, c.pid)
+	c.pid = 0
+	c.output.drain(s.log)
+	if c.name == "" {
+		c.output.close()
+	}
+	c.done(&outcome{status: status, took: now.Sub(c.began), last: c.output.last})
+}
