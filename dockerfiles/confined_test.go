@@ -76,3 +76,23 @@ func TestConfinedExit(t *testing.T) {
 		})
 	}
 }
+
+// TestPidsLimit: an app that has filled its pids limit can't keep usher from doing all it is there for. The Go runtime would die for want
+// of one more thread.
+func TestPidsLimit(t *testing.T) {
+	t.Parallel()
+	log, mount := terminationLog(t)
+	c := start(t, spec{image: redisImage, flags: []string{"--pids-limit=40", mount, "-e=USHER_TERM_DELAY=1s", "-e=USHER_READY_CHECK=tcp://127.0.0.1:8086",
+		"-e=USHER_READY_PERIOD=100ms", "--entrypoint=/usher"},
+		command: []string{"--", "sh", "-c", `trap 'exit 3' TERM; sleep 1000 & (while :; do sleep 1000 & done); echo full; while :; do wait; done`}})
+	c.wantLog("full\n")
+	for range 20 { // at once: each needs something of the runtime
+		go request("GET", c.address(8086), "/readyz")
+	}
+	wantStatus(t, c.address(8086), "/readyz", 200)
+	stopped := c.beginStop()
+	wantStatus(t, c.address(8086), "/readyz", 503)
+	stopped()
+	c.wantExit(3)
+	wantLastWord(t, log, "Error", "TERM")
+}

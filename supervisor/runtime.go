@@ -7,20 +7,13 @@ import (
 )
 
 // threads are what usher keeps in reserve: for the log, whose reader may stall, for the endpoints and the checks.
-const threads = 6
+const threads = 3
 
-// settle makes the Go runtime fit for a life as PID 1. It is called when the app has been started, beside the app's own start.
+// reserve makes the threads that usher may need, before there is an app that can keep it from having them.
 //
-// A runtime that needs one more thread and can't have it (a pids limit that the app has filled) dies, and the container with it. So
-// usher makes threads while there is room; they stay, asleep. One of them at a time runs Go code, the others are in system calls, so
-// few are needed.
-//
-// The heap is kept small, whatever GOGC and GOMEMLIMIT say, which are meant for the app: it would else grow to four megabytes before
-// the first collection.
-func settle() {
-	runtime.GOMAXPROCS(1)
-	debug.SetGCPercent(10)
-	debug.SetMemoryLimit(math.MaxInt64)
+// A Go runtime that needs one more thread and can't have it (a pids limit that the app has filled) dies, and the container with it. They
+// stay, asleep: one of them at a time runs Go code, the others are in system calls, so few are needed.
+func reserve() {
 	ready, release := make(chan struct{}), make(chan struct{})
 	for range threads {
 		go func() {
@@ -34,4 +27,14 @@ func settle() {
 		<-ready
 	}
 	close(release)
+}
+
+// settle makes the Go runtime fit for a life as PID 1. It is called when the app has been started, beside the app's own start.
+//
+// The heap is kept small, whatever GOGC and GOMEMLIMIT say, which are meant for the app: it would else grow to four megabytes before
+// the first collection.
+func settle() {
+	runtime.GOMAXPROCS(1)
+	debug.SetGCPercent(10)
+	debug.SetMemoryLimit(math.MaxInt64)
 }

@@ -123,6 +123,7 @@ func (s *Supervisor) Run() int {
 		return s.pause()
 	}
 	s.word.Begin()
+	reserve()
 	if err := s.start(); err != nil {
 		return s.startFailed(err)
 	}
