@@ -200,13 +200,20 @@ func (c *conn) answer(req request) (more bool) {
 		// A body is not read: what would be taken for the next request could be part of it.
 		close: !req.keep || req.body || c.evicted.Load(),
 	}
-	switch rt := c.s.route(req.path); {
-	case rt == nil:
+	rt, name := c.s.route(req.path)
+	var results []Result
+	if rt != nil && req.method != methodOther {
+		results = rt.endpoint()
+		if len(name) > 0 {
+			results = only(results, name)
+		}
+	}
+	switch {
+	case rt == nil || len(name) > 0 && results == nil && req.method != methodOther:
 		res.status = 404
 	case req.method == methodOther:
 		res.status = 405
 	default:
-		results := rt.endpoint()
 		var ok bool
 		if c.body, ok = appendAnswer(c.body[:0], rt.name, results, parseQuery(req.query)); !ok {
 			res.status = 503

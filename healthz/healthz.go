@@ -13,8 +13,8 @@ import (
 	"unicode/utf8"
 )
 
-// Result is one line of an endpoint's answer; Failure is "" where the check holds.
-type Result struct{ Name, Failure string }
+// Result is one line of an endpoint's answer; Failure is "" where the check holds. Note is shown where all are and this one holds.
+type Result struct{ Name, Failure, Note string }
 
 // Endpoint reads a snapshot and returns one Result a check, in order. It never blocks. It may return the same slice each
 // time; the server only reads it.
@@ -40,7 +40,11 @@ func appendAnswer(b []byte, name string, results []Result, q query) (body []byte
 		case slices.Contains(q.exclude, r.Name):
 			b = append(append(append(b, "[+]"...), r.Name...), " excluded: ok\n"...)
 		case r.Failure == "":
-			b = append(append(append(b, "[+]"...), r.Name...), " ok\n"...)
+			b = append(append(append(b, "[+]"...), r.Name...), " ok"...)
+			if r.Note != "" {
+				b = appendLine(append(b, ": "...), r.Note)
+			}
+			b = append(b, '\n')
 		default:
 			b = append(append(append(b, "[-]"...), r.Name...), " failed: "...)
 			b = append(appendLine(b, r.Failure), '\n')
@@ -52,6 +56,16 @@ func appendAnswer(b []byte, name string, results []Result, q query) (body []byte
 		return append(b, " check passed\n"...), true
 	}
 	return append(b, " check failed\n"...), false
+}
+
+// only returns the result of that name, or nil.
+func only(results []Result, name []byte) []Result {
+	for i := range results {
+		if results[i].Name == string(name) {
+			return results[i : i+1]
+		}
+	}
+	return nil
 }
 
 // appendUnmatched warns of excluded names that no check has; sorted and each once, as apiserver's set gives them.

@@ -23,6 +23,8 @@ func TestAnswer(t *testing.T) {
 		{good, "verbose", "[+]app ok\n[+]ready-1 ok\nreadyz check passed\n", true},
 		{good, "verbose=false", "[+]app ok\n[+]ready-1 ok\nreadyz check passed\n", true}, // the key counts, as in apiserver
 		{good, "%76erbose=1&x=y", "[+]app ok\n[+]ready-1 ok\nreadyz check passed\n", true},
+		{[]Result{{Name: "app", Note: "up\n[-]forged"}, {Name: "x", Failure: "y", Note: "z"}}, "verbose",
+			"[+]app ok: up [-]forged\n[-]x failed: y\nreadyz check failed\n", false},
 		{good, "Verbose", "ok", true},
 		{good, "verbose;x", "ok", true},
 		{good, "verbose=%zz", "ok", true},

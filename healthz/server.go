@@ -1,6 +1,7 @@
 package healthz
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"sync"
@@ -52,8 +53,9 @@ type Server struct {
 const maxFree = 16
 
 type route struct {
-	name, path string
-	endpoint   Endpoint
+	name     string
+	path     []byte
+	endpoint Endpoint
 }
 
 // NewServer returns a server of the given endpoints. The map's keys are names without slash: "livez", "readyz", "healthz".
@@ -65,7 +67,7 @@ func NewServer(endpoints map[string]Endpoint, logf func(format string, args ...a
 	s := &Server{logf: logf, start: time.Now(), done: make(chan struct{})}
 	s.setLimits(defaultLimits)
 	for name, endpoint := range endpoints {
-		s.routes = append(s.routes, route{name: name, path: "/" + name, endpoint: endpoint})
+		s.routes = append(s.routes, route{name: name, path: []byte("/" + name), endpoint: endpoint})
 	}
 	return s
 }
@@ -75,14 +77,14 @@ func (s *Server) setLimits(l limits) {
 	s.slots = make(chan struct{}, l.conns)
 }
 
-// route returns the endpoint of a path, or nil. Paths are exact; /readyz/NAME has its place here.
-func (s *Server) route(path []byte) *route {
+// route returns the endpoint of a path, or nil, and the name of the one check of it that /readyz/NAME asks for.
+func (s *Server) route(path []byte) (rt *route, check []byte) {
 	for i := range s.routes {
-		if string(path) == s.routes[i].path {
-			return &s.routes[i]
+		if rest, ok := bytes.CutPrefix(path, s.routes[i].path); ok && (len(rest) == 0 || rest[0] == '/' && len(rest) > 1) {
+			return &s.routes[i], rest[min(1, len(rest)):]
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // Back-off after an accept that failed for lack of something, usually descriptors.

@@ -42,10 +42,8 @@ type Config struct {
 
 	// HealthAddr is where the endpoints are served, host:port; "" is nowhere.
 	HealthAddr string
-	// ReadyChecks have to hold for the app to be ready.
-	ReadyChecks []*check.Check
-	// Ready has the parameters of ReadyChecks.
-	Ready check.Params
+	// Checks are asked of the app, by what they are for.
+	Checks [check.Roles]Checks
 
 	// TerminationLog is the file for the last word; "" is none.
 	TerminationLog string
@@ -102,10 +100,20 @@ func (c *Config) Validate() error {
 			errs = multierror.Append(errs, fmt.Errorf("--health-addr %q: want HOST:PORT or :PORT", c.HealthAddr))
 		}
 	}
-	for _, err := range mistakes(c.Ready.Validate()) {
-		errs = multierror.Append(errs, fmt.Errorf("--ready-%w", err))
+	for role := range check.Roles {
+		errs = multierror.Append(errs, mistakes(c.Checks[role].Params.Validate(role))...)
 	}
 	return errs.ErrorOrNil()
+}
+
+// checks is whether there are any.
+func (c *Config) checks() bool {
+	for _, of := range c.Checks {
+		if len(of.Checks) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // mistakes are the single errors in err, which may be nil.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"usher/healthz"
+	"usher/healthz/check"
 	"usher/supervisor/lastword"
 )
 
@@ -17,7 +18,12 @@ type snapshot struct {
 	signal   string    // that began the stop
 }
 
-func (s *Supervisor) livez() []healthz.Result {
+func (s *Supervisor) endpoints() map[string]healthz.Endpoint {
+	return map[string]healthz.Endpoint{"livez": s.livez, "healthz": s.livez, "readyz": s.readyz, "startupz": s.startupz}
+}
+
+//go:noinline
+func (s *Supervisor) app() []healthz.Result {
 	r := healthz.Result{Name: "app"}
 	if !s.snapshot.Load().alive {
 		r.Failure = "not running"
@@ -25,17 +31,19 @@ func (s *Supervisor) livez() []healthz.Result {
 	return []healthz.Result{r}
 }
 
+//go:noinline
+func (s *Supervisor) startupz() []healthz.Result {
+	return s.health.appendTo(s.app(), check.Startup, false)
+}
+
+// livez fails for a startup check only when that has used up its failure threshold, which is when Kubernetes would restart the app.
+func (s *Supervisor) livez() []healthz.Result {
+	return s.health.appendTo(s.health.appendTo(s.app(), check.Startup, true), check.Live, false)
+}
+
 // ready is the app's own readiness, whether or not a stop is in progress.
 func (s *Supervisor) ready() []healthz.Result {
-	results := s.livez()
-	for i, p := range s.probers {
-		r := healthz.Result{Name: fmt.Sprintf("ready-%d", i+1)}
-		if st := p.Status(); !st.OK {
-			r.Failure = st.Failure
-		}
-		results = append(results, r)
-	}
-	return results
+	return s.health.appendTo(s.startupz(), check.Ready, false)
 }
 
 func (s *Supervisor) readyz() []healthz.Result {
@@ -46,12 +54,22 @@ func (s *Supervisor) readyz() []healthz.Result {
 	return append(s.ready(), r)
 }
 
-// notReady says why there is nothing to hold a stop signal for; "" if there is.
-func (s *Supervisor) notReady() string {
-	for _, r := range s.ready() {
-		if r.Failure != "" {
-			return "the app was not ready"
-		}
+// noHold says why there is nothing to hold a stop signal for; "" if there is.
+func (s *Supervisor) noHold() string {
+	switch {
+	case failing(s.livez()):
+		return "its live check is failing"
+	case failing(s.ready()):
+		return "the app was not ready"
 	}
 	return ""
+}
+
+func failing(results []healthz.Result) bool {
+	for _, r := range results {
+		if r.Failure != "" {
+			return true
+		}
+	}
+	return false
 }

@@ -3,8 +3,6 @@
 package supervisor
 
 import (
-	"context"
-	"fmt"
 	"net"
 	"slices"
 	"sync"
@@ -14,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/healthz"
-	"usher/healthz/check"
 	"usher/signals"
 	"usher/supervisor/lastword"
 )
@@ -36,7 +33,7 @@ type Supervisor struct {
 	source   signals.Source
 	log      Logger
 	word     *lastword.Log
-	probers  []*check.Prober
+	health   *health
 	listener net.Listener
 	as       *identity // who the app runs as; nil is usher's own
 
@@ -82,9 +79,7 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 		commands: map[int]*command{},
 		again:    -1,
 	}
-	for i, c := range config.ReadyChecks {
-		s.probers = append(s.probers, check.NewProber(fmt.Sprintf("ready-%d", i+1), c, config.Ready))
-	}
+	s.health = newHealth(&config.Checks)
 	s.snapshot.Store(&snapshot{})
 	if config.User != "" {
 		var err error
@@ -92,7 +87,7 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 			return nil, err
 		}
 	}
-	if len(s.probers) > 0 {
+	if config.checks() {
 		// The first timer makes the runtime open descriptors, and it dies if there are none left. Better here than later.
 		time.NewTimer(time.Hour).Stop()
 	}
@@ -187,15 +182,11 @@ func (s *Supervisor) startFailed(err error) int {
 
 // serve starts what runs beside the loop. None of it touches the loop's state.
 func (s *Supervisor) serve() {
-	for _, p := range s.probers {
-		go p.Run(context.Background())
+	if s.config.checks() {
+		go s.health.run(s.started)
 	}
 	if s.listener != nil {
-		server := healthz.NewServer(map[string]healthz.Endpoint{
-			"livez":   s.livez,
-			"healthz": s.livez,
-			"readyz":  s.readyz,
-		}, s.log.Errorf)
+		server := healthz.NewServer(s.endpoints(), s.log.Errorf)
 		go server.Serve(s.listener)
 	}
 }
@@ -293,7 +284,7 @@ func (s *Supervisor) signalled(e signals.Event, now time.Time) {
 		s.step(event{kind: signalled, at: now, signal: e})
 		return
 	}
-	s.step(event{kind: stopAsked, at: now, signal: e, noHold: s.notReady()})
+	s.step(event{kind: stopAsked, at: now, signal: e, noHold: s.noHold()})
 }
 
 // step asks the stop what to do and does it.
@@ -342,6 +333,12 @@ func (s *Supervisor) entered(e event) {
 		}
 	case killing:
 		s.log.Errorf("the app has not ended within %v of %s: SIGKILL", lastword.Round(st.killed.Sub(st.began)), name)
+	}
+	if !st.began.IsZero() {
+		s.health.stopping()
+	}
+	if !st.phase.alive() {
+		s.health.ended()
 	}
 	s.snapshot.Store(&snapshot{alive: st.phase.alive(), stopping: st.began, signal: name})
 }

@@ -20,7 +20,7 @@ endpoints, holds SIGTERM back until traffic has moved on, and says why it ended.
 
 Usage:
   usher [flags] [--] command [args...]
-  usher --probe CHECK|livez|readyz|healthz
+  usher --probe CHECK|livez|readyz|startupz|healthz
 
 Signals:
   -r, --rewrite FROM:TO          send the app TO instead of FROM; TO = 0 swallows it (repeatable)
@@ -38,12 +38,17 @@ Stopping:
       --straggler-grace DURATION what still runs when the app has ended gets SIGTERM, and after this long SIGKILL (2s)
 
 Health:
-      --health-addr HOST:PORT    serve /livez, /readyz and /healthz there (":8086")
-      --ready-check CHECK        /readyz holds while the check does: tcp://host:port, http://host:port/path (repeatable)
+      --health-addr HOST:PORT    serve /livez, /readyz, /startupz and /healthz there (":8086")
+      --ready-check CHECK        /readyz holds while the check does (repeatable)
+      --live-check CHECK         /livez holds while the check does (repeatable)
+      --startup-check CHECK      /startupz holds once the check has; until then the others wait (repeatable)
+                                 CHECK: http://host:port/path, tcp://host:port, unix:///path, file:/path
+      --check-header 'NAME: VALUE'         goes with every http check (repeatable)
+  Each of ready, live and startup has Kubernetes' parameters:
       --ready-initial-delay DURATION       (0s)
       --ready-period DURATION              (10s)
       --ready-timeout DURATION             (1s)
-      --ready-success-threshold N          (1)
+      --ready-success-threshold N          (1; only ready may have more)
       --ready-failure-threshold N          (3)
       --probe CHECK              run a check, or ask usher's own endpoint at --health-addr: exit code 0 or 1
 
@@ -73,6 +78,7 @@ type options struct {
 	config        supervisor.Config
 	level         level
 	help, version bool
+	headers       []check.Header
 	probe         string
 	probeCheck    *check.Check
 	notice        notice // what a personality prints instead of a start
@@ -98,7 +104,7 @@ var notSettings = []string{"help", "version", "probe"}
 // parse reads arguments, in another init's words if there is one to be, and environment. The error holds every mistake there is, as a
 // *multierror.Error.
 func parse(as *personality, args, environ []string) (options, error) {
-	o := options{level: normal, config: supervisor.Config{Rewrites: signals.Rewrites{}, ExitCodes: map[int]int{}, Ready: check.DefaultParams()}}
+	o := options{level: normal, config: supervisor.Config{Rewrites: signals.Rewrites{}, ExitCodes: map[int]int{}}}
 	c := &o.config
 	var beQuiet, beVerbose bool
 
@@ -117,16 +123,14 @@ func parse(as *personality, args, environ []string) (options, error) {
 	fs.DurationVar(&c.GracePeriod, "grace-period", 0, "")
 	fs.DurationVar(&c.StragglerGrace, "straggler-grace", 2*time.Second, "")
 	fs.StringVar(&c.HealthAddr, "health-addr", "", "")
+	for role := range check.Roles {
+		checkFlags(fs, role, &c.Checks[role])
+	}
 	fs.Var(&list{add: func(s string) error {
-		ready, err := check.Parse(s)
-		c.ReadyChecks = append(c.ReadyChecks, ready)
+		header, err := check.ParseHeader(s)
+		o.headers = append(o.headers, header)
 		return err
-	}}, "ready-check", "")
-	fs.DurationVar(&c.Ready.InitialDelay, "ready-initial-delay", c.Ready.InitialDelay, "")
-	fs.DurationVar(&c.Ready.Period, "ready-period", c.Ready.Period, "")
-	fs.DurationVar(&c.Ready.Timeout, "ready-timeout", c.Ready.Timeout, "")
-	fs.IntVar(&c.Ready.SuccessThreshold, "ready-success-threshold", c.Ready.SuccessThreshold, "")
-	fs.IntVar(&c.Ready.FailureThreshold, "ready-failure-threshold", c.Ready.FailureThreshold, "")
+	}}, "check-header", "")
 	fs.StringVar(&o.probe, "probe", "", "")
 	fs.StringVar(&c.TerminationLog, "termination-log", defaultTerminationLog, "")
 	fs.BoolVarP(&beQuiet, "quiet", "q", false, "")
@@ -160,7 +164,40 @@ func parse(as *personality, args, environ []string) (options, error) {
 	} else if err := c.Validate(); err != nil {
 		errs = multierror.Append(errs, err)
 	}
-	return o, errs.ErrorOrNil()
+	err := errs.ErrorOrNil()
+	if err == nil {
+		o.setHeaders()
+	}
+	return o, err
+}
+
+// checkFlags are those of one role: --live-check, --live-period, and so on.
+func checkFlags(fs *pflag.FlagSet, role check.Role, of *supervisor.Checks) {
+	name := role.String()
+	of.Params = check.DefaultParams()
+	p := &of.Params
+	fs.Var(&list{add: func(s string) error {
+		c, err := check.Parse(s)
+		of.Checks = append(of.Checks, c)
+		return err
+	}}, name+"-check", "")
+	fs.DurationVar(&p.InitialDelay, name+"-initial-delay", p.InitialDelay, "")
+	fs.DurationVar(&p.Period, name+"-period", p.Period, "")
+	fs.DurationVar(&p.Timeout, name+"-timeout", p.Timeout, "")
+	fs.IntVar(&p.SuccessThreshold, name+"-success-threshold", p.SuccessThreshold, "")
+	fs.IntVar(&p.FailureThreshold, name+"-failure-threshold", p.FailureThreshold, "")
+}
+
+// setHeaders gives every check the header fields of --check-header, which may come after it.
+func (o *options) setHeaders() {
+	for _, of := range o.config.Checks {
+		for _, c := range of.Checks {
+			c.SetHeaders(o.headers)
+		}
+	}
+	if o.probeCheck != nil {
+		o.probeCheck.SetHeaders(o.headers)
+	}
 }
 
 func (o *options) validateProbe() (errs []error) {

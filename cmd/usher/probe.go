@@ -14,7 +14,7 @@ import (
 const probeTimeout = time.Second
 
 // endpoints are what --probe takes besides a check.
-var endpoints = []string{"livez", "readyz", "healthz"}
+var endpoints = []string{"livez", "readyz", "startupz", "healthz"}
 
 // probeCheck turns --probe's value into a check: an endpoint is an HTTP check of usher's own address.
 func probeCheck(value, healthAddr string) (*check.Check, error) {

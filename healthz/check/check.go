@@ -12,6 +12,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 type kind int
@@ -19,6 +21,8 @@ type kind int
 const (
 	kindTCP kind = iota
 	kindHTTP
+	kindUnix
+	kindFile
 )
 
 // Check is one thing that can be asked, as Parse reads it. It has no state: it may be run any number of times at once.
@@ -26,9 +30,10 @@ type Check struct {
 	spec string
 	kind kind
 
-	host, port string // host without brackets
-	hostHeader string // http: as the spec has it, without an IPv6 zone
-	target     string // http: path and query
+	host, port string   // host without brackets
+	hostHeader string   // http: as the spec has it, without an IPv6 zone
+	target     string   // http: path and query; unix, file: the path
+	headers    []Header // http: further ones
 }
 
 // String returns the spec as it was given.
@@ -60,6 +65,13 @@ const (
 )
 
 func (c *Check) ask(ctx context.Context) (stage string, err error) {
+	switch c.kind {
+	case kindUnix:
+		return stageConnect, connectUnix(ctx, c.target)
+	case kindFile:
+		var st unix.Stat_t
+		return "", unix.Stat(c.target, &st)
+	}
 	conn, err := dial(ctx, c.host, c.port)
 	if err != nil {
 		return stageConnect, err

@@ -29,8 +29,7 @@ const (
 // get asks for the target over a connection that the context's end interrupts. 200 to 399 is success; redirects are not followed.
 func (c *Check) get(ctx context.Context, conn net.Conn) error {
 	// An error in writing shows in reading as well, unless the server has answered without reading: then that counts.
-	io.WriteString(conn, "GET "+c.target+" HTTP/1.1\r\nHost: "+c.hostHeader+"\r\nUser-Agent: usher/"+Version+
-		"\r\nAccept: */*\r\nConnection: close\r\n\r\n")
+	io.WriteString(conn, c.request())
 	r := bufio.NewReaderSize(conn, maxResponseLine)
 	res, err := readResponse(r)
 	if err != nil {

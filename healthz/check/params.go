@@ -25,24 +25,27 @@ func DefaultParams() Params {
 // in whole seconds and has no need of it.
 const minInterval = 10 * time.Millisecond
 
-// Validate reports all mistakes at once, each beginning with the parameter's name as flags have it. That the success threshold of a liveness or startup check has to be 1 is up to
-// the caller, who knows what the check is for.
-func (p Params) Validate() error {
+// Validate reports all mistakes at once, each beginning with the flag's name: "--live-period 0s: must be at least 10ms".
+func (p Params) Validate(role Role) error {
+	name := "--" + role.String()
 	var errs *multierror.Error
 	if p.InitialDelay < 0 {
-		errs = multierror.Append(errs, fmt.Errorf("initial-delay %v: must not be negative", p.InitialDelay))
+		errs = multierror.Append(errs, fmt.Errorf("%s-initial-delay %v: must not be negative", name, p.InitialDelay))
 	}
 	if p.Period < minInterval {
-		errs = multierror.Append(errs, fmt.Errorf("period %v: must be at least %v", p.Period, minInterval))
+		errs = multierror.Append(errs, fmt.Errorf("%s-period %v: must be at least %v", name, p.Period, minInterval))
 	}
 	if p.Timeout < minInterval {
-		errs = multierror.Append(errs, fmt.Errorf("timeout %v: must be at least %v", p.Timeout, minInterval))
+		errs = multierror.Append(errs, fmt.Errorf("%s-timeout %v: must be at least %v", name, p.Timeout, minInterval))
 	}
 	if p.SuccessThreshold < 1 {
-		errs = multierror.Append(errs, fmt.Errorf("success-threshold %d: must be at least 1", p.SuccessThreshold))
+		errs = multierror.Append(errs, fmt.Errorf("%s-success-threshold %d: must be at least 1", name, p.SuccessThreshold))
+	}
+	if p.SuccessThreshold > 1 && role != Ready {
+		errs = multierror.Append(errs, fmt.Errorf("%s-success-threshold %d: must be 1", name, p.SuccessThreshold)) // as in Kubernetes
 	}
 	if p.FailureThreshold < 1 {
-		errs = multierror.Append(errs, fmt.Errorf("failure-threshold %d: must be at least 1", p.FailureThreshold))
+		errs = multierror.Append(errs, fmt.Errorf("%s-failure-threshold %d: must be at least 1", name, p.FailureThreshold))
 	}
 	return errs.ErrorOrNil()
 }

@@ -4,11 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// Parse reads a check: tcp://host:port, or http://host[:port][/path][?query]. An IPv6 address is in brackets.
+// Parse reads a check:
+//
+//	http://host[:port][/path][?query]
+//	tcp://host:port
+//	unix:///path
+//	file:/path
+//
+// An IPv6 address is in brackets. A path is taken as it is, without escapes.
 func Parse(spec string) (*Check, error) {
 	c := &Check{spec: spec}
 	if err := c.parse(); err != nil {
@@ -17,38 +25,53 @@ func Parse(spec string) (*Check, error) {
 	return c, nil
 }
 
+// kinds are what a check can begin with, up to the colon.
+var kinds = [...]string{kindTCP: "tcp", kindHTTP: "http", kindUnix: "unix", kindFile: "file"}
+
 func (c *Check) parse() error {
 	name, rest, ok := strings.Cut(c.spec, ":")
-	switch name {
-	case "tcp", "http":
-		if rest, ok = strings.CutPrefix(rest, "//"); !ok {
-			return fmt.Errorf("%q is to be followed by ://", name)
-		}
-	case "https", "unix", "grpc", "exec", "file", "notify":
-		if ok {
-			return fmt.Errorf("checks of kind %q are not there yet", name)
-		}
-	default:
-		if ok && strings.HasPrefix(rest, "//") {
-			return fmt.Errorf("unknown kind %q; there are tcp and http", name)
-		}
+	k := kind(slices.Index(kinds[:], name))
+	switch {
+	case k < 0 && ok && strings.HasPrefix(rest, "//"):
+		return fmt.Errorf("unknown kind %q; there are http, tcp, unix and file", name)
+	case k < 0 || !ok:
+		return errors.New("no kind; it has to begin with http, tcp, unix or file, and a colon")
 	}
-	if !ok || name != "tcp" && name != "http" {
-		return errors.New("no kind; it has to begin with tcp:// or http://")
+	c.kind = k
+	if k == kindUnix || k == kindFile {
+		return c.parsePath(strings.TrimPrefix(rest, "//"))
+	}
+	if rest, ok = strings.CutPrefix(rest, "//"); !ok {
+		return fmt.Errorf("%q is to be followed by ://", name)
 	}
 	for i := range len(rest) {
 		if ch := rest[i]; ch <= ' ' || ch >= 0x7f {
 			return fmt.Errorf("%q is to be percent-encoded", rest[i:i+1])
 		}
 	}
-	if name == "tcp" {
+	if k == kindTCP {
 		return c.parseTCP(rest)
 	}
 	return c.parseHTTP(rest)
 }
 
+// maxUnixPath is sun_path's size without the NUL at its end (unix(7)).
+const maxUnixPath = 107
+
+func (c *Check) parsePath(path string) error {
+	switch {
+	case !strings.HasPrefix(path, "/"):
+		return fmt.Errorf("%q is not an absolute path", path)
+	case strings.IndexByte(path, 0) >= 0:
+		return errors.New("a path cannot hold a NUL")
+	case c.kind == kindUnix && len(path) > maxUnixPath:
+		return fmt.Errorf("the path of a socket has at most %d bytes, not %d", maxUnixPath, len(path))
+	}
+	c.target = path
+	return nil
+}
+
 func (c *Check) parseTCP(rest string) error {
-	c.kind = kindTCP
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
 		return fmt.Errorf("%q: tcp takes a host and a port, nothing more", rest[i:])
 	}
@@ -62,7 +85,6 @@ func (c *Check) parseTCP(rest string) error {
 }
 
 func (c *Check) parseHTTP(rest string) error {
-	c.kind = kindHTTP
 	authority := rest
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
 		authority, c.target = rest[:i], rest[i:]

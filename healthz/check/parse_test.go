@@ -23,6 +23,10 @@ func TestParse(t *testing.T) {
 		{"http://[fe80::1%eth0]:81", "fe80::1%eth0", "81", "[fe80::1]:81", "/"},
 		{"http://127.0.0.1:/x", "127.0.0.1", "80", "127.0.0.1", "/x"},
 		{"http://h/a:b@c/[d]//", "h", "80", "h", "/a:b@c/[d]//"},
+		{"unix:///run/my app.sock", "", "", "", "/run/my app.sock"},
+		{"unix:/run/app%20.sock", "", "", "", "/run/app%20.sock"},
+		{"file:/ready", "", "", "", "/ready"},
+		{"file:///ready ä", "", "", "", "/ready ä"},
 	} {
 		c, err := Parse(tt.spec)
 		if err != nil {
@@ -35,22 +39,24 @@ func TestParse(t *testing.T) {
 	}
 }
 
+const noKind = "no kind; it has to begin with http, tcp, unix or file, and a colon"
+
 func TestParseMistakes(t *testing.T) {
 	for _, tt := range []struct{ spec, want string }{
-		{"", "no kind; it has to begin with tcp:// or http://"},
-		{"localhost:6379", "no kind; it has to begin with tcp:// or http://"},
-		{"/healthz", "no kind; it has to begin with tcp:// or http://"},
-		{"ftp://x", `unknown kind "ftp"; there are tcp and http`},
-		{"HTTP://x", `unknown kind "HTTP"; there are tcp and http`},
-		{"https://x", `checks of kind "https" are not there yet`},
-		{"unix:///run/x", `checks of kind "unix" are not there yet`},
-		{"grpc://x:1", `checks of kind "grpc" are not there yet`},
-		{"exec:true", `checks of kind "exec" are not there yet`},
-		{"file:/x", `checks of kind "file" are not there yet`},
-		{"notify:", `checks of kind "notify" are not there yet`},
+		{"", noKind},
+		{"localhost:6379", noKind},
+		{"/healthz", noKind},
+		{"ftp://x", `unknown kind "ftp"; there are http, tcp, unix and file`},
+		{"HTTP://x", `unknown kind "HTTP"; there are http, tcp, unix and file`},
+		{"unix:", `"" is not an absolute path`},
+		{"unix", noKind},
+		{"unix://run/x", `"run/x" is not an absolute path`},
+		{"unix:///" + strings.Repeat("x", 107), "the path of a socket has at most 107 bytes, not 108"},
+		{"file:x", `"x" is not an absolute path`},
+		{"file:/x\x00", "a path cannot hold a NUL"},
 		{"tcp:x:1", `"tcp" is to be followed by ://`},
 		{"http:/x", `"http" is to be followed by ://`},
-		{"tcp", `"tcp" is to be followed by ://`},
+		{"tcp", noKind},
 		{"tcp://", "no host"},
 		{"tcp://x", "no port"},
 		{"tcp://x:", "no port"},
@@ -87,7 +93,7 @@ func TestParseMistakes(t *testing.T) {
 			t.Errorf("%q: got %s\nwant %s", tt.spec, err, tt.want)
 		}
 	}
-	if _, err := Parse("a\nb"); err == nil || err.Error() != `check "a\nb": no kind; it has to begin with tcp:// or http://` {
+	if _, err := Parse("a\nb"); err == nil || err.Error() != `check "a\nb": `+noKind {
 		t.Error(err)
 	}
 }
@@ -103,6 +109,12 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			if strings.ContainsAny(err.Error(), "\r\n\x00") {
 				t.Errorf("%q: error of several lines: %q", spec, err)
+			}
+			return
+		}
+		if c.kind == kindUnix || c.kind == kindFile {
+			if c.target[0] != '/' || strings.Contains(c.target, "\x00") {
+				t.Fatalf("%q: got %+v", spec, *c)
 			}
 			return
 		}

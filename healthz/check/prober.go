@@ -7,23 +7,34 @@ import (
 	"time"
 )
 
-// Prober runs one check by its period and keeps the outcome.
+// Role is what a check is for.
+type Role uint8
+
+const (
+	Startup Role = iota // the app has started; asked until it holds for the first time, and the others wait for it
+	Live                // the app is not to be restarted
+	Ready               // the app is to get traffic
+	Roles
+)
+
+func (r Role) String() string { return [Roles]string{"startup", "live", "ready"}[r] }
+
+// Prober runs one check by its period and keeps the outcome: however often that is asked for, the app is not.
 type Prober struct {
 	name   string
+	role   Role
 	params Params
 	ask    func(context.Context) error
 
 	status atomic.Pointer[Status]
 }
 
-// NewProber returns a prober of valid parameters. It does nothing until Run.
-func NewProber(name string, c *Check, p Params) *Prober {
-	return newProber(name, p, c.Run)
-}
-
-func newProber(name string, p Params, ask func(context.Context) error) *Prober {
-	prober := &Prober{name: name, params: p, ask: ask}
-	prober.status.Store(&Status{Failure: notYet})
+// NewProber returns a prober of valid parameters, the nth of its role, counted from 1. ask is a Check's Run, or the like; it has to
+// heed the context's end. It does nothing until Run.
+func NewProber(role Role, n int, ask func(context.Context) error, p Params) *Prober {
+	prober := &Prober{name: fmt.Sprintf("%v-%d", role, n), role: role, params: p, ask: ask}
+	status := newThreshold(role, p).status
+	prober.status.Store(&status)
 	return prober
 }
 
@@ -34,15 +45,18 @@ func (p *Prober) Name() string { return p.name }
 // returned, the last one stays.
 func (p *Prober) Status() Status { return *p.status.Load() }
 
-// Run probes until the context ends: first after the initial delay, then every period, counted from start to start. There
-// is never more than one probe at a time: moments that pass during a slow one are left out, and the rhythm is kept. To be
-// called once.
-func (p *Prober) Run(ctx context.Context) {
-	t := newThreshold(p.params)
-	due := time.Now().Add(p.params.InitialDelay)
-	timer := time.NewTimer(p.params.InitialDelay)
+// Run probes until the context ends: first when the initial delay since the app's start has passed, then every period, counted from
+// start to start. There is never more than one probe at a time: moments that pass during a slow one are left out, and the rhythm is
+// kept. A startup check's Run ends with its success. changed, if not nil, is called when the state has changed. To be called once.
+func (p *Prober) Run(ctx context.Context, started time.Time, changed func(Status)) {
+	t := newThreshold(p.role, p.params)
+	due := started.Add(p.params.InitialDelay)
+	if now := time.Now(); due.Before(now) { // startup has taken longer
+		due = now
+	}
+	timer := time.NewTimer(time.Until(due))
 	defer timer.Stop()
-	for {
+	for first := true; ; first = false {
 		select {
 		case <-ctx.Done():
 			return
@@ -52,11 +66,30 @@ func (p *Prober) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return // what was cut short says nothing about the app
 		}
-		status := t.observe(err)
+		now := time.Now()
+		before := t.status
+		status := t.observe(err, now)
 		p.status.Store(&status)
-		due = next(due, p.params.Period, time.Now())
+		if changed != nil && (status.OK != before.OK || status.Failed != before.Failed) {
+			changed(status)
+		}
+		if p.role == Startup && status.OK {
+			return
+		}
+		if first && p.role != Startup {
+			due = due.Add(-jitter(now, p.params.Period))
+		}
+		due = next(due, p.params.Period, now)
 		timer.Reset(time.Until(due))
 	}
+}
+
+// jitter is how much earlier than its period the second probe comes: up to half of it, by the nanoseconds of the end of the first. The first comes
+// at once, so that a start takes no longer than it has to; from then on containers that were started together, and the checks of one, do
+// not ask in step. (Kubelet delays the first, where itself has just been started: pkg/kubelet/prober/worker.go.) A startup check keeps to
+// its period: how long it may take is that, times the failure threshold.
+func jitter(now time.Time, period time.Duration) time.Duration {
+	return time.Duration(uint64(now.UnixNano()) * 0x9e3779b97f4a7c15 >> 1 % uint64(period/2))
 }
 
 // next returns the first moment of the rhythm due, due+period, … that is still to come, but not due itself.

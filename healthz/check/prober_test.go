@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync/atomic"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,11 +13,11 @@ import (
 const sec = time.Second
 
 // startProber runs a prober in a synctest bubble and returns it; starts gets the moments at which ask began.
-func startProber(t *testing.T, p Params, ask func(ctx context.Context, n int) error) (prober *Prober, starts *[]time.Duration, cancel func()) {
+func startProber(t *testing.T, role Role, p Params, ask func(ctx context.Context, n int) error) (prober *Prober, starts *[]time.Duration, cancel func()) {
 	began := time.Now()
 	starts = new([]time.Duration)
 	running := false
-	prober = newProber("ready-1", p, func(ctx context.Context) error {
+	prober = NewProber(role, 1, func(ctx context.Context) error {
 		if running {
 			t.Error("two probes at a time")
 		}
@@ -25,12 +25,12 @@ func startProber(t *testing.T, p Params, ask func(ctx context.Context, n int) er
 		defer func() { running = false }()
 		*starts = append(*starts, time.Since(began))
 		return ask(ctx, len(*starts))
-	})
+	}, p)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		prober.Run(ctx)
+		prober.Run(ctx, began, nil)
 	}()
 	return prober, starts, func() {
 		stop()
@@ -50,7 +50,7 @@ func TestProberRhythm(t *testing.T) {
 		name   string
 		delay  time.Duration
 		takes  func(n int) time.Duration
-		starts []time.Duration
+		starts []time.Duration // but for the jitter
 	}{
 		{"at once", 0, func(int) time.Duration { return 0 }, []time.Duration{0, 10 * sec, 20 * sec, 30 * sec}},
 		{"delayed", 15 * sec, func(int) time.Duration { return 0 }, []time.Duration{15 * sec, 25 * sec, 35 * sec}},
@@ -61,18 +61,25 @@ func TestProberRhythm(t *testing.T) {
 			}
 			return sec
 		}, []time.Duration{0, 10 * sec, 30 * sec}},
-		{"exactly a period", 0, func(int) time.Duration { return 10 * sec }, []time.Duration{0, 20 * sec}},
+		{"longer than the jittered period", 0, func(int) time.Duration { return 10 * sec }, []time.Duration{0, 20 * sec}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := DefaultParams()
 				p.InitialDelay, p.Timeout = tt.delay, 20*sec
-				_, starts, cancel := startProber(t, p, func(_ context.Context, n int) error {
+				_, starts, cancel := startProber(t, Ready, p, func(_ context.Context, n int) error {
 					time.Sleep(tt.takes(n))
 					return nil
 				})
-				time.Sleep(39 * sec)
+				j := jitter(time.Now().Add(tt.delay+tt.takes(1)), p.Period)
+				if j <= 0 || j >= p.Period/2 {
+					t.Errorf("jitter %v", j)
+				}
+				time.Sleep(39*sec - j)
 				cancel()
+				for i := range tt.starts[1:] {
+					tt.starts[i+1] -= j
+				}
 				wantStarts(t, *starts, tt.starts...)
 			})
 		})
@@ -80,36 +87,75 @@ func TestProberRhythm(t *testing.T) {
 }
 
 func TestProberStates(t *testing.T) {
+	const twice = "connection refused (2 times in a row, for "
+	ok, failed := Status{OK: true}, Status{Failed: true, Failure: "connection refused (3 times in a row, for 20s)"}
+	for _, tt := range []struct {
+		role Role
+		want []Status // before the first probe, and after each: fails fails holds fails fails fails holds
+	}{
+		{Ready, []Status{{Failure: notYet}, {Failure: "connection refused"}, {Failure: twice}, ok, ok, ok, failed, ok}},
+		{Live, []Status{ok, ok, ok, ok, ok, ok, failed, ok}},
+		{Startup, []Status{{Failure: notYet}, {Failure: "connection refused"}, {Failure: twice}, ok, ok, ok, ok, ok}},
+	} {
+		t.Run(tt.role.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := DefaultParams()
+				p.InitialDelay = sec
+				prober, starts, cancel := startProber(t, tt.role, p, func(_ context.Context, n int) error {
+					if n == 3 || n == 7 {
+						return nil
+					}
+					return errors.New("connection refused")
+				})
+				defer cancel()
+				began := time.Now()
+				for i, want := range tt.want {
+					// The second probe comes between 6 and 11, the third between 16 and 21, and so on.
+					time.Sleep(time.Until(began.Add([]time.Duration{sec / 2, 5 * sec, 12 * sec, 22 * sec, 32 * sec, 42 * sec, 52 * sec, 62 * sec}[i])))
+					if got := prober.Status(); got != want && !(want.Failure == twice && strings.HasPrefix(got.Failure, twice)) {
+						t.Errorf("after %d probes: %+v, want %+v", i, got, want)
+					}
+				}
+				if want := map[Role]int{Startup: 3, Live: 7, Ready: 7}[tt.role]; len(*starts) != want {
+					t.Errorf("%d probes, want %d", len(*starts), want)
+				}
+				if prober.Name() != tt.role.String()+"-1" {
+					t.Error(prober.Name())
+				}
+			})
+		})
+	}
+}
+
+// TestStartupFails: it counts as failed after the threshold, which does not end it.
+func TestStartupFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var seen []Status
+		prober := NewProber(Startup, 1, func(context.Context) error {
+			if len(seen) > 0 {
+				return nil
+			}
+			return errors.New("no")
+		}, DefaultParams())
+		began := time.Now()
+		prober.Run(t.Context(), began, func(s Status) { seen = append(seen, s) })
+		if took := time.Since(began); took != 30*sec || len(seen) != 2 || !seen[0].Failed || !seen[1].OK {
+			t.Errorf("after %v: %+v", took, seen)
+		}
+	})
+}
+
+// TestProberLate: after a startup that took longer than the initial delay, the first probe comes at once.
+func TestProberLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := DefaultParams()
 		p.InitialDelay = 5 * sec
-		var healthy atomic.Bool
-		prober, _, cancel := startProber(t, p, func(context.Context, int) error {
-			if !healthy.Load() {
-				return errors.New("connection refused")
-			}
-			return nil
-		})
-		defer cancel()
-		at := func(second int, now bool, want Status) {
-			t.Helper()
-			synctest.Wait()
-			if got := prober.Status(); got != want {
-				t.Errorf("at %ds: %+v, want %+v", second, got, want)
-			}
-			healthy.Store(now)
-			time.Sleep(10 * sec)
-		}
-		time.Sleep(sec)
-		at(1, false, Status{false, "not yet checked"})
-		at(11, true, Status{false, "connection refused"}) // probed at 5
-		at(21, false, Status{true, ""})
-		at(31, false, Status{true, ""}) // one failure
-		at(41, false, Status{true, ""}) // two
-		at(51, true, Status{false, "connection refused (3 times in a row)"})
-		at(61, true, Status{true, ""})
-		if prober.Name() != "ready-1" {
-			t.Error(prober.Name())
+		began := time.Now()
+		time.Sleep(20 * sec)
+		ctx, cancel := context.WithCancel(t.Context())
+		NewProber(Live, 1, func(context.Context) error { cancel(); return nil }, p).Run(ctx, began, nil)
+		if took := time.Since(began); took != 20*sec {
+			t.Errorf("probed after %v", took)
 		}
 	})
 }
@@ -118,17 +164,18 @@ func TestProberStates(t *testing.T) {
 func TestProberTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := DefaultParams()
-		prober, starts, cancel := startProber(t, p, func(ctx context.Context, n int) error {
+		prober, starts, cancel := startProber(t, Ready, p, func(ctx context.Context, n int) error {
 			if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) != sec {
 				t.Errorf("deadline %v, %v", deadline, ok)
 			}
 			<-ctx.Done()
 			return ctx.Err()
 		})
-		time.Sleep(25 * sec)
+		j := jitter(time.Now().Add(sec), p.Period)
+		time.Sleep(25*sec - j)
 		cancel()
-		wantStarts(t, *starts, 0, 10*sec, 20*sec)
-		if got := prober.Status(); got.OK || got.Failure != "context deadline exceeded (3 times in a row)" {
+		wantStarts(t, *starts, 0, 10*sec-j, 20*sec-j)
+		if got := prober.Status(); !got.Failed || !strings.HasPrefix(got.Failure, "context deadline exceeded (3 times in a row, for ") {
 			t.Errorf("%+v", got)
 		}
 	})
@@ -137,7 +184,7 @@ func TestProberTimeout(t *testing.T) {
 // TestProberPanic: a panic is a failure; probing goes on.
 func TestProberPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		prober, starts, cancel := startProber(t, DefaultParams(), func(_ context.Context, n int) error {
+		prober, starts, cancel := startProber(t, Ready, DefaultParams(), func(_ context.Context, n int) error {
 			if n == 1 {
 				panic("boom")
 			}
@@ -147,9 +194,10 @@ func TestProberPanic(t *testing.T) {
 		if got := prober.Status(); got.OK || got.Failure != "panic in check: boom" {
 			t.Errorf("%+v", got)
 		}
-		time.Sleep(15 * sec)
+		j := jitter(time.Now(), 10*sec)
+		time.Sleep(15*sec - j)
 		cancel()
-		wantStarts(t, *starts, 0, 10*sec)
+		wantStarts(t, *starts, 0, 10*sec-j)
 		if got := prober.Status(); !got.OK {
 			t.Errorf("%+v", got)
 		}
@@ -161,7 +209,7 @@ func TestProberEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := DefaultParams()
 		p.FailureThreshold, p.Timeout = 1, 9*sec
-		prober, _, cancel := startProber(t, p, func(ctx context.Context, n int) error {
+		prober, _, cancel := startProber(t, Ready, p, func(ctx context.Context, n int) error {
 			if n == 1 {
 				return nil
 			}
@@ -181,7 +229,7 @@ func TestProberEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := DefaultParams()
 		p.InitialDelay = sec
-		_, starts, cancel := startProber(t, p, func(context.Context, int) error { return nil })
+		_, starts, cancel := startProber(t, Ready, p, func(context.Context, int) error { return nil })
 		synctest.Wait()
 		cancel()
 		time.Sleep(sec)
@@ -198,14 +246,11 @@ func TestProberReal(t *testing.T) {
 	}
 	p := DefaultParams()
 	p.Period = 10 * time.Millisecond
-	prober := NewProber("ready-1", c, p)
-	go prober.Run(t.Context())
-	for deadline := time.Now().Add(10 * sec); prober.Status().Failure != "connection refused"; time.Sleep(time.Millisecond) {
+	prober := NewProber(Ready, 1, c.Run, p)
+	go prober.Run(t.Context(), time.Now(), nil)
+	for deadline := time.Now().Add(10 * sec); !strings.HasPrefix(prober.Status().Failure, "connection refused"); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal(prober.Status())
-		}
-		if prober.Status().Failure == "connection refused (2 times in a row)" {
-			break
 		}
 	}
 	startReal(t, "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())

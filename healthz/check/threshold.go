@@ -1,50 +1,59 @@
 package check
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
-// Status is what a prober knows at a moment.
+// Status is what a prober knows at a moment. Neither OK nor Failed is a startup check that has not decided yet.
 type Status struct {
 	OK      bool
-	Failure string // why not; "" where OK
+	Failed  bool   // so often in a row that it counts; OK and Failed are never both true
+	Failure string // why not OK: the last reason, how often and how long; "" where OK
 }
 
 // notYet is the failure of a check that has not been run.
 const notYet = "not yet checked"
 
 // threshold turns results into a state as kubelet's prober does (pkg/kubelet/prober/worker.go): a result changes the state
-// once it has come often enough in a row. The state begins as failure, as readiness does.
+// once it has come often enough in a row. The state begins as success for liveness, as failure for readiness, and as neither for startup.
 type threshold struct {
 	success, failure int // how often is enough
 
 	status Status
-	last   bool   // the last result
-	run    int    // how often it has come in a row
-	reason string // of the last failure
+	last   bool      // the last result
+	run    int       // how often it has come in a row
+	since  time.Time // when the first of these came
+	reason string    // of the last failure
 }
 
-func newThreshold(p Params) threshold {
-	return threshold{success: p.SuccessThreshold, failure: p.FailureThreshold, status: Status{Failure: notYet}}
+func newThreshold(role Role, p Params) threshold {
+	t := threshold{success: p.SuccessThreshold, failure: p.FailureThreshold}
+	if t.status.OK = role == Live; !t.status.OK {
+		t.status.Failure = notYet
+	}
+	return t
 }
 
 // observe takes a result, nil for success.
-func (t *threshold) observe(err error) Status {
+func (t *threshold) observe(err error, now time.Time) Status {
 	ok := err == nil
-	if ok != t.last {
-		t.last, t.run = ok, 0
+	if ok != t.last || t.run == 0 {
+		t.last, t.run, t.since = ok, 0, now
 	}
 	t.run++
 	if !ok {
 		t.reason = err.Error()
 	}
 	if ok && t.run >= t.success || !ok && t.run >= t.failure {
-		t.status.OK = ok
+		t.status.OK, t.status.Failed = ok, !ok
 	}
-	t.status.Failure = t.explain()
+	t.status.Failure = t.explain(now)
 	return t.status
 }
 
 // explain returns the failure to show for the present state.
-func (t *threshold) explain() string {
+func (t *threshold) explain(now time.Time) string {
 	switch {
 	case t.status.OK:
 		return ""
@@ -53,7 +62,15 @@ func (t *threshold) explain() string {
 	case t.last:
 		return fmt.Sprintf("%d of %d successes after: %s", t.run, t.success, t.reason)
 	case t.run > 1:
-		return fmt.Sprintf("%s (%d times in a row)", t.reason, t.run)
+		return fmt.Sprintf("%s (%d times in a row, for %v)", t.reason, t.run, round(now.Sub(t.since)))
 	}
 	return t.reason
+}
+
+// round cuts a duration to what people read.
+func round(d time.Duration) time.Duration {
+	if d >= time.Second {
+		return d.Round(time.Second)
+	}
+	return d.Round(time.Millisecond)
 }
