@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"sync/atomic"
 	"time"
@@ -14,7 +13,7 @@ import (
 // together leave together.
 type conn struct {
 	s     *Server
-	nc    net.Conn
+	nc    stream
 	index int // in s.conns, under s.mu
 
 	// phase is how long after s.start the present wait began: of an idle connection as it is, of one with a request or an
@@ -35,6 +34,14 @@ type conn struct {
 	buf  [maxHead]byte
 }
 
+// stream is a *socket.Conn.
+type stream interface {
+	io.ReadWriteCloser
+	SetDeadline(time.Time) error
+	SetReadDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
+}
+
 // maxOut is how much of answers is gathered before it is written, and how much of their buffers outlives a connection.
 const maxOut = 4096
 
@@ -43,7 +50,7 @@ const armSlack = 8
 
 var errEvicted = errors.New("evicted")
 
-func (c *conn) reset(nc net.Conn) {
+func (c *conn) reset(nc stream) {
 	out, body := c.out[:0], c.body[:0]
 	if cap(out) > 2*maxOut {
 		out = nil

@@ -1,55 +1,75 @@
 package healthz
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"strconv"
+	"strings"
+
+	"usher/healthz/socket"
 )
 
-// Listen listens on a TCP address: ":8086" (every interface, IPv4 and IPv6), "127.0.0.1:8086", "[::1]:0" (a port that is
-// free), "localhost:8086" (127.0.0.1). Names are not resolved. The descriptor is close-on-exec.
-func Listen(addr string) (net.Listener, error) {
-	host, port, err := net.SplitHostPort(addr)
+// ParseAddr reads the address of endpoints: ":8086", "127.0.0.1:8086", "[::1]:0". The IP is not valid where there is none, which is
+// every interface, and 127.0.0.1 for "localhost"; other names are not resolved.
+func ParseAddr(addr string) (netip.AddrPort, error) {
+	host, port, err := splitAddr(addr)
 	if err != nil {
-		if _, notNumber := strconv.ParseUint(addr, 10, 16); notNumber == nil {
-			return nil, fmt.Errorf("cannot listen on %q: write it with a colon: %q", addr, ":"+addr)
-		}
-		var detail *net.AddrError
-		if errors.As(err, &detail) {
-			err = errors.New(detail.Err) // without the address, which is quoted already
-		}
-		return nil, fmt.Errorf("cannot listen on %q: %w", addr, err)
+		return netip.AddrPort{}, err
 	}
-	if host == "localhost" {
-		host = "127.0.0.1"
-	}
-	if host != "" {
-		if _, err := netip.ParseAddr(host); err != nil {
-			return nil, fmt.Errorf("cannot listen on %q: %q is not an IP address", addr, host)
-		}
-	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return nil, fmt.Errorf("cannot listen on %q: port %q is not a number from 0 to 65535", addr, port)
-	}
-	// Idle connections are bounded by deadlines: kernel keepalive would cost four system calls a connection. MPTCP, which
-	// Go's listeners offer by default, would make the socket one that sock_diag lists under another protocol.
-	config := net.ListenConfig{KeepAlive: -1}
-	config.SetMultipathTCP(false)
-	l, err := config.Listen(context.Background(), "tcp", net.JoinHostPort(host, port))
+	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %q: %w", addr, cause(err))
+		return netip.AddrPort{}, fmt.Errorf("port %q is not a number from 0 to 65535", port)
 	}
-	return l, nil
+	var ip netip.Addr
+	switch host {
+	case "":
+	case "localhost":
+		ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	default:
+		if ip, err = netip.ParseAddr(host); err != nil {
+			return netip.AddrPort{}, fmt.Errorf("%q is not an IP address", host)
+		}
+	}
+	return netip.AddrPortFrom(ip, uint16(n)), nil
 }
 
-// cause returns what is wrong, without the operation and address that package net puts before it.
-func cause(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) && op.Err != nil {
-		return op.Err
+// splitAddr splits host:port and [host]:port.
+func splitAddr(addr string) (host, port string, err error) {
+	colon := strings.LastIndexByte(addr, ':')
+	if colon < 0 {
+		if _, notNumber := strconv.ParseUint(addr, 10, 16); notNumber == nil {
+			return "", "", fmt.Errorf("write it with a colon: %q", ":"+addr)
+		}
+		return "", "", errors.New("missing port in address")
 	}
-	return err
+	host, port = addr[:colon], addr[colon+1:]
+	if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
+		return host[1 : len(host)-1], port, nil
+	}
+	if strings.ContainsAny(host, ":[]") {
+		return "", "", errors.New("write an IPv6 address in brackets")
+	}
+	return host, port, nil
+}
+
+// Listen listens on a TCP address that ParseAddr can read. Without an IP, and with 0.0.0.0 or ::, that is every interface, IPv4 and
+// IPv6. The descriptor is close-on-exec.
+func Listen(addr string) (*socket.Listener, error) {
+	at, err := ParseAddr(addr)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %q: %w", addr, err)
+	}
+	if at.Addr().IsUnspecified() {
+		at = netip.AddrPortFrom(netip.Addr{}, at.Port())
+	}
+	sa, err := socket.Address(at.Addr(), at.Port())
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %q: %w", addr, err)
+	}
+	l, err := socket.Listen(sa)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %q: %w", addr, err)
+	}
+	return l, nil
 }

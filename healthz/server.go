@@ -3,9 +3,11 @@ package healthz
 import (
 	"bytes"
 	"errors"
-	"net"
+	"os"
 	"sync"
 	"time"
+
+	"usher/healthz/socket"
 )
 
 // limits bound what clients can make the server hold. Tests lower them.
@@ -44,9 +46,15 @@ type Server struct {
 
 	mu        sync.Mutex
 	closed    bool
-	listeners []net.Listener
+	listeners []listener
 	conns     []*conn // conn.index says where
 	free      []*conn // for reuse, at most maxFree: their buffers are the server's only large allocations
+}
+
+// listener is a *socket.Listener.
+type listener interface {
+	Accept() (*socket.Conn, error)
+	Close() error
 }
 
 // maxFree bounds what is kept after a burst: 16 connections hold 150 KB.
@@ -95,7 +103,7 @@ const (
 
 // Serve answers l's connections until Close is called, or l is closed by other means. It closes l. No error ends it: a
 // server that gave up for a moment's lack of descriptors would have its container killed.
-func (s *Server) Serve(l net.Listener) {
+func (s *Server) Serve(l listener) {
 	defer l.Close()
 	if !s.addListener(l) {
 		return
@@ -104,11 +112,11 @@ func (s *Server) Serve(l net.Listener) {
 	for {
 		nc, err := l.Accept()
 		if err != nil {
-			if s.isClosed() || errors.Is(err, net.ErrClosed) {
+			if s.isClosed() || errors.Is(err, os.ErrClosed) {
 				return
 			}
 			if backoff == 0 { // once an outage
-				s.logf("health: cannot accept connections: %v; trying again", cause(err))
+				s.logf("health: cannot accept connections: %v; trying again", err)
 			}
 			backoff = min(max(2*backoff, minBackoff), maxBackoff)
 			s.evict() // it holds a descriptor
@@ -154,7 +162,7 @@ func (s *Server) isClosed() bool {
 	return s.closed
 }
 
-func (s *Server) addListener(l net.Listener) bool {
+func (s *Server) addListener(l listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {
@@ -230,7 +238,7 @@ func (s *Server) evict() {
 }
 
 // add registers a connection that has a slot. It returns nil once the server is closed.
-func (s *Server) add(nc net.Conn) *conn {
+func (s *Server) add(nc stream) *conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

@@ -3,11 +3,11 @@ package supervisor
 import (
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/hashicorp/go-multierror"
 
+	"usher/healthz"
 	"usher/healthz/check"
 	"usher/signals"
 )
@@ -96,8 +96,8 @@ func (c *Config) Validate() error {
 			c.TermDelay, c.GracePeriod, t.kill))
 	}
 	if c.HealthAddr != "" {
-		if _, _, err := net.SplitHostPort(c.HealthAddr); err != nil {
-			errs = multierror.Append(errs, fmt.Errorf("--health-addr %q: want HOST:PORT or :PORT", c.HealthAddr))
+		if _, err := healthz.ParseAddr(c.HealthAddr); err != nil {
+			errs = multierror.Append(errs, fmt.Errorf("--health-addr %q: %w", c.HealthAddr, err))
 		}
 	}
 	for role := range check.Roles {

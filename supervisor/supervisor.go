@@ -3,7 +3,6 @@
 package supervisor
 
 import (
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -12,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/healthz"
+	"usher/healthz/socket"
 	"usher/signals"
 	"usher/supervisor/lastword"
 )
@@ -34,7 +34,7 @@ type Supervisor struct {
 	log      Logger
 	word     *lastword.Log
 	health   *health
-	listener net.Listener
+	listener *socket.Listener
 	as       *identity // who the app runs as; nil is usher's own
 
 	// The loop's own.

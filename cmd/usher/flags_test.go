@@ -12,13 +12,13 @@ import (
 func TestEveryMistakeAtOnce(t *testing.T) {
 	eachBuild(t, func(t *testing.T, b *build) {
 		u := command(t, b, "--term-delay", "10", "--nonsense", "--rewrite", "TERM:NOPE", "-r", "x", "-r", "KILL:TERM", "--ready-check", "ftp://x",
-			"--ready-period=0s", "--health-addr", "nonsense", "--grace-period=-1s", "-Z", "-q", "-v", "--", "sh", "-c", "echo started")
+			"--ready-period=0s", "--health-addr", "db:99999", "--grace-period=-1s", "-Z", "-q", "-v", "--", "sh", "-c", "echo started")
 		u.cmd.Env = append(u.cmd.Env, "USHER_READY_TIMEOUT=soon", "USHER_READY_FAILURE_THRESHOLD=0")
 		u.begin().want(125)
 		out := u.stderr.String()
 		for _, says := range []string{
 			`invalid argument "10" for "--term-delay"`, `unknown flag: --nonsense`, `"TERM:NOPE"`, `rewrite "x": want FROM:TO`, `usher never forwards SIGKILL`,
-			`ftp`, `--health-addr "nonsense"`, `--grace-period -1s`, `--ready-period 0s`, `unknown shorthand flag: 'Z'`, `choose one`,
+			`ftp`, `--health-addr "db:99999": port "99999"`, `--grace-period -1s`, `--ready-period 0s`, `unknown shorthand flag: 'Z'`, `choose one`,
 			`in USHER_READY_TIMEOUT: invalid argument "soon"`, `--ready-failure-threshold 0`, `usher: hint: `,
 		} {
 			if !strings.Contains(out, says) {
@@ -54,7 +54,8 @@ func TestUsageErrors(t *testing.T) {
 		{"--probe nonsense", "nonsense"},
 		{"--probe tcp://127.0.0.1:1 -- true", "--probe starts no command"},
 		{"--ready-success-threshold many -- true", `invalid argument "many"`},
-		{"--health-addr 127.0.0.1:99999 -- true", "99999"},
+		{"--health-addr db:80 -- true", `--health-addr "db:80": "db" is not an IP address`},
+		{"--probe livez --health-addr 8086", `--health-addr "8086": write it with a colon: ":8086"`},
 	} {
 		u := start(t, &made, strings.Fields(c.args)...)
 		if code := u.wait(); code != 125 || !strings.Contains(u.stderr.String(), c.says) {

@@ -3,6 +3,7 @@ package main_test
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -40,6 +41,35 @@ func TestNothingHeavyIsImported(t *testing.T) {
 	for _, dep := range deps {
 		if why, ok := tooHeavy[dep]; ok {
 			t.Errorf("usher imports %s: %s", dep, why)
+		}
+	}
+}
+
+// tooHeavyToCall are functions of packages that usher's own dependencies import; the linker leaves out what is not called.
+var tooHeavyToCall = map[string]string{
+	"net.(*Resolver)":     "with its dialer 420, and either brings the other: there are healthz/socket and healthz/check/resolve",
+	"net.(*Dialer)":       "as net.(*Resolver)",
+	"net.(*ListenConfig)": "as net.(*Resolver), which it asks",
+	"net.(*netFD)":        "as net.(*Resolver): healthz/socket has os.File",
+}
+
+func TestNothingHeavyIsCalled(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "usher")
+	build := exec.Command("go", "build", "-tags", "usher_entry", "-ldflags", "-checklinkname=0 -E usher/signals.entry", "-o", path, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=amd64")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	symbols, err := exec.Command("go", "tool", "nm", path).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(symbols), " T usher/supervisor.") {
+		t.Fatal("not a list of symbols")
+	}
+	for name, why := range tooHeavyToCall {
+		if strings.Contains(string(symbols), " T "+name+".") {
+			t.Errorf("usher calls %s: %s", name, why)
 		}
 	}
 }

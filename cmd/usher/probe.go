@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"slices"
 	"time"
 
+	"usher/healthz"
 	"usher/healthz/check"
 )
 
@@ -24,14 +24,14 @@ func probeCheck(value, healthAddr string) (*check.Check, error) {
 	if healthAddr == "" {
 		return nil, fmt.Errorf("--probe %s: needs usher's address in --health-addr or USHER_HEALTH_ADDR", value)
 	}
-	host, port, err := net.SplitHostPort(healthAddr)
+	addr, err := healthz.ParseAddr(healthAddr)
 	if err != nil {
-		return nil, fmt.Errorf("--health-addr %q: want HOST:PORT or :PORT", healthAddr)
+		return nil, fmt.Errorf("--health-addr %q: %w", healthAddr, err)
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "localhost"
+	if ip := addr.Addr(); !ip.IsValid() || ip.IsUnspecified() {
+		return check.Parse(fmt.Sprintf("http://localhost:%d/%s", addr.Port(), value))
 	}
-	return check.Parse("http://" + net.JoinHostPort(host, port) + "/" + value)
+	return check.Parse(fmt.Sprintf("http://%v/%s", addr, value))
 }
 
 // probe runs the check once: 0 if it holds, 1 if not, and then says why on stdout, where Docker's HEALTHCHECK looks for it.

@@ -1,6 +1,6 @@
 // Package check asks a server whether it is well, by Kubernetes' rules, and keeps asking.
 //
-// It has its own HTTP client on top of package net for the same reason for which package healthz has its own server: size.
+// It has its own HTTP client for the same reason for which package healthz has its own server: size.
 package check
 
 import (
@@ -8,12 +8,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
+	"net/netip"
 	"os"
+	"strconv"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"usher/healthz/check/resolve"
+	"usher/healthz/socket"
 )
 
 type kind int
@@ -60,6 +64,7 @@ func (c *Check) Run(ctx context.Context) error {
 
 // What was being waited for, for the text of a timeout.
 const (
+	stageResolve  = "no answer from a name server"
 	stageConnect  = "no connection"
 	stageResponse = "no response"
 )
@@ -72,13 +77,16 @@ func (c *Check) ask(ctx context.Context) (stage string, err error) {
 		var st unix.Stat_t
 		return "", unix.Stat(c.target, &st)
 	}
-	conn, err := dial(ctx, c.host, c.port)
+	conn, stage, err := dial(ctx, c.host, c.port)
 	if err != nil {
-		return stageConnect, err
+		return stage, err
 	}
 	defer conn.Close()
 	if c.kind == kindTCP {
 		return "", nil
+	}
+	if deadline, limited := ctx.Deadline(); limited {
+		conn.SetDeadline(deadline)
 	}
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) }) // ends what waits for the connection
 	defer stop()
@@ -88,26 +96,46 @@ func (c *Check) ask(ctx context.Context) (stage string, err error) {
 // dial connects to host and port. Every address of a name is tried, each with its share of the time that is left.
 //
 // "localhost" is not looked up but means the loopback addresses (RFC 6761 6.3): an image from scratch may have no
-// /etc/hosts, and Go's resolver would then ask a name server.
-func dial(ctx context.Context, host, port string) (net.Conn, error) {
-	// No keepalive: a check's connection lives for a moment. PreferGo is what CGO_ENABLED=0 gives; it holds for tests too.
-	d := net.Dialer{KeepAlive: -1, Resolver: &net.Resolver{PreferGo: true}}
+// /etc/hosts, and a name server would be asked.
+func dial(ctx context.Context, host, port string) (conn *socket.Conn, stage string, err error) {
+	addrs := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
 	if host != "localhost" {
-		return d.DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+		if addrs, err = resolve.Lookup(ctx, host); err != nil {
+			return nil, stageResolve, err
+		}
 	}
-	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", port))
-	if err == nil || ctx.Err() != nil {
-		return conn, err
+	n, _ := strconv.ParseUint(port, 10, 16)
+	for i, addr := range addrs {
+		conn, dialErr := dialOne(ctx, addr, uint16(n), len(addrs)-i)
+		if dialErr == nil {
+			return conn, "", nil
+		}
+		if err == nil || isTimeout(err) {
+			err = dialErr // the first, or the first that says more than that time has passed
+		}
+		if ctx.Err() != nil {
+			break
+		}
 	}
-	if conn, err6 := d.DialContext(ctx, "tcp", net.JoinHostPort("::1", port)); err6 == nil {
-		return conn, nil
+	return nil, stageConnect, err
+}
+
+// dialOne connects to one address, within an equal share of the time that is left for as many.
+func dialOne(ctx context.Context, addr netip.Addr, port uint16, shares int) (*socket.Conn, error) {
+	sa, err := socket.Address(addr, port)
+	if err != nil {
+		return nil, err
 	}
-	return nil, err
+	if deadline, limited := ctx.Deadline(); limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(shares))
+		defer cancel()
+	}
+	return socket.Dial(ctx, sa, unix.SOCK_STREAM)
 }
 
 func isTimeout(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &t) && t.Timeout()
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // plain strips an error to what an operator needs: the endpoint's answer names the check, not addresses and operations.
@@ -115,13 +143,6 @@ func plain(err error) error {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		return errno
-	}
-	var dns *net.DNSError
-	if errors.As(err, &dns) {
-		if dns.IsNotFound {
-			return fmt.Errorf("no such host %q", dns.Name)
-		}
-		return fmt.Errorf("cannot resolve %q: %s", dns.Name, dns.Err)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errors.New("connection closed without a response")

@@ -7,10 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strconv"
 	"strings"
 	"time"
+
+	"usher/healthz/socket"
 )
 
 // Version is what HTTP checks say they are: "User-Agent: usher/VERSION". To be set before the first check is run.
@@ -27,7 +28,7 @@ const (
 )
 
 // get asks for the target over a connection that the context's end interrupts. 200 to 399 is success; redirects are not followed.
-func (c *Check) get(ctx context.Context, conn net.Conn) error {
+func (c *Check) get(ctx context.Context, conn *socket.Conn) error {
 	// An error in writing shows in reading as well, unless the server has answered without reading: then that counts.
 	io.WriteString(conn, c.request())
 	r := bufio.NewReaderSize(conn, maxResponseLine)
@@ -45,7 +46,7 @@ func (c *Check) get(ctx context.Context, conn net.Conn) error {
 			enough = deadline
 		}
 		conn.SetReadDeadline(enough)
-		io.CopyN(io.Discard, r, body) // the outcome is known already
+		r.Discard(int(body)) // the outcome is known already
 	}
 	if res.status >= 200 && res.status < 400 {
 		return nil

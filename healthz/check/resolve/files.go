@@ -1,0 +1,116 @@
+package resolve
+
+import (
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// files are where the system keeps what is known of names, read at each lookup: they are short, and engines rewrite them.
+type files struct {
+	hosts, resolv string
+	port          uint16 // of name servers
+}
+
+var system = files{hosts: "/etc/hosts", resolv: "/etc/resolv.conf", port: 53}
+
+// fromHosts returns the addresses that hosts(5) has for a host.
+func (f files) fromHosts(host string) (addrs []netip.Addr) {
+	text, _ := os.ReadFile(f.hosts) // none: not an error
+	for line := range strings.SplitSeq(string(text), "\n") {
+		line, _, _ = strings.Cut(line, "#")
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			continue
+		}
+		for _, name := range fields[1:] {
+			if strings.EqualFold(strings.TrimSuffix(name, "."), host) {
+				if addr, err := netip.ParseAddr(fields[0]); err == nil {
+					addrs = append(addrs, addr)
+				}
+				break
+			}
+		}
+	}
+	return addrs
+}
+
+// config is resolv.conf(5).
+type config struct {
+	servers  []netip.Addr
+	search   []string
+	dots     int           // a name with as many is asked for as it is first
+	timeout  time.Duration // of one try
+	attempts int           // at each server
+}
+
+// maxServers is MAXNS of resolv.conf(5).
+const maxServers = 3
+
+// config reads resolv.conf. Without servers, this machine's own is meant.
+func (f files) config() config {
+	c := config{dots: 1, timeout: 5 * time.Second, attempts: 2}
+	text, _ := os.ReadFile(f.resolv)
+	for line := range strings.SplitSeq(string(text), "\n") {
+		if strings.HasPrefix(line, ";") || strings.HasPrefix(line, "#") {
+			continue
+		}
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			continue
+		}
+		switch fields[0] {
+		case "nameserver":
+			if addr, err := netip.ParseAddr(fields[1]); err == nil && len(c.servers) < maxServers {
+				c.servers = append(c.servers, addr)
+			}
+		case "domain":
+			c.search = fields[1:2]
+		case "search": // the last of both counts
+			c.search = fields[1:]
+		case "options":
+			for _, option := range fields[1:] {
+				c.option(option)
+			}
+		}
+	}
+	if c.servers == nil {
+		c.servers = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+	}
+	return c
+}
+
+// option takes one of "options", within the bounds of resolv.conf(5). Others make no difference here.
+func (c *config) option(s string) {
+	name, value, _ := strings.Cut(s, ":")
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 {
+		return
+	}
+	switch name {
+	case "ndots":
+		c.dots = min(n, 15)
+	case "timeout":
+		c.timeout = time.Duration(min(max(n, 1), 30)) * time.Second
+	case "attempts":
+		c.attempts = min(max(n, 1), 5)
+	}
+}
+
+// names are those to ask for, in order: a name without a last dot may be meant within a domain of the search list.
+func (c *config) names(host string) (names []string) {
+	if name, whole := strings.CutSuffix(host, "."); whole {
+		return []string{name}
+	}
+	for _, domain := range c.search {
+		if domain = strings.TrimSuffix(domain, "."); domain != "" {
+			names = append(names, host+"."+domain)
+		}
+	}
+	if strings.Count(host, ".") >= c.dots {
+		return append([]string{host}, names...)
+	}
+	return append(names, host)
+}

@@ -1,0 +1,137 @@
+// Package socket listens, accepts and connects without package net, whose resolver and dialer would cost usher 430 kB: the kernel's
+// sockets as os.File, which the runtime polls and gives deadlines.
+package socket
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Conn is a connected socket. Its methods are os.File's, but that an error is the plain one: os.ErrDeadlineExceeded, os.ErrClosed, or what
+// the kernel says.
+type Conn struct{ file *os.File }
+
+func (c *Conn) Read(b []byte) (int, error) {
+	n, err := c.file.Read(b)
+	return n, plain(err)
+}
+
+func (c *Conn) Write(b []byte) (int, error) {
+	n, err := c.file.Write(b)
+	return n, plain(err)
+}
+
+func plain(err error) error {
+	if e, ok := err.(*os.PathError); ok { // of a file, which this is not
+		return e.Err
+	}
+	return err
+}
+
+func (c *Conn) Close() error                       { return c.file.Close() }
+func (c *Conn) SetDeadline(t time.Time) error      { return c.file.SetDeadline(t) }
+func (c *Conn) SetReadDeadline(t time.Time) error  { return c.file.SetReadDeadline(t) }
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.file.SetWriteDeadline(t) }
+
+// CloseWrite tells the peer that nothing more will come.
+func (c *Conn) CloseWrite() error {
+	raw, err := c.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if ctlErr := raw.Control(func(fd uintptr) { err = unix.Shutdown(int(fd), unix.SHUT_WR) }); ctlErr != nil {
+		return ctlErr
+	}
+	return err
+}
+
+// Address is where IP and port are for the kernel. An address without an IP is every interface's.
+func Address(ip netip.Addr, port uint16) (unix.Sockaddr, error) {
+	if ip.Is4() {
+		return &unix.SockaddrInet4{Port: int(port), Addr: ip.As4()}, nil
+	}
+	sa := &unix.SockaddrInet6{Port: int(port)}
+	if ip.IsValid() {
+		sa.Addr = ip.As16()
+	}
+	if zone := ip.Zone(); zone != "" {
+		n, err := interfaceIndex(zone)
+		if err != nil {
+			return nil, err
+		}
+		sa.ZoneId = n
+	}
+	return sa, nil
+}
+
+// interfaceIndex is the index of a network interface, given as its name or its index (RFC 4007 11.2).
+func interfaceIndex(zone string) (uint32, error) {
+	if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
+		return uint32(n), nil
+	}
+	ifr, err := unix.NewIfreq(zone)
+	if err != nil {
+		return 0, unix.ENODEV
+	}
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, os.NewSyscallError("socket", err)
+	}
+	defer unix.Close(fd)
+	if err := unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, ifr); err != nil {
+		return 0, err
+	}
+	return ifr.Uint32(), nil
+}
+
+// open makes a socket for addresses such as sa: non-blocking, closed on exec.
+func open(sa unix.Sockaddr, kind int) (int, error) {
+	family := unix.AF_INET6
+	switch sa.(type) {
+	case *unix.SockaddrInet4:
+		family = unix.AF_INET
+	case *unix.SockaddrUnix:
+		family = unix.AF_UNIX
+	}
+	fd, err := unix.Socket(family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	return fd, os.NewSyscallError("socket", err)
+}
+
+// Dial connects to sa with a socket of kind unix.SOCK_STREAM or SOCK_DGRAM, until the context ends; the error is then
+// os.ErrDeadlineExceeded. The deadline stays on the connection.
+func Dial(ctx context.Context, sa unix.Sockaddr, kind int) (*Conn, error) {
+	fd, err := open(sa, kind)
+	if err != nil {
+		return nil, err
+	}
+	c := &Conn{os.NewFile(uintptr(fd), "")}
+	if deadline, limited := ctx.Deadline(); limited {
+		c.SetDeadline(deadline)
+	}
+	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	raw, err := c.file.SyscallConn()
+	if err == nil {
+		// connect(2) once more, when the socket has become writable, is EALREADY, EISCONN, or what went wrong.
+		waitErr := raw.Write(func(fd uintptr) bool {
+			err = unix.Connect(int(fd), sa)
+			return err != unix.EINPROGRESS && err != unix.EALREADY && err != unix.EINTR
+		})
+		if err == unix.EISCONN {
+			err = nil
+		}
+		if waitErr != nil {
+			err = waitErr
+		}
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
