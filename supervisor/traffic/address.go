@@ -1,0 +1,46 @@
+package traffic
+
+import (
+	"fmt"
+	"net"
+)
+
+// mapped is 0.0.0.0 as IPv6 has it.
+var mapped = [16]byte{10: 0xff, 11: 0xff}
+
+func loopback(ip *[16]byte) bool {
+	if [12]byte(ip[:12]) == [12]byte(mapped[:12]) {
+		return ip[12] == 127
+	}
+	return *ip == [16]byte{15: 1}
+}
+
+// Net is a range of addresses.
+type Net struct {
+	ip   [16]byte
+	bits int // of the mapped address
+}
+
+// ParseNet reads "10.0.0.0/8", "fd00::/8", or an address, which is a range of one.
+func ParseNet(s string) (Net, error) {
+	var n Net
+	ip, in, err := net.ParseCIDR(s)
+	if err == nil {
+		ip = in.IP
+		ones, size := in.Mask.Size()
+		n.bits = 128 - size + ones
+	} else if ip, n.bits = net.ParseIP(s), 128; ip == nil {
+		return n, fmt.Errorf("%q is neither an address nor a range such as 10.0.0.0/8 or fd00::/8", s)
+	}
+	copy(n.ip[:], ip.To16())
+	return n, nil
+}
+
+func (n *Net) contains(ip *[16]byte) bool {
+	for i := range n.bits {
+		if (n.ip[i/8]^ip[i/8])<<(i%8)&0x80 != 0 {
+			return false
+		}
+	}
+	return true
+}

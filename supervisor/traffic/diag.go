@@ -1,0 +1,198 @@
+package traffic
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// diag reads sockets through sock_diag(7), which takes no privileges. One netlink socket asks for those that there are. The kernel tells
+// the other one of those that have come to their end, with all that is known of them (since Linux 4.3, `ss -E`): a connection that
+// came and went between two looks is in one or the other.
+type diag struct {
+	dump, ends int
+	buf        []byte
+}
+
+// What linux/sock_diag.h and linux/inet_diag.h have and x/sys/unix has not.
+const (
+	sockDiagByFamily = 20
+	diagInfo         = 2 // INET_DIAG_INFO
+	groupTCPDestroy  = 1 // SKNLGRP_INET_TCP_DESTROY
+	groupTCP6Destroy = 3
+
+	// All but TIME_WAIT, which the other socket has told of, SYN_SENT and CLOSE.
+	states = 1<<established | 1<<synRecv | 1<<4 | 1<<5 | 1<<closeWait | 1<<9 | 1<<listening | 1<<11
+
+	// minInfo is up to tcpi_data_segs_out, from Linux 4.6 on.
+	minInfo = 160
+)
+
+func openDiag() (source, error) {
+	d := &diag{dump: -1, ends: -1, buf: make([]byte, 32<<10)} // the kernel fills as much
+	err := d.open()
+	if err != nil {
+		d.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *diag) open() (err error) {
+	if d.dump, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG); err != nil {
+		return fmt.Errorf("cannot open sock_diag: %w", err)
+	}
+	if d.ends, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_SOCK_DIAG); err != nil {
+		return fmt.Errorf("cannot open sock_diag: %w", err)
+	}
+	// The kernel answers at once. Should it not, a stop must not hang.
+	if err = unix.SetsockoptTimeval(d.dump, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 1}); err != nil {
+		return err
+	}
+	if err = unix.Bind(d.ends, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 1<<(groupTCPDestroy-1) | 1<<(groupTCP6Destroy-1)}); err != nil {
+		return fmt.Errorf("sock_diag does not tell of connections that end: %w", err)
+	}
+	return nil
+}
+
+func (d *diag) close() {
+	unix.Close(d.dump)
+	unix.Close(d.ends)
+}
+
+// read asks again where a dump was interrupted by a change (NLM_F_DUMP_INTR), but not for ever.
+func (d *diag) read(w *Watcher) error {
+	for try := 0; ; try++ {
+		w.look.Open, w.look.Busy = 0, 0
+		whole, err := d.ask(w, unix.AF_INET)
+		if err == nil {
+			var whole6 bool
+			whole6, err = d.ask(w, unix.AF_INET6)
+			whole = whole && whole6
+		}
+		if err != nil {
+			return fmt.Errorf("cannot read from sock_diag: %w", err)
+		}
+		if whole || try == 3 {
+			break
+		}
+	}
+	for { // after the listeners
+		n, err := unix.Read(d.ends, d.buf)
+		switch {
+		case err == unix.EAGAIN && w.blind:
+			return errors.New("sock_diag shows less than that of Linux 4.6")
+		case err == unix.EAGAIN:
+			return nil
+		case err == unix.ENOBUFS: // more than could be kept: there is traffic, whoever's it is
+			w.active(time.Now())
+		case err == unix.EINTR:
+		case err != nil:
+			return fmt.Errorf("cannot read from sock_diag: %w", err)
+		default:
+			d.messages(w, d.buf[:n], true)
+		}
+	}
+}
+
+// ask has the kernel dump the sockets of a family: a struct inet_diag_req_v2. It reports whether the dump was all of one piece.
+func (d *diag) ask(w *Watcher, family uint8) (whole bool, err error) {
+	req := d.buf[:unix.SizeofNlMsghdr+56]
+	clear(req)
+	binary.NativeEndian.PutUint32(req, uint32(len(req)))
+	binary.NativeEndian.PutUint16(req[4:], sockDiagByFamily)
+	binary.NativeEndian.PutUint16(req[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
+	req[16], req[17], req[18] = family, unix.IPPROTO_TCP, 1<<(diagInfo-1)
+	binary.NativeEndian.PutUint32(req[20:], states)
+	if _, err := unix.Write(d.dump, req); err != nil {
+		return false, err
+	}
+	whole = true
+	for {
+		n, err := unix.Read(d.dump, d.buf)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		flags, done, err := d.messages(w, d.buf[:n], false)
+		whole = whole && flags&unix.NLM_F_DUMP_INTR == 0
+		if done || err != nil {
+			return whole, err
+		}
+	}
+}
+
+// messages looks at each of a datagram's. It returns the flags of them all, and whether they ended a dump, or what the kernel had against it.
+func (d *diag) messages(w *Watcher, b []byte, ended bool) (flags uint16, done bool, err error) {
+	now := time.Now()
+	for len(b) >= unix.SizeofNlMsghdr {
+		n := binary.NativeEndian.Uint32(b)
+		if n < unix.SizeofNlMsghdr || uint64(n) > uint64(len(b)) {
+			break
+		}
+		m := b[unix.SizeofNlMsghdr:n]
+		flags |= binary.NativeEndian.Uint16(b[6:])
+		switch binary.NativeEndian.Uint16(b[4:]) {
+		case unix.NLMSG_DONE:
+			return flags, true, nil
+		case unix.NLMSG_ERROR:
+			if len(m) >= 4 {
+				err = unix.Errno(-int32(binary.NativeEndian.Uint32(m)))
+			}
+			return flags, true, err
+		case sockDiagByFamily:
+			var s socket
+			if s.parse(m) {
+				if ended {
+					s.state = closed
+				}
+				w.see(&s, now)
+			}
+		}
+		b = b[min(len(b), int(n+3)&^3):]
+	}
+	return flags, false, nil
+}
+
+// parse reads a struct inet_diag_msg and the tcp_info that follows.
+func (s *socket) parse(m []byte) bool {
+	if len(m) < 72 {
+		return false
+	}
+	s.state, s.retrans = m[1], m[3]
+	s.local.port, s.peer.port = binary.BigEndian.Uint16(m[4:]), binary.BigEndian.Uint16(m[6:])
+	switch m[0] {
+	case unix.AF_INET:
+		s.local.ip, s.peer.ip = mapped, mapped
+		copy(s.local.ip[12:], m[8:12])
+		copy(s.peer.ip[12:], m[24:28])
+	case unix.AF_INET6:
+		copy(s.local.ip[:], m[8:24])
+		copy(s.peer.ip[:], m[24:40])
+	default:
+		return false
+	}
+	s.unread, s.unacked = binary.NativeEndian.Uint32(m[56:]), binary.NativeEndian.Uint32(m[60:])
+	for m = m[72:]; len(m) >= unix.SizeofRtAttr; {
+		n := int(binary.NativeEndian.Uint16(m))
+		if n < unix.SizeofRtAttr || n > len(m) {
+			break
+		}
+		if info := m[4:n]; binary.NativeEndian.Uint16(m[2:]) == diagInfo && len(info) >= minInfo {
+			s.info = true
+			s.retrans = info[2]
+			s.dataSent = binary.NativeEndian.Uint32(info[44:])
+			s.dataReceived = binary.NativeEndian.Uint32(info[52:])
+			s.ackReceived = binary.NativeEndian.Uint32(info[56:])
+			s.segmentsIn = binary.NativeEndian.Uint32(info[152:])
+			s.segmentsOut = binary.NativeEndian.Uint32(info[156:])
+		}
+		m = m[min(len(m), (n+3)&^3):]
+	}
+	return true
+}

@@ -1,0 +1,176 @@
+package traffic
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// proc reads sockets from /proc/net/tcp and tcp6, for where there is no sock_diag: gVisor, a seccomp filter, a kernel without
+// INET_DIAG. What is seen there is who is connected, and the queues at this moment; bytes that came and went are not. So the counts of
+// the whole namespace in /proc/net/snmp have to rest as well: connections accepted that are none of those seen, and, while
+// any inbound connection is open, segments. That errs on the side of a longer wait.
+type proc struct {
+	dir   string
+	known map[pair]bool // of the last look, nil before the first
+	seen  map[pair]bool // of the look under way
+	other int           // new ones that don't count: usher's own, ignored ones
+	buf   []byte
+
+	accepted, segments uint64
+}
+
+type pair struct{ local, peer endpoint }
+
+func (p *proc) close() {}
+
+func (p *proc) read(w *Watcher) error {
+	w.look.Open, w.look.Busy = 0, 0
+	p.seen, p.other = make(map[pair]bool, len(p.known)), 0
+	for _, name := range []string{"tcp", "tcp6"} {
+		err := p.lines(name, func(line []byte) {
+			var s socket
+			if s.parseLine(line) {
+				p.see(w, &s)
+			}
+		})
+		if err != nil && !(name == "tcp6" && err == unix.ENOENT) { // ipv6.disable=1
+			return fmt.Errorf("cannot read %s%s: %w", p.dir, name, err)
+		}
+	}
+	var accepted, segments uint64
+	counted := false
+	err := p.lines("snmp", func(line []byte) {
+		// Two lines that begin with Tcp: names, then numbers. RFC 4022 has the order, and the kernel that of the RFC.
+		if f := bytes.Fields(line); len(f) > 11 && string(f[0]) == "Tcp:" && f[1][0] <= '9' {
+			accepted, segments, counted = number(f[6]), number(f[10])+number(f[11]), true
+		}
+	})
+	if err == nil && !counted {
+		err = errors.New("no line of numbers that begins with Tcp")
+	}
+	if err != nil {
+		return fmt.Errorf("cannot read %ssnmp: %w", p.dir, err)
+	}
+	if p.known != nil && (accepted > p.accepted+uint64(p.other) || w.look.Open > 0 && segments != p.segments) {
+		w.active(time.Now())
+	}
+	p.known, p.seen = p.seen, nil
+	p.accepted, p.segments = accepted, segments
+	return nil
+}
+
+func (p *proc) see(w *Watcher, s *socket) {
+	counts := w.inbound(s)
+	if s.state == listening {
+		return
+	}
+	at := pair{s.local, s.peer}
+	p.seen[at] = true
+	isNew := p.known != nil && !p.known[at]
+	switch {
+	case !counts && isNew:
+		p.other++
+	case !counts:
+		return
+	case isNew || s.unread > 0 || s.unacked > 0:
+		w.active(time.Now())
+	}
+	if !counts || s.state == timeWait {
+		return
+	}
+	w.look.Open++
+	if s.unacked > 0 || s.state == established || s.state == closeWait {
+		w.look.Busy++
+	}
+}
+
+// lines calls do with every line of a file.
+func (p *proc) lines(name string, do func(line []byte)) error {
+	fd, err := unix.Open(p.dir+name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if p.buf == nil {
+		p.buf = make([]byte, 32<<10)
+	}
+	kept := 0
+	for {
+		n, err := unix.Read(fd, p.buf[kept:])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n <= 0 {
+			return err
+		}
+		rest := p.buf[:kept+n]
+		for {
+			end := bytes.IndexByte(rest, '\n')
+			if end < 0 {
+				break
+			}
+			do(rest[:end])
+			rest = rest[end+1:]
+		}
+		kept = copy(p.buf, rest)
+	}
+}
+
+// parseLine reads a line of proc_pid_net(5), of which the first is a heading.
+func (s *socket) parseLine(line []byte) bool {
+	f := bytes.Fields(line)
+	if len(f) < 5 || !s.local.parse(f[1]) || !s.peer.parse(f[2]) {
+		return false
+	}
+	state, ok := hexWord(f[3])
+	out, in, queues := bytes.Cut(f[4], []byte(":"))
+	if !ok || !queues {
+		return false
+	}
+	s.state = uint8(state)
+	s.unacked, ok = hexWord(out)
+	if ok {
+		s.unread, ok = hexWord(in)
+	}
+	return ok
+}
+
+// parse reads "0100007F:1F90": words of 4 bytes as the machine has them, and the port.
+func (e *endpoint) parse(b []byte) bool {
+	ip, port, _ := bytes.Cut(b, []byte(":"))
+	to := e.ip[:]
+	switch len(ip) {
+	case 8:
+		e.ip = mapped
+		to = to[12:]
+	case 32:
+	default:
+		return false
+	}
+	for ; len(ip) > 0; ip, to = ip[8:], to[4:] {
+		word, ok := hexWord(ip[:8])
+		if !ok {
+			return false
+		}
+		binary.NativeEndian.PutUint32(to, word)
+	}
+	word, ok := hexWord(port)
+	e.port = uint16(word)
+	return ok && word <= 0xffff
+}
+
+func hexWord(b []byte) (uint32, bool) {
+	n, err := strconv.ParseUint(string(b), 16, 32)
+	return uint32(n), err == nil
+}
+
+func number(b []byte) uint64 {
+	n, _ := strconv.ParseUint(string(b), 10, 64)
+	return n
+}
