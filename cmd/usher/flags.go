@@ -21,6 +21,7 @@ endpoints, holds SIGTERM back until traffic has moved on, and says why it ended.
 Usage:
   usher [flags] [--] command [args...]
   usher --probe CHECK|livez|readyz|startupz|healthz
+  usher --install PATH
 
 Signals:
   -r, --rewrite FROM:TO          send the app TO instead of FROM; TO = 0 swallows it (repeatable)
@@ -53,6 +54,7 @@ Health:
       --probe CHECK              run a check, or ask usher's own endpoint at --health-addr: exit code 0 or 1
 
 Other:
+      --install PATH             copy usher there, a file or a directory, and usher-check if it lies beside usher
       --termination-log FILE     where the reason goes ("/dev/termination-log" where it exists; "" for nowhere)
   -q, --quiet                    log errors only
   -v, --verbose                  log everything
@@ -80,6 +82,7 @@ type options struct {
 	help, version bool
 	headers       []check.Header
 	probe         string
+	install       string
 	probeCheck    *check.Check
 	notice        notice // what a personality prints instead of a start
 	warnOrphans   bool   // in tini's words
@@ -99,7 +102,7 @@ const envPrefix = "USHER_"
 
 // notSettings are flags without a variable: what they ask for is a deed, not a setting. An image that sets USHER_HEALTH_ADDR with
 // ENV must not turn every start of usher into a probe.
-var notSettings = []string{"help", "version", "probe"}
+var notSettings = []string{"help", "version", "probe", "install"}
 
 // parse reads arguments, in another init's words if there is one to be, and environment. The error holds every mistake there is, as a
 // *multierror.Error.
@@ -132,6 +135,7 @@ func parse(as *personality, args, environ []string) (options, error) {
 		return err
 	}}, "check-header", "")
 	fs.StringVar(&o.probe, "probe", "", "")
+	fs.StringVar(&o.install, "install", "", "")
 	fs.StringVar(&c.TerminationLog, "termination-log", defaultTerminationLog, "")
 	fs.BoolVarP(&beQuiet, "quiet", "q", false, "")
 	fs.BoolVarP(&beVerbose, "verbose", "v", false, "")
@@ -159,7 +163,11 @@ func parse(as *personality, args, environ []string) (options, error) {
 	if o.help || o.version || o.notice.text != "" {
 		return o, nil
 	}
-	if fs.Changed("probe") {
+	if fs.Changed("install") {
+		if o.install == "" || len(c.Command) > 0 || fs.Changed("probe") {
+			errs = multierror.Append(errs, errors.New("--install takes a path, and neither a command nor --probe with it"))
+		}
+	} else if fs.Changed("probe") {
 		errs = multierror.Append(errs, o.validateProbe()...)
 	} else if err := c.Validate(); err != nil {
 		errs = multierror.Append(errs, err)

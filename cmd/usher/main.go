@@ -47,6 +47,12 @@ func main() {
 		fail(as.wrong, err, as.usage)
 	case err != nil:
 		fail(supervisor.ExitFailure, err, "usher --help lists the flags and their variables")
+	case o.install != "":
+		tool()
+		if err := install(o.install); err != nil {
+			fail(supervisor.ExitFailure, err)
+		}
+		os.Exit(0)
 	case o.probe != "":
 		tool()
 		os.Exit(probe(o))
