@@ -100,13 +100,13 @@ func run(ctx context.Context, o options) (err error) {
 // verdict says what the demo would have to be ashamed of.
 func verdict(o options, kind *serverKind, held result, controls []result) error {
 	var errs []error
-	if n := held.after.failed(); n > 0 {
+	if n := held.after.Failed(); n > 0 {
 		errs = append(errs, fmt.Errorf("%d requests failed with usher (%v); none may", n, held.after))
 	}
-	if n := held.before.failed(); n > 0 {
+	if n := held.before.Failed(); n > 0 {
 		errs = append(errs, fmt.Errorf("%d requests failed with usher before the stop (%v): %s is not well", n, held.before, kind.name))
 	}
-	if held.after.ok == 0 {
+	if held.after.OK == 0 {
 		errs = append(errs, errors.New("no request was answered after SIGTERM with usher: nothing is shown by that"))
 	}
 	// A loaded machine may be late, never early.
@@ -120,7 +120,7 @@ func verdict(o options, kind *serverKind, held result, controls []result) error 
 		errs = append(errs, errors.New("usher wrote nothing to its termination log"))
 	}
 	for _, c := range controls {
-		if c.after.failed() == 0 {
+		if c.after.Failed() == 0 {
 			errs = append(errs, fmt.Errorf("no request failed in the control %q: the demo proves nothing", c.label))
 		}
 	}

@@ -62,7 +62,7 @@ func show(ctx context.Context, s *screen, o options, usher string, kind *serverK
 	}
 	b.onLetGo = func() {
 		_, n := b.counts()
-		c.line.event("load balancer has let go; %d requests since SIGTERM, %d failed", n.ok+n.failed(), n.failed())
+		c.line.event("load balancer has let go; %d requests since SIGTERM, %d failed", n.OK+n.Failed(), n.Failed())
 	}
 	r, err := c.stop(ctx, b)
 	if err != nil {

@@ -119,12 +119,12 @@ func (s *screen) table(results []result) {
 		width, "started as", "gone", "served", "failed", "refused", "cut", "other")))
 	for _, r := range results {
 		// Padded before it is painted: the codes have no width.
-		failed, sgr := fmt.Sprintf("%7d", r.after.failed()), green
-		if r.after.failed() > 0 {
+		failed, sgr := fmt.Sprintf("%7d", r.after.Failed()), green
+		if r.after.Failed() > 0 {
 			sgr = red
 		}
 		s.print("%-*s  %7s  %7d  %s  %7d  %4d  %5d", width, r.label,
-			seconds(r.gone), r.after.ok, s.paint(sgr, failed), r.after.refused, r.after.cut, r.after.other)
+			seconds(r.gone), r.after.OK, s.paint(sgr, failed), r.after.Refused, r.after.Cut, r.after.Other)
 	}
 	s.print("")
 	s.print("%s", s.paint(faint, "Requests from SIGTERM until the load balancer had let go; gone: when the server was."))

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"usher/examples/load"
 )
 
 // candidate is one way to start a server: behind usher, behind another init, on its own.
@@ -29,7 +31,7 @@ type candidate struct {
 // result is what became of it.
 type result struct {
 	label         string
-	before, after tally
+	before, after load.Tally
 	gone          time.Duration // from SIGTERM until the server's port was closed
 	code          int
 	lastWord      string // the termination log

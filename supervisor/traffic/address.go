@@ -2,7 +2,7 @@ package traffic
 
 import (
 	"fmt"
-	"net"
+	"net/netip"
 )
 
 // mapped is 0.0.0.0 as IPv6 has it.
@@ -23,17 +23,18 @@ type Net struct {
 
 // ParseNet reads "10.0.0.0/8", "fd00::/8", or an address, which is a range of one.
 func ParseNet(s string) (Net, error) {
-	var n Net
-	ip, in, err := net.ParseCIDR(s)
-	if err == nil {
-		ip = in.IP
-		ones, size := in.Mask.Size()
-		n.bits = 128 - size + ones
-	} else if ip, n.bits = net.ParseIP(s), 128; ip == nil {
-		return n, fmt.Errorf("%q is neither an address nor a range such as 10.0.0.0/8 or fd00::/8", s)
+	prefix, err := netip.ParsePrefix(s)
+	if err != nil {
+		var ip netip.Addr
+		if ip, err = netip.ParseAddr(s); err == nil && ip.Zone() == "" {
+			prefix = netip.PrefixFrom(ip, ip.BitLen())
+		}
 	}
-	copy(n.ip[:], ip.To16())
-	return n, nil
+	if !prefix.IsValid() {
+		return Net{}, fmt.Errorf("%q is neither an address nor a range such as 10.0.0.0/8 or fd00::/8", s)
+	}
+	ip := prefix.Addr()
+	return Net{ip.As16(), 128 - ip.BitLen() + prefix.Bits()}, nil
 }
 
 func (n *Net) contains(ip *[16]byte) bool {
