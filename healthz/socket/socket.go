@@ -109,6 +109,9 @@ func Dial(ctx context.Context, sa unix.Sockaddr, kind int) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if kind == unix.SOCK_STREAM {
+		note(ctx, fd, sa)
+	}
 	c := &Conn{os.NewFile(uintptr(fd), "")}
 	if deadline, limited := ctx.Deadline(); limited {
 		c.SetDeadline(deadline)

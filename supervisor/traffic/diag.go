@@ -147,19 +147,21 @@ func (d *diag) messages(w *Watcher, b []byte, ended bool) (flags uint16, done bo
 			return flags, true, err
 		case sockDiagByFamily:
 			var s socket
-			if s.parse(m) {
-				if ended {
-					s.state = closed
-				}
-				w.see(&s, now)
+			if !s.parse(m) {
+				w.blind = true
+				break
 			}
+			if ended {
+				s.state = closed
+			}
+			w.see(&s, now)
 		}
 		b = b[min(len(b), int(n+3)&^3):]
 	}
 	return flags, false, nil
 }
 
-// parse reads a struct inet_diag_msg and the tcp_info that follows.
+// parse reads a struct inet_diag_msg and the tcp_info that follows. Those of old kernels are too short.
 func (s *socket) parse(m []byte) bool {
 	if len(m) < 72 {
 		return false
@@ -183,7 +185,10 @@ func (s *socket) parse(m []byte) bool {
 		if n < unix.SizeofRtAttr || n > len(m) {
 			break
 		}
-		if info := m[4:n]; binary.NativeEndian.Uint16(m[2:]) == diagInfo && len(info) >= minInfo {
+		if info := m[4:n]; binary.NativeEndian.Uint16(m[2:]) == diagInfo {
+			if len(info) < minInfo {
+				return false
+			}
 			s.info = true
 			s.retrans = info[2]
 			s.dataSent = binary.NativeEndian.Uint32(info[44:])

@@ -127,6 +127,23 @@ func TestNet(t *testing.T) {
 	}
 }
 
+// A kernel before Linux 4.6 shows less of every socket, listening ones as well: it has to be found out before anything is missed.
+func TestOldKernel(t *testing.T) {
+	for _, size := range []int{104, minInfo - 8, minInfo, 280} {
+		m := make([]byte, 16+72+4+size)
+		binary.NativeEndian.PutUint32(m, uint32(len(m)))
+		binary.NativeEndian.PutUint16(m[4:], sockDiagByFamily)
+		m[16], m[17] = 2, listening
+		binary.NativeEndian.PutUint16(m[16+72:], uint16(4+size))
+		binary.NativeEndian.PutUint16(m[16+74:], diagInfo)
+		w := &Watcher{}
+		(&diag{}).messages(w, m, false)
+		if w.blind != (size < minInfo) {
+			t.Errorf("tcp_info of %d bytes: blind %v", size, w.blind)
+		}
+	}
+}
+
 func FuzzDiag(f *testing.F) {
 	message := make([]byte, 16+72+4+minInfo)
 	binary.NativeEndian.PutUint32(message, uint32(len(message)))

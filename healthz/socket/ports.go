@@ -1,0 +1,57 @@
+package socket
+
+import (
+	"context"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// Ports remembers the local ports of the connections made last: who sees the other end of one can tell whose it is.
+type Ports struct {
+	n    atomic.Uint32
+	last [128]atomic.Uint32
+}
+
+// Has reports whether a port is one of them.
+func (p *Ports) Has(port uint16) bool {
+	for i := range p.last {
+		if p.last[i].Load() == uint32(port) {
+			return port != 0
+		}
+	}
+	return false
+}
+
+type portsKey struct{}
+
+// WithPorts is a context in which Dial tells ports of every connection over TCP, before the other end can exist.
+func WithPorts(ctx context.Context, ports *Ports) context.Context {
+	return context.WithValue(ctx, portsKey{}, ports)
+}
+
+// note gives fd a local port, which connect(2) would do later, and notes it. Where there is none to be had it is left to connect, which can
+// share a port among destinations.
+func note(ctx context.Context, fd int, sa unix.Sockaddr) {
+	p, ok := ctx.Value(portsKey{}).(*Ports)
+	if !ok {
+		return
+	}
+	var port int
+	switch sa.(type) {
+	case *unix.SockaddrInet4:
+		_ = unix.Bind(fd, &unix.SockaddrInet4{})
+	case *unix.SockaddrInet6:
+		_ = unix.Bind(fd, &unix.SockaddrInet6{})
+	}
+	switch local, _ := unix.Getsockname(fd); local := local.(type) {
+	case *unix.SockaddrInet4:
+		port = local.Port
+	case *unix.SockaddrInet6:
+		port = local.Port
+	}
+	if port == 0 {
+		return
+	}
+	p.last[p.n.Add(1)%uint32(len(p.last))].Store(uint32(port))
+}
