@@ -22,11 +22,13 @@ type Sender struct {
 	Known bool
 	// PID is 0 for a sender that this PID namespace can't see: outside of the container.
 	PID, UID int
+	// Name is the process's, where somebody has looked it up while it was there.
+	Name string
 	// Kernel: no process sent it, as with Ctrl-C on a terminal.
 	Kernel bool
 }
 
-// String is a phrase for "who": "pid 12 (uid 0)", "outside the container", "the kernel"; "an unknown sender".
+// String is a phrase for "who": "pid 12 (uid 0)", "sh (pid 12, uid 0)", "outside the container", "the kernel"; "an unknown sender".
 func (s Sender) String() string {
 	switch {
 	case !s.Known:
@@ -35,6 +37,8 @@ func (s Sender) String() string {
 		return "the kernel"
 	case s.PID == 0:
 		return "outside the container"
+	case s.Name != "":
+		return fmt.Sprintf("%s (pid %d, uid %d)", s.Name, s.PID, s.UID)
 	}
 	return fmt.Sprintf("pid %d (uid %d)", s.PID, s.UID)
 }

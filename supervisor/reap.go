@@ -8,15 +8,17 @@ import (
 type change struct {
 	pid    int
 	status unix.WaitStatus
+	usage  *unix.Rusage // of the child, and of its own as far as it has waited for them
 }
 
 // reap collects every child that has ended, been stopped or woken, the app and orphans alike, and hands each to changed. It never
 // waits. SIGCHLD coalesces, so one is enough for any number of them, and none may be left: it is the only place that calls wait. It
 // reports whether there is no child any more.
 func reap(changed func(change)) (childless bool) {
+	var status unix.WaitStatus
+	var usage unix.Rusage
 	for {
-		var status unix.WaitStatus
-		pid, err := unix.Wait4(-1, &status, unix.WNOHANG|unix.WUNTRACED|unix.WCONTINUED, nil)
+		pid, err := unix.Wait4(-1, &status, unix.WNOHANG|unix.WUNTRACED|unix.WCONTINUED, &usage)
 		switch {
 		case err == unix.EINTR:
 		case err != nil: // ECHILD
@@ -24,7 +26,7 @@ func reap(changed func(change)) (childless bool) {
 		case pid == 0: // none has changed
 			return false
 		default:
-			changed(change{pid, status})
+			changed(change{pid, status, &usage})
 		}
 	}
 }

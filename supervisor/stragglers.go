@@ -21,6 +21,7 @@ type proc struct {
 	group       int // the process group
 	state       byte
 	name        string
+	rss         uint64 // resident memory in bytes, as far as the kernel keeps count of it
 }
 
 func (p proc) String() string { return fmt.Sprintf("%s (pid %d)", p.name, p.pid) }
@@ -47,11 +48,26 @@ func parseProc(b []byte) (proc, bool) {
 	}
 	group, _ := strconv.Atoi(string(fields[2]))
 	parent, err := strconv.Atoi(string(fields[1]))
-	return proc{pid: pid, parent: parent, group: group, state: fields[0][0], name: string(b[begin+1 : end])}, err == nil
+	p := proc{pid: pid, parent: parent, group: group, state: fields[0][0], name: string(b[begin+1 : end])}
+	if len(fields) > 21 {
+		pages, _ := strconv.ParseUint(string(fields[21]), 10, 64)
+		p.rss = pages * uint64(unix.Getpagesize())
+	}
+	return p, err == nil
 }
 
-// stragglers lists what still runs. It is empty where there is no /proc.
+// ownProc reports whether /proc is that of this PID namespace: in another's, numbers mean others.
+func ownProc(self int) bool {
+	var b [16]byte
+	n, _ := unix.Readlink("/proc/self", b[:])
+	return n > 0 && string(b[:n]) == strconv.Itoa(self)
+}
+
+// stragglers lists what still runs. It is empty where there is no /proc, or another PID namespace's.
 func stragglers(self int) []proc {
+	if !ownProc(self) {
+		return nil
+	}
 	dir, err := os.Open("/proc")
 	if err != nil {
 		return nil

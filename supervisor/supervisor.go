@@ -52,7 +52,9 @@ type Supervisor struct {
 	orphans   int
 	commands  map[int]*command // that run, by pid
 	outputs   []*output        // of commands, some of which may have ended
-	again     time.Duration    // when to read them again; negative is when a signal says so
+	memory    shortage
+	ending    ending
+	again     time.Duration // when to read them again; negative is when a signal says so
 
 	// What others read: probe requests never reach the loop.
 	snapshot atomic.Pointer[snapshot]
@@ -76,6 +78,7 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 		self:   unix.Getpid(),
 		stop:   stop{timing: config.timing()},
 
+		memory:   shortage{self: unix.Getpid(), log: log, fd: -1},
 		commands: map[int]*command{},
 		again:    -1,
 	}
@@ -124,6 +127,7 @@ func (s *Supervisor) Run() int {
 	}
 	settle()
 	s.serve()
+	s.memory.next = s.started.Add(memoryDelay)
 	for s.stop.phase != ended {
 		s.turn()
 	}
@@ -176,7 +180,7 @@ func (s *Supervisor) startFailed(err error) int {
 	if x.hint != "" {
 		s.log.Errorf("hint: %s", x.hint)
 	}
-	s.write(lastword.Record{Reason: lastword.StartError, Message: x.why, Hint: x.hint, ExitCode: code})
+	s.write(&lastword.Record{Reason: lastword.StartError, Message: x.why, Hint: x.hint, ExitCode: code})
 	return code
 }
 
@@ -206,6 +210,9 @@ func (s *Supervisor) turn() {
 	if s.again >= 0 && (timeout < 0 || s.again < timeout) {
 		timeout = s.again
 	}
+	if next := s.memory.next; !next.IsZero() && (timeout < 0 || time.Until(next) < timeout) {
+		timeout = max(0, time.Until(next))
+	}
 	e, ok := s.source.Wait(timeout)
 	now := time.Now()
 	look := ok && e.Signal == unix.SIGCHLD
@@ -218,6 +225,9 @@ func (s *Supervisor) turn() {
 	}
 	if look || s.again >= 0 {
 		s.readOutputs()
+	}
+	if s.memory.turn(now) && s.stop.phase.alive() {
+		s.writeAhead()
 	}
 	if !s.stop.phase.alive() && alone(s.self, s.childless) {
 		s.step(event{kind: nobodyLeft, at: now})
@@ -238,6 +248,9 @@ func (s *Supervisor) reap(now time.Time) {
 		case c.pid != s.pid:
 			if c.status.Exited() || c.status.Signaled() {
 				s.orphans++
+				if c.status.Signaled() && c.status.Signal() == unix.SIGKILL {
+					s.memory.look(proc{pid: c.pid})
+				}
 				if s.config.Orphan != nil && s.stop.phase.alive() {
 					s.config.Orphan(c.pid)
 				}
@@ -254,6 +267,7 @@ func (s *Supervisor) reap(now time.Time) {
 		default:
 			s.pid = 0 // from here on the number may be anybody's
 			s.status = c.status
+			s.ended(c)
 			ended = true
 		}
 	})
@@ -284,6 +298,7 @@ func (s *Supervisor) signalled(e signals.Event, now time.Time) {
 		s.step(event{kind: signalled, at: now, signal: e})
 		return
 	}
+	e.Sender = named(e.Sender)
 	s.step(event{kind: stopAsked, at: now, signal: e, noHold: s.noHold()})
 }
 
@@ -299,6 +314,7 @@ func (s *Supervisor) step(e event) {
 		case forward:
 			s.forward(a.signal)
 		case kill:
+			s.ending.stillThere = processes(s.strangers(stragglers(s.self)))
 			s.send(signals.Event{Signal: unix.SIGKILL}, unix.SIGKILL)
 		case writeWord:
 			s.write(s.record())
@@ -307,6 +323,7 @@ func (s *Supervisor) step(e event) {
 			s.log.Debugf("the app is gone, SIGTERM to what it leaves behind: %s", names(found))
 		case clear:
 			if found := s.strangers(signalStragglers(s.self, s.group, unix.SIGKILL)); len(found) > 0 {
+				s.ending.killed = processes(found)
 				s.log.Infof("the app is gone, SIGKILL to what it leaves behind: %s", names(found))
 			}
 		case finish:
@@ -347,6 +364,7 @@ func (s *Supervisor) forward(e signals.Event) {
 	sig := s.config.Rewrites.Apply(e.Signal)
 	s.log.Debugf("%s from %s sent to the app as %s", signals.Name(e.Signal), e.Sender, signals.Name(sig))
 	s.send(e, sig)
+	s.ending.forwarded = e
 	if s.stopped && s.stop.phase == stopping {
 		s.wake()
 	}

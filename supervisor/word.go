@@ -1,6 +1,8 @@
 package supervisor
 
 import (
+	"path"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -9,11 +11,35 @@ import (
 	"usher/supervisor/lastword"
 )
 
+// ending is what is gathered for the last word, beside what the stop knows.
+type ending struct {
+	phase      phase // in which the app ended
+	rss        uint64
+	cpu        time.Duration
+	forwarded  signals.Event // the last signal that the app was sent for somebody else
+	stillThere []lastword.Process
+	killed     []lastword.Process
+}
+
+// ended is called when the app has been reaped.
+func (s *Supervisor) ended(c change) {
+	s.ending.phase = s.stop.phase
+	s.ending.rss = uint64(c.usage.Maxrss) * 1024
+	s.ending.forwarded.Sender = named(s.ending.forwarded.Sender) // who may be among those that end with the app
+	s.ending.cpu = time.Duration(c.usage.Utime.Nano() + c.usage.Stime.Nano())
+	switch {
+	case c.status.Signaled() && c.status.Signal() == unix.SIGKILL:
+		s.memory.look(proc{pid: c.pid, name: path.Base(s.config.Command[0])})
+	case exitCode(c.status) != 0:
+		s.memory.look(proc{pid: -c.pid})
+	}
+}
+
 // finish is the end: the last word, in the log where there is news.
 func (s *Supervisor) finish() {
 	r := s.record()
 	killed := s.status.Signaled() && s.status.Signal() != unix.SIGINT && s.status.Signal() != unix.SIGPIPE // which shells don't report either
-	if killed || r.Stop != nil {
+	if killed || r.Stop != nil || r.Reason == lastword.OOMKilled {
 		s.log.Infof("%s", r)
 	} else {
 		s.log.Debugf("%s", r)
@@ -32,23 +58,51 @@ func (s *Supervisor) exitCode() int {
 }
 
 // record is what can be said now. While the app lives, that is what will be true should somebody kill usher next.
-func (s *Supervisor) record() lastword.Record {
+func (s *Supervisor) record() *lastword.Record {
 	st := &s.stop
+	now := st.over
 	if st.phase.alive() {
-		now := time.Now()
-		return lastword.Record{Reason: lastword.StopTimeout, Uptime: now.Sub(s.started), Stop: s.stopRecord(now)}
+		now = time.Now()
 	}
-	r := lastword.Record{Reason: lastword.Error, ExitCode: s.exitCode(), Uptime: st.over.Sub(s.started), Stop: s.stopRecord(st.over)}
+	r := &lastword.Record{
+		Ahead:      st.phase.alive(),
+		Uptime:     now.Sub(s.started),
+		Stop:       s.stopRecord(now),
+		RSS:        s.ending.rss,
+		CPU:        s.ending.cpu,
+		StillThere: s.ending.stillThere,
+		Killed:     s.ending.killed,
+	}
+	switch {
+	case r.Ahead && r.Stop != nil:
+		r.Reason, r.Phase = lastword.StopTimeout, st.phase.String()
+	case r.Ahead:
+		r.Reason, r.Phase = lastword.Signaled, st.phase.String()
+	default:
+		r.ExitCode, r.Phase = s.exitCode(), s.ending.phase.String()
+		s.appRecord(r)
+	}
+	s.memory.tell(r, exitCode(s.status), now)
+	return r
+}
+
+// appRecord is how the app has ended.
+func (s *Supervisor) appRecord(r *lastword.Record) {
+	sig := s.status.Signal()
 	switch {
 	case s.status.Signaled():
-		r.Reason, r.Signal, r.Core = lastword.Signaled, signals.Name(s.status.Signal()), s.status.CoreDump()
-		if s.status.Signal() == unix.SIGKILL && !st.killed.IsZero() {
+		r.Reason, r.Signal, r.Core = lastword.Signaled, signals.Name(sig), s.status.CoreDump()
+		if sig == unix.SIGKILL && !s.stop.killed.IsZero() {
 			r.Reason = lastword.StopTimeout
+		}
+		if e := s.ending.forwarded; s.config.Rewrites.Apply(e.Signal) == sig && (r.Stop == nil || e.Signal != s.stop.signal.Signal) {
+			r.Sender = e.Sender.String()
 		}
 	case s.status.ExitStatus() == 0:
 		r.Reason = lastword.Completed
+	default:
+		r.Reason = lastword.Error
 	}
-	return r
 }
 
 // stopRecord is how the stop has gone until now; nil without one.
@@ -75,8 +129,42 @@ func (s *Supervisor) stopRecord(now time.Time) *lastword.Stop {
 	return w
 }
 
-func (s *Supervisor) write(r lastword.Record) {
-	if err := s.word.Write(r.String()); err != nil {
+// writeAhead brings the termination log up to date when there is news of the memory while the app lives.
+func (s *Supervisor) writeAhead() {
+	r := s.record()
+	if r.Stop == nil && r.Memory.Reached.IsZero() {
+		s.report(s.word.Clear())
+		return
+	}
+	s.write(r)
+}
+
+func (s *Supervisor) write(r *lastword.Record) { s.report(s.word.Write(r.String())) }
+
+func (s *Supervisor) report(err error) {
+	if err != nil {
 		s.log.Errorf("%v", err)
 	}
+}
+
+// named is a sender with its name, if it is still there: kill(1) is gone at once, a shell is not.
+func named(from signals.Sender) signals.Sender {
+	if from.Known && from.PID > 0 && ownProc(unix.Getpid()) {
+		p, _ := readProc(from.PID)
+		from.Name = p.name
+	}
+	return from
+}
+
+// processes says of each what it waits for, as far as that may be known (proc_pid_wchan(5)).
+func processes(procs []proc) []lastword.Process {
+	list := make([]lastword.Process, len(procs))
+	for i, p := range procs {
+		list[i] = lastword.Process{PID: p.pid, Name: p.name, State: string(p.state)}
+		var b [64]byte
+		if n := readFile("/proc/"+strconv.Itoa(p.pid)+"/wchan", b[:], 0); n > 1 { // "0" is nothing, or not for us
+			list[i].WaitsIn = string(b[:n])
+		}
+	}
+	return list
 }

@@ -48,7 +48,7 @@ func TestArm64(t *testing.T) {
 	u.printed("got 12.\n")
 	u.signal(unix.SIGTERM)
 	u.want(42)
-	if out := u.stderr.String(); !strings.Contains(out, fmt.Sprintf("SIGTERM from pid %d", os.Getpid())) {
+	if out := u.stderr.String(); !strings.Contains(out, fmt.Sprintf("(pid %d, uid ", os.Getpid())) {
 		t.Errorf("log: %q", out)
 	}
 }

@@ -19,9 +19,11 @@ func TestLastWord(t *testing.T) {
 			{"exit 0", 0, "Completed: exit code 0; uptime "},
 			{"exit 3", 3, "Error: exit code 3; uptime "},
 			{"kill -KILL $$", 137, "Signaled: killed by SIGKILL (exit code 137); uptime "},
+			// Another signal than the one that the stop is about, by way of usher.
+			{"mount -t proc proc /proc; bash -c 'kill -USR1 1; while :; do sleep 0.01; done' & exec sleep inf", 138, "Signaled: killed by SIGUSR1 from " + map[bool]string{true: "bash (pid ", false: "an unknown sender"}[b.complete]},
 		} {
 			log := newLog(t)
-			u := start(t, b, "--termination-log", log, "--", "sh", "-c", c.script)
+			u := start(t, b, "--termination-log", log, "--", "bash", "-c", c.script)
 			u.want(c.code)
 			if word := readLog(t, log); !strings.HasPrefix(word, c.word) || strings.Count(word, "\n") != 1 {
 				t.Errorf("%s: %q", c.script, word)

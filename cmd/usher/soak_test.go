@@ -91,8 +91,8 @@ echo "zombies $(cat /proc/[0-9]*/stat | grep -c ' Z ')"; while :; do sleep 0.01;
 	}
 	orphaned.logged("orphans reaped")
 	var n int
-	if _, tail, ok := strings.Cut(orphaned.stderr.String(), "after SIGTERM\nusher: "); ok {
-		fmt.Sscanf(tail, "%d orphans", &n)
+	if head, _, ok := strings.Cut(orphaned.stderr.String(), " orphans reaped"); ok {
+		fmt.Sscanf(head[strings.LastIndexByte(head, ' ')+1:], "%d", &n)
 	}
 	if n < orphans {
 		t.Errorf("%d orphans were reaped, %d were made", n, orphans)

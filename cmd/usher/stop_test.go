@@ -54,7 +54,7 @@ func TestHold(t *testing.T) {
 		if !strings.HasSuffix(u.stdout.String(), "got USR1\ngot TERM\n") {
 			t.Errorf("the app got %q", &u.stdout)
 		}
-		if word := readLog(t, log); !regexp.MustCompile(`^Error: exit code 42; uptime \S+; SIGTERM from [^,;]+, held back for 1(\.\d)?s, app gone \S+ after SIGTERM\n$`).MatchString(word) {
+		if word := readLog(t, log); !regexp.MustCompile(`^Error: exit code 42; uptime \S+; SIGTERM from [^,;]+, held back for 1(\.\d)?s, app gone \S+ after SIGTERM; peak memory \S+, CPU \S+\n$`).MatchString(word) {
 			t.Errorf("termination log: %q", word)
 		}
 	})
@@ -94,7 +94,7 @@ func TestAppEndsDuringTheHold(t *testing.T) {
 func TestGracePeriod(t *testing.T) {
 	eachBuild(t, func(t *testing.T, b *build) {
 		log := newLog(t)
-		u := start(t, b, "--term-delay", "300ms", "--grace-period", "2s", "--termination-log", log, "--", "bash", "-c", deaf)
+		u := start(t, b, "--term-delay", "300ms", "--grace-period", "2s", "--termination-log", log, "--", "bash", "-c", "mount -t proc proc /proc; "+deaf)
 		u.printed("ready\n")
 		begin := time.Now()
 		u.signal(unix.SIGTERM)
@@ -107,7 +107,7 @@ func TestGracePeriod(t *testing.T) {
 		})
 		u.want(137)
 		took(t, begin, 1500*time.Millisecond)
-		if word := readLog(t, log); !regexp.MustCompile(`^StopTimeout: killed by SIGKILL \(exit code 137\); .*held back for 3\d\dms, SIGKILL after 1\.[5-9]s, app gone \S+ after SIGTERM\n$`).MatchString(word) {
+		if word := readLog(t, log); !regexp.MustCompile(`^StopTimeout: killed by SIGKILL \(exit code 137\); .*held back for 3\d\dms, SIGKILL after 1\.[5-9]s, app gone \S+ after SIGTERM; still there: bash \(pid \d+, state [RS](, in \w+)?\)`).MatchString(word) {
 			t.Errorf("termination log: %q", word)
 		}
 	})

@@ -51,11 +51,15 @@ func TestStragglersMayFinish(t *testing.T) {
 // What does not want to go gets SIGKILL, also as PID 1's end would have killed it at once.
 func TestStragglersAreKilled(t *testing.T) {
 	asPID1AndNot(t, func(t *testing.T, prepare func(*testing.T, *build, ...string) *usher) {
-		u := prepare(t, &made, "--straggler-grace", "500ms", "--", "bash", "-c", `setsid bash -c "$0" & sleep 0.2; exit 7`, `trap '' TERM; echo up; while :; do sleep 0.01; done`).begin()
+		log := newLog(t)
+		u := prepare(t, &made, "--straggler-grace", "500ms", "--termination-log", log, "--", "bash", "-c", `[ $PPID != 1 ] || mount -t proc proc /proc; setsid bash -c "$0" & sleep 0.2; exit 7`, `trap '' TERM; echo up; while :; do sleep 0.01; done`).begin()
 		begin := time.Now()
 		u.want(7)
 		took(t, begin, 500*time.Millisecond)
-		u.logged("SIGKILL to what it leaves behind: ")
+		u.logged("SIGKILL to what it leaves behind: bash (pid ")
+		if word := readLog(t, log); !strings.Contains(word, "; killed after it: bash (pid ") {
+			t.Errorf("termination log: %q", word)
+		}
 	})
 }
 

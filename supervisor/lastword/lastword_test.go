@@ -28,9 +28,9 @@ func TestRecord(t *testing.T) {
 		{Record{Reason: StartError, ExitCode: 127, Message: `cannot start "x": not` + "\nfound"}, `StartError: cannot start "x": not found (exit code 127)`},
 		{Record{Reason: StartError, ExitCode: 126, Message: `cannot start "x": it is not executable`, Hint: "chmod +x"},
 			`StartError: cannot start "x": it is not executable (exit code 126); hint: chmod +x`},
-		{Record{Reason: StopTimeout, Uptime: time.Minute, Stop: stop(Stop{Hold: 10 * time.Second})},
+		{Record{Reason: StopTimeout, Ahead: true, Uptime: time.Minute, Stop: stop(Stop{Hold: 10 * time.Second})},
 			"StopTimeout: ended from outside in the middle of a stop; uptime 1m0s; SIGTERM from outside the container, being held back for 10s"},
-		{Record{Reason: StopTimeout, Uptime: time.Minute, Stop: stop(Stop{Hold: 10 * time.Second, Held: 10 * time.Second, Told: "SIGQUIT"})},
+		{Record{Reason: StopTimeout, Ahead: true, Uptime: time.Minute, Stop: stop(Stop{Hold: 10 * time.Second, Held: 10 * time.Second, Told: "SIGQUIT"})},
 			"StopTimeout: ended from outside in the middle of a stop; uptime 1m0s; SIGTERM from outside the container, held back for 10s, app had not ended after SIGQUIT"},
 		{Record{Reason: Error, ExitCode: 1, Uptime: time.Minute, Stop: stop(Stop{Hold: 10 * time.Second, Held: time.Second, Over: true})},
 			"Error: exit code 1; uptime 1m0s; SIGTERM from outside the container, app gone after 1s of a hold of 10s"},
@@ -40,9 +40,34 @@ func TestRecord(t *testing.T) {
 			"Completed: exit code 0; uptime 1m0s; SIGTERM from outside the container, held back for 1s (second SIGTERM), app gone 20ms after SIGTERM"},
 		{Record{Reason: StopTimeout, ExitCode: 137, Signal: "SIGKILL", Uptime: time.Minute, Stop: stop(Stop{Told: "SIGTERM", Grace: 9500 * time.Millisecond, Took: 9510 * time.Millisecond, Over: true})},
 			"StopTimeout: killed by SIGKILL (exit code 137); uptime 1m0s; SIGTERM from outside the container, SIGKILL after 9.5s, app gone 9.5s after SIGTERM"},
+		{Record{Reason: Signaled, ExitCode: 138, Signal: "SIGUSR1", Sender: "sh (pid 12, uid 0)", Uptime: time.Second, Restarts: 2, RSS: 118 << 20, CPU: 40 * time.Millisecond},
+			"Signaled: killed by SIGUSR1 from sh (pid 12, uid 0) (exit code 138); uptime 1s, restarts 2; peak memory 118Mi, CPU 40ms"},
+		{Record{Reason: HookFailed, ExitCode: 124, Message: "pre-start migrate: exit code 3: no such table", Uptime: time.Second},
+			"HookFailed: pre-start migrate: exit code 3: no such table (exit code 124); uptime 1s"},
+		{Record{Reason: OOMKilled, ExitCode: 137, Signal: "SIGKILL", Uptime: time.Second, Memory: Memory{Limit: 128 << 20, Peak: 128 << 20, Kills: 1, Victim: "java (pid 7)"}},
+			"OOMKilled: killed by SIGKILL (exit code 137); out of memory: java (pid 7) killed, memory limit 128Mi, peak 128Mi; uptime 1s"},
+		{Record{Reason: Error, ExitCode: 1, Uptime: time.Second, Memory: Memory{Limit: 128 << 20, Kills: 3, Victim: "java (pid 7)", Elsewhere: true}},
+			"Error: exit code 1; out of memory: 3 processes killed, the last java (pid 7), not at the container's own limit, but the pod's or the node's; uptime 1s"},
+		{Record{Reason: Signaled, Ahead: true, Uptime: time.Second, Memory: Memory{Limit: 128 << 20, Usage: 127 << 20, Reached: time.Unix(1e9, 0), Largest: "java (pid 7) 118Mi"}},
+			"Signaled: ended from outside; memory limit 128Mi reached at 2001-09-09T01:46:40Z, used 127Mi, largest: java (pid 7) 118Mi; uptime 1s"},
+		{Record{Reason: Error, ExitCode: 1, StillThere: []Process{{7, "re\xffdis", "D", "nfs_wait"}, {8, "sh", "S", ""}},
+			Killed: []Process{{PID: 1}, {PID: 2}, {PID: 3}, {PID: 4}, {PID: 5, Name: "five"}, {PID: 6}}},
+			"Error: exit code 1; still there: re\ufffddis (pid 7, state D, in nfs_wait), sh (pid 8, state S); " +
+				"killed after it:  (pid 1),  (pid 2),  (pid 3),  (pid 4), five (pid 5) and 1 more"},
 	} {
 		if got := c.r.String(); got != c.want {
 			t.Errorf("got  %s\nwant %s", got, c.want)
+		}
+	}
+}
+
+func TestBytes(t *testing.T) {
+	for n, want := range map[uint64]string{
+		0: "0", 999: "999", 1000: "1Ki", 1023: "1Ki", 1536: "1.5Ki", 10 << 10: "10Ki", 999 << 10: "999Ki", 1023 << 10: "1Mi", 118 << 20: "118Mi",
+		1<<30 + 1<<29: "1.5Gi", 64 << 30: "64Gi", 5000 << 40: "5000Ti",
+	} {
+		if got := Bytes(n); got != want {
+			t.Errorf("%d: %s, want %s", n, got, want)
 		}
 	}
 }

@@ -42,6 +42,9 @@ func (l *Log) Begin() {
 	}
 }
 
+// Clear takes out what Write has put there, and leaves what the app has written.
+func (l *Log) Clear() error { return l.Write("") }
+
 // Write puts line at the beginning of the file, in the place of the one written before, and keeps what the app has written, as
 // far as there is room. An error is for the log and nothing else: the file may be missing, read-only, full or no file at all. It is
 // returned once.
@@ -87,7 +90,11 @@ func (l *Log) write(line string) (string, error) {
 		n = 0 // it may be writable only
 	}
 	own := truncate(l.appsOwn(content[:n]), Size)
-	text := truncate(append(append(truncate([]byte(line), Size-1), '\n'), own...), Size)
+	text := truncate([]byte(line), Size-1)
+	if line != "" {
+		text = append(text, '\n')
+	}
+	text = truncate(append(text, own...), Size)
 
 	// Usher may be killed between any two of these. A page is written as a whole (generic_perform_write), so what the old text has more
 	// is blanked out with the write, and cut off after it; kubelet reads the last bytes, so what is too long is cut before.

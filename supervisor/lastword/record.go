@@ -2,7 +2,7 @@
 package lastword
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -14,27 +14,67 @@ const (
 	Completed   Reason = "Completed"   // the app exited with 0
 	Error       Reason = "Error"       // the app exited with another code
 	Signaled    Reason = "Signaled"    // a signal killed the app
+	OOMKilled   Reason = "OOMKilled"   // the kernel killed the app for want of memory
 	StopTimeout Reason = "StopTimeout" // the stop took longer than was granted
 	StartError  Reason = "StartError"  // the app could not be started
+	HookFailed  Reason = "HookFailed"  // a hook failed, and the app was not started or was stopped for it
+	WaitTimeout Reason = "WaitTimeout" // what the app was to wait for did not come in time
+	Unhealthy   Reason = "Unhealthy"   // usher stopped the app because a live check failed
 )
 
-// Record is what there is to say.
+// Record is what there is to say. What is zero is not known, or not so, and is left out.
 type Record struct {
 	Reason Reason
-	// Message is for StartError: what went wrong.
+	// Message says what went wrong where it is not the app's end: the start, a hook, a wait, a check.
 	Message string
-	// Hint is for StartError, too: what to do about it; "" is nothing.
+	// Hint is what to do about it.
 	Hint string
+	// Ahead is set while the app lives: the record is what will be true should usher be killed next, with all others.
+	Ahead bool
 	// ExitCode is usher's own, which is the app's where it has one.
 	ExitCode int
-	// Signal killed the app, such as "SIGSEGV"; "" if none did.
+	// Signal killed the app, such as "SIGSEGV".
 	Signal string
+	// Sender of Signal, where it came through usher.
+	Sender string
 	// Core is set where the kernel says that a core was dumped.
 	Core bool
+	// Phase is where usher was in its stop when the app ended: running, holding, ….
+	Phase string
 	// Uptime of the app.
 	Uptime time.Duration
+	// Restarts of the app.
+	Restarts int
+	// CPU is the time that the app has used, with its children as far as it has waited for them.
+	CPU time.Duration
+	// RSS is the most memory the app, or one of those children, had resident, in bytes.
+	RSS uint64
+	// Memory is the container's.
+	Memory Memory
 	// Stop is nil where none was asked for.
 	Stop *Stop
+	// StillThere are the processes that had not ended when the stop's time was over.
+	StillThere []Process
+	// Killed are the processes that outlived the app, and their grace.
+	Killed []Process
+}
+
+// Memory is that of the container's control group.
+type Memory struct {
+	Limit, Usage, Peak uint64    // in bytes
+	Reached            time.Time // when Limit was; zero where that is over
+	Largest            string    // process at that time: "java (pid 7) 118Mi"
+	Kills              int       // of processes, for want of memory
+	Victim             string    // the last of them: "java (pid 7)"
+	Elsewhere          bool      // it was not Limit that was reached, but the pod's, or the node's memory
+}
+
+// Process is one that did not end.
+type Process struct {
+	PID     int
+	Name    string
+	State   string // as ps has it: D is waiting in the kernel, and can't be killed
+	WaitsIn string // the kernel's function, where it may be known
 }
 
 // Stop is how a stop went, as far as it went.
@@ -50,62 +90,124 @@ type Stop struct {
 }
 
 // String is the record as one line for people, the most important first.
-func (r Record) String() string {
-	var b strings.Builder
-	b.WriteString(string(r.Reason) + ": ")
+func (r *Record) String() string {
+	b := string(r.Reason) + ": "
+	code := " (exit code " + strconv.Itoa(r.ExitCode) + ")"
 	switch {
+	case r.Ahead && r.Stop != nil:
+		b += "ended from outside in the middle of a stop"
+	case r.Ahead:
+		b += "ended from outside"
 	case r.Message != "":
-		fmt.Fprintf(&b, "%s (exit code %d)", r.Message, r.ExitCode)
+		b += r.Message + code
 		if r.Hint != "" {
-			b.WriteString("; hint: " + r.Hint)
+			b += "; hint: " + r.Hint
 		}
-		return oneLine(b.String())
-	case r.Stop != nil && !r.Stop.Over:
-		b.WriteString("ended from outside in the middle of a stop")
 	case r.Signal != "":
-		fmt.Fprintf(&b, "killed by %s", r.Signal)
-		if r.Core {
-			b.WriteString(", core dumped")
+		b += "killed by " + r.Signal
+		if r.Sender != "" {
+			b += " from " + r.Sender
 		}
-		fmt.Fprintf(&b, " (exit code %d)", r.ExitCode)
+		if r.Core {
+			b += ", core dumped"
+		}
+		b += code
 	default:
-		fmt.Fprintf(&b, "exit code %d", r.ExitCode)
+		b += "exit code " + strconv.Itoa(r.ExitCode)
 	}
-	fmt.Fprintf(&b, "; uptime %s", Round(r.Uptime))
+	if r.Memory.Kills > 0 || !r.Memory.Reached.IsZero() {
+		b += "; " + r.Memory.String()
+	}
+	if r.Uptime > 0 {
+		b += "; uptime " + Round(r.Uptime).String()
+	}
+	if r.Restarts > 0 {
+		b += ", restarts " + strconv.Itoa(r.Restarts)
+	}
 	if r.Stop != nil {
-		b.WriteString("; " + r.Stop.String())
+		b += "; " + r.Stop.String()
 	}
-	return oneLine(b.String())
+	b += list("; still there: ", r.StillThere) + list("; killed after it: ", r.Killed)
+	if r.RSS > 0 {
+		b += "; peak memory " + Bytes(r.RSS) + ", CPU " + Round(r.CPU).String()
+	}
+	return oneLine(b)
+}
+
+// String is what is known of a shortage.
+func (m *Memory) String() string {
+	var b string
+	switch {
+	case m.Kills == 1:
+		b = "out of memory: " + m.Victim + " killed, "
+	case m.Kills > 1:
+		b = "out of memory: " + strconv.Itoa(m.Kills) + " processes killed, the last " + m.Victim + ", "
+	}
+	switch {
+	case m.Elsewhere:
+		b += "not at the container's own limit, but the pod's or the node's"
+	case m.Limit > 0 && !m.Reached.IsZero():
+		b += "memory limit " + Bytes(m.Limit) + " reached at " + m.Reached.UTC().Format(time.RFC3339)
+	case m.Limit > 0:
+		b += "memory limit " + Bytes(m.Limit)
+	default:
+		b += "no memory limit"
+	}
+	if m.Peak > 0 {
+		b += ", peak " + Bytes(m.Peak)
+	}
+	if m.Usage > 0 {
+		b += ", used " + Bytes(m.Usage)
+	}
+	if m.Largest != "" {
+		b += ", largest: " + m.Largest
+	}
+	return b
+}
+
+// list names processes for people, the first few of them.
+func list(head string, procs []Process) string {
+	const most = 5
+	var b string
+	for _, p := range procs[:min(len(procs), most)] {
+		b += head + p.Name + " (pid " + strconv.Itoa(p.PID)
+		if p.State != "" {
+			b += ", state " + p.State
+		}
+		if p.WaitsIn != "" {
+			b += ", in " + p.WaitsIn
+		}
+		b += ")"
+		head = ", "
+	}
+	if n := len(procs) - most; n > 0 {
+		b += " and " + strconv.Itoa(n) + " more"
+	}
+	return b
 }
 
 // String is the course of the stop in one phrase.
 func (s *Stop) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s from %s", s.Signal, s.Sender)
+	b := s.Signal + " from " + s.Sender
 	switch {
 	case s.Told == "" && s.Over:
-		fmt.Fprintf(&b, ", app gone after %s of a hold of %s", Round(s.Held), Round(s.Hold))
-		return b.String()
+		return b + ", app gone after " + Round(s.Held).String() + " of a hold of " + Round(s.Hold).String()
 	case s.Told == "":
-		fmt.Fprintf(&b, ", being held back for %s", Round(s.Hold))
-		return b.String()
+		return b + ", being held back for " + Round(s.Hold).String()
 	case s.Hold > 0 && s.HoldOver != "" && s.Held == 0:
-		fmt.Fprintf(&b, ", not held back: %s", s.HoldOver)
+		b += ", not held back: " + s.HoldOver
 	case s.Hold > 0 && s.HoldOver != "":
-		fmt.Fprintf(&b, ", held back for %s (%s)", Round(s.Held), s.HoldOver)
+		b += ", held back for " + Round(s.Held).String() + " (" + s.HoldOver + ")"
 	case s.Hold > 0:
-		fmt.Fprintf(&b, ", held back for %s", Round(s.Held))
+		b += ", held back for " + Round(s.Held).String()
 	}
 	if s.Grace > 0 {
-		fmt.Fprintf(&b, ", SIGKILL after %s", Round(s.Grace))
+		b += ", SIGKILL after " + Round(s.Grace).String()
 	}
-	switch {
-	case s.Over:
-		fmt.Fprintf(&b, ", app gone %s after %s", Round(s.Took), s.Told)
-	default:
-		fmt.Fprintf(&b, ", app had not ended after %s", s.Told)
+	if s.Over {
+		return b + ", app gone " + Round(s.Took).String() + " after " + s.Told
 	}
-	return b.String()
+	return b + ", app had not ended after " + s.Told
 }
 
 // Round cuts a duration to what people read: three digits or so.
@@ -120,6 +222,22 @@ func Round(d time.Duration) time.Duration {
 	}
 	return d.Round(time.Microsecond)
 }
+
+// Bytes is a size as Kubernetes writes it, three digits or so: 118Mi, 1.5Gi.
+func Bytes(n uint64) string {
+	unit := 0
+	tenths := n * 10
+	for ; tenths >= 10*1000 && unit < len(units)-1; unit++ {
+		tenths = (tenths + 512) / 1024
+	}
+	b := strconv.FormatUint(tenths/10, 10)
+	if tenths < 100 && tenths%10 > 0 {
+		b += "." + strconv.FormatUint(tenths%10, 10)
+	}
+	return b + units[unit]
+}
+
+var units = [...]string{"", "Ki", "Mi", "Gi", "Ti"}
 
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {

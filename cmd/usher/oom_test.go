@@ -1,0 +1,89 @@
+package main_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// cgroup2 is the init of a user mode Linux: containers of 48 MiB, in cgroups of version 2, whichever version this machine's engine uses.
+// $0 is usher, $1 where the termination logs go.
+const cgroup2 = `
+mount -t proc proc /proc; mount -t tmpfs tmpfs /run; mount -t cgroup2 none /sys/fs/cgroup
+echo +memory > /sys/fs/cgroup/cgroup.subtree_control
+box() {
+	g=/sys/fs/cgroup/$1; mkdir $g; echo 48M > $g/memory.max; echo $2 > $g/memory.oom.group; : > $logs/$1
+	(
+		echo $BASHPID > $g/cgroup.procs
+		exec unshare -Cpfm --mount-proc bash -c 'umount /sys/fs/cgroup; mount -t cgroup2 -o ro none /sys/fs/cgroup; exec "$@"' sh \
+			$usher -v --termination-log $logs/$1 -- "${@:3}"
+	) > $logs/$1.out 2>&1
+	echo $? > $logs/$1.code
+}
+grow='while (1) { push @x, "x" x (1 << 17); select(undef, undef, undef, 0.01) }'
+box group 1 perl -e "$grow" # alone: there is but one CPU
+box app 0 perl -e "$grow" &
+box child 0 bash -c 'perl -e "$0"; sleep 0.5; exit 3' "$grow" &
+box shell 0 bash -c 'perl -e "$0"; exit $?' "$grow" &
+box stop 1 bash -c 'kill -TERM 1; sleep 0.1; perl -e "$0"' "$grow" & # TERM is held back
+box cache 0 bash -c "head -c 64M /dev/zero > $logs/file1; cat $logs/file1 > /dev/null; kill -9 \$\$" &
+wait
+echo o > /proc/sysrq-trigger; sleep 60`
+
+// What the kernel does on Kubernetes' nodes, in a kernel of its own: the OOM kill takes PID 1 along, and what is left was written before.
+func TestOutOfMemoryOnCgroup2(t *testing.T) {
+	linux, err := exec.LookPath("linux.uml")
+	if err != nil {
+		t.Skipf("no user mode Linux: %v", err)
+	}
+	if os.Getuid() != 0 {
+		t.Skip("its root is this machine's, for root")
+	}
+	t.Parallel()
+	dir := t.TempDir()
+	init := filepath.Join(dir, "init")
+	script := "#!/bin/bash\nexport PATH=" + os.Getenv("PATH") + " USHER_TERM_DELAY=1h\nusher=" + made.path + " logs=" + dir + "\n" + cgroup2
+	if err := os.WriteFile(init, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(linux, "mem=512M", "rootfstype=hostfs", "rootflags=/", "rw", "init="+init, "con0=null,fd:1", "con=null", "quiet")
+	cmd.Env = append(os.Environ(), "HOME="+dir, "TMPDIR="+dir)
+	var console output
+	cmd.Stdout, cmd.Stderr = &console, &console
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	cmd.WaitDelay = time.Second // it is more than one process
+	limit := time.AfterFunc(2*time.Minute, func() { cmd.Process.Kill() })
+	defer limit.Stop()
+	if err := cmd.Wait(); err != nil && !strings.Contains(console.String(), "Power down") {
+		t.Fatalf("%v\n%s", err, &console)
+	}
+	const reached = `memory limit 48Mi reached at 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ, `
+	for name, want := range map[string]struct{ code, word, log string }{
+		"app": {"137", `^OOMKilled: killed by SIGKILL \(exit code 137\); out of memory: perl \(pid \d+\) killed, memory limit 48Mi( reached at \S+)?, peak 48Mi, used .*; uptime `,
+			`usher: out of memory: perl \(pid \d+\) killed, `},
+		"group": {"137", `^(Signaled|OOMKilled): ended from outside; ` + reached + `peak 48Mi, used 4\dMi, largest: perl \(pid \d+\) 4\dMi; uptime \S+\n$`, ""},
+		"child": {"3", `^Error: exit code 3; out of memory: (perl \(pid \d+\)|a process) killed, memory limit 48Mi`, `usher: out of memory: (perl \(pid \d+\)|a process) killed, `},
+		"shell": {"137", `^OOMKilled: exit code 137; out of memory: (perl \(pid \d+\)|a process) killed, `, `usher: out of memory: `},
+		"stop":  {"137", `^StopTimeout: ended from outside in the middle of a stop; (` + reached + `.*; )?uptime \S+; SIGTERM from \S+ .*, being held back for 1h0m0s\n$`, ""},
+		"cache": {"137", `^Signaled: killed by SIGKILL \(exit code 137\); uptime `, ""},
+	} {
+		code, _ := os.ReadFile(filepath.Join(dir, name+".code"))
+		out, _ := os.ReadFile(filepath.Join(dir, name+".out"))
+		word := readLog(t, filepath.Join(dir, name))
+		if string(code) != want.code+"\n" || !regexp.MustCompile(want.word).MatchString(word) || !regexp.MustCompile(want.log).Match(out) {
+			t.Errorf("%s: exit code %s, termination log %q, log:\n%s", name, code, word, out)
+		}
+		if want.log == "" && strings.Contains(string(out), "out of memory: ") {
+			t.Errorf("%s: log:\n%s", name, out)
+		}
+	}
+	if t.Failed() {
+		t.Logf("console: %s", &console)
+	}
+}

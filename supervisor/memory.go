@@ -1,0 +1,204 @@
+package supervisor
+
+import (
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"usher/supervisor/lastword"
+	"usher/supervisor/memory"
+)
+
+// shortage is what usher knows of the container's memory, and of who died for want of it.
+type shortage struct {
+	self int
+	log  Logger
+	root string // of all files; "" but for tests
+
+	// The loop's own.
+	begun bool
+	fd    int       // tells of news; -1 where there is none
+	next  time.Time // when to look without being told; zero is never
+	hold  time.Time // until when not to look
+	// unmeasured: the limit was reached, and it is not known yet with what.
+	unmeasured bool
+
+	// Probe requests look as well.
+	mu      sync.Mutex
+	found   bool
+	group   *memory.Cgroup
+	counts  memory.Counts // as of the last look
+	kills   int
+	killed  time.Time // when the last of them was noticed
+	victim  string
+	reached time.Time // when the limit was, while it is not over
+	moved   time.Time // when that was noticed last
+	failing bool      // the kernel has begun to look for somebody to kill since then
+	largest []proc    // since then
+}
+
+const (
+	// memoryDelay is how long after the app's start usher looks for the cgroup: that takes longer than a start should, and than the
+	// life of many an app.
+	memoryDelay = 20 * time.Millisecond
+	// memoryRest is how long usher then does not look, since at a limit there may be news thousands of times a second; the shorter one is
+	// for a limit that was reached, but not for want of memory.
+	memoryRest, memoryShortRest = time.Second, 100 * time.Millisecond
+	// memoryCalm is how long nothing may happen for a shortage to be over.
+	memoryCalm = 10 * time.Second
+	// recently is how long after a kill for want of memory the app's end has to do with it.
+	recently = 2 * time.Second
+)
+
+// turn is called on every SIGCHLD, which is what the kernel sends for news (memory.Notify), and when m.next has come. It reports
+// whether there is something for the termination log.
+func (m *shortage) turn(now time.Time) (news bool) {
+	due := !m.next.IsZero() && !now.Before(m.next)
+	switch {
+	case !m.begun:
+		if due {
+			m.next, m.begun = time.Time{}, true
+			m.begin()
+		}
+	case due && m.unmeasured:
+		// After the first word is written: there may be no time for more.
+		m.measure()
+		m.next, news = m.hold, true
+	case m.fd < 0 || now.Before(m.hold):
+	case memory.Moved(m.fd):
+		m.hold = now.Add(memoryShortRest)
+		m.next = m.hold
+		if m.look(proc{}) {
+			m.hold = now.Add(memoryRest)
+			m.next, m.unmeasured, news = now, true, true
+		}
+	case due && m.reached.IsZero():
+		m.next = time.Time{}
+	case due && now.Before(m.moved.Add(memoryCalm)):
+		m.next = m.moved.Add(memoryCalm)
+	case due:
+		m.next = time.Time{}
+		m.over()
+		news = true
+	}
+	return news
+}
+
+func (m *shortage) begin() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.found {
+		m.find()
+		m.counts = m.group.Counts()
+	}
+	m.fd = m.group.Notify(m.self, unix.SIGCHLD)
+}
+
+func (m *shortage) over() {
+	m.mu.Lock()
+	m.reached, m.failing, m.largest = time.Time{}, false, nil
+	m.mu.Unlock()
+}
+
+// measure looks who has the memory. Of two looks the one with the larger process tells more: in between, it may have been killed.
+func (m *shortage) measure() {
+	m.unmeasured = false
+	procs := largest(stragglers(m.self))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.largest) == 0 || len(procs) > 0 && procs[0].rss > m.largest[0].rss {
+		m.largest = procs
+	}
+}
+
+// find is to be called with mu held.
+func (m *shortage) find() { m.group, m.found = memory.Find(m.root), true }
+
+// look says whether the container is short of memory since the last look, while nobody is known to have died of it. died is a process that
+// SIGKILL has ended since then, if one is known; its name may be missing, and its pid is negative if it has ended in another way.
+func (m *shortage) look(died proc) (trouble bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.found {
+		m.find() // before begin: all that was counted is this run's
+	}
+	if m.group == nil {
+		return false
+	}
+	now, n := time.Now(), m.group.Counts()
+	kills, failing := n.Kills-m.counts.Kills, n.OOM > m.counts.OOM
+	atLimit := n.Limit > m.counts.Limit || failing
+	m.counts = n
+	if kills > 0 {
+		m.kills += int(kills)
+		m.killed, m.victim = now, m.name(died)
+		r := m.record()
+		m.log.Errorf("%s", &r)
+	}
+	// What caches take the kernel takes back, perhaps it already has: a limit that was reached with them is no trouble.
+	if !atLimit || died.pid != 0 || m.group.Usage() < m.group.Cache()+m.group.Limit()/4*3 {
+		return false
+	}
+	if m.reached.IsZero() {
+		m.reached = now
+	}
+	m.moved, m.failing = now, m.failing || failing
+	return true
+}
+
+// name is who was killed, as far as can be known: the kernel says only how many, and takes the largest.
+func (m *shortage) name(died proc) string {
+	for i, p := range m.largest {
+		switch now, ok := readProc(p.pid); {
+		case p.pid == died.pid, died.pid <= 0 && i == 0 && p.pid != -died.pid && p.rss > m.group.Limit()/4 && (!ok || now.state == 'Z' || now.rss == 0):
+			return p.String()
+		}
+	}
+	switch {
+	case died.pid <= 0:
+		return "a process"
+	case died.name == "":
+		return "pid " + strconv.Itoa(died.pid)
+	}
+	return died.String()
+}
+
+// largest are the processes with the most resident memory, the largest first.
+func largest(procs []proc) []proc {
+	const most = 5
+	for i := range min(most, len(procs)) {
+		for j := i + 1; j < len(procs); j++ {
+			if procs[j].rss > procs[i].rss {
+				procs[i], procs[j] = procs[j], procs[i]
+			}
+		}
+	}
+	return procs[:min(most, len(procs))]
+}
+
+// record is for the last word. To be called with mu held.
+func (m *shortage) record() lastword.Memory {
+	w := lastword.Memory{Limit: m.group.Limit(), Usage: m.group.Usage(), Peak: m.group.Peak(), Reached: m.reached, Kills: m.kills, Victim: m.victim}
+	w.Elsewhere = w.Kills > 0 && (w.Limit == 0 || w.Peak > 0 && w.Peak < w.Limit-w.Limit/16)
+	if len(m.largest) > 0 {
+		w.Largest = m.largest[0].String() + " " + lastword.Bytes(m.largest[0].rss)
+	}
+	return w
+}
+
+// tell puts what is known into r, and makes it the reason where it is. code is the app's exit code: a shell hands on the 137 of its child.
+func (m *shortage) tell(r *lastword.Record, code int, ended time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.found {
+		m.find()
+	}
+	r.Memory = m.record()
+	switch {
+	case r.Ahead && r.Stop == nil && m.failing,
+		!r.Ahead && code == 137 && r.Reason != lastword.StopTimeout && !m.killed.IsZero() && ended.Sub(m.killed) < recently:
+		r.Reason = lastword.OOMKilled
+	}
+}

@@ -1,0 +1,146 @@
+package supervisor
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"usher/supervisor/lastword"
+)
+
+// fakeGroup is a cgroup of version 2 made of files, of which inotify tells as of the real ones.
+type fakeGroup struct {
+	t    *testing.T
+	root string
+}
+
+func (g *fakeGroup) write(file, content string) {
+	g.t.Helper()
+	path := filepath.Join(g.root, file)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		g.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+func (g *fakeGroup) set(limitHits, ooms, kills, usage, cache int) {
+	g.write("cg/memory.current", fmt.Sprint(usage<<20))
+	g.write("cg/memory.stat", fmt.Sprintf("anon 1\ninactive_file %d\nactive_file 0\n", cache<<20))
+	g.write("cg/memory.events", fmt.Sprintf("low 0\nmax %d\noom %d\noom_kill %d\n", limitHits, ooms, kills))
+}
+
+// lines is a Logger that keeps what it is told.
+type lines struct{ all []string }
+
+func (l *lines) Errorf(format string, args ...any) {
+	l.all = append(l.all, fmt.Sprintf(format, args...))
+}
+func (l *lines) Infof(format string, args ...any)  { l.Errorf(format, args...) }
+func (l *lines) Debugf(format string, args ...any) { l.Errorf(format, args...) }
+func (l *lines) Output(name, text string)          { l.Errorf("%s: %s", name, text) }
+func (l *lines) Stalled() bool                     { return false }
+
+// A shortage from its beginning to its end, with the times at which the loop is to come back.
+func TestShortage(t *testing.T) {
+	// What Notify asks for would end this process.
+	g := &fakeGroup{t, t.TempDir()}
+	g.write("proc/self/cgroup", "0::/\n")
+	g.write("proc/self/mountinfo", "1 1 0:1 / /cg ro - cgroup2 cgroup rw\n")
+	g.write("cg/memory.max", "104857600\n")
+	g.write("cg/memory.peak", "104857600\n")
+	g.set(5, 0, 2, 10, 0)
+	log := &lines{}
+	m := &shortage{self: os.Getpid(), log: log, root: g.root, fd: -1}
+	base := time.Now()
+	m.next = base
+	at := func(d time.Duration) time.Time { return base.Add(d) }
+	word := func() string {
+		r := lastword.Record{Ahead: true, Reason: lastword.Signaled}
+		m.tell(&r, 0, time.Now())
+		return r.String()
+	}
+	turn := func(d time.Duration, news bool, next time.Duration) {
+		t.Helper()
+		if got := m.turn(at(d)); got != news {
+			t.Errorf("after %v: news %v", d, got)
+		}
+		if (next < 0) != m.next.IsZero() || next >= 0 && !m.next.Equal(at(next)) {
+			t.Errorf("after %v: next at %v, want %v", d, m.next.Sub(base), next)
+		}
+	}
+	turn(0, false, -1) // what was counted before is nobody's here
+	turn(time.Second, false, -1)
+
+	// At the limit, but for a file in the cache.
+	g.set(50, 0, 2, 100, 60)
+	turn(2*time.Second, false, 2100*time.Millisecond)
+	g.set(60, 0, 2, 100, 60)
+	turn(2050*time.Millisecond, false, 2100*time.Millisecond) // too early to look
+	turn(2100*time.Millisecond, false, 2200*time.Millisecond)
+	turn(2200*time.Millisecond, false, -1)
+	if got := word(); strings.Contains(got, "memory") {
+		t.Errorf("no shortage: %s", got)
+	}
+
+	// At the limit, with nothing to take back: a first word, one that says who, and no more for a second.
+	g.set(70, 0, 2, 100, 10)
+	turn(3*time.Second, true, 3*time.Second)
+	if got := word(); !strings.HasPrefix(got, "Signaled: ended from outside; memory limit 100Mi reached at 20") || strings.Contains(got, "largest") {
+		t.Errorf("a shortage: %s", got)
+	}
+	m.largest = []proc{{pid: 1 << 22, name: "java", rss: 90 << 20}} // as measure might
+	turn(3*time.Second, true, 4*time.Second)
+	if got := word(); !strings.HasSuffix(got, ", largest: java (pid 4194304) 90Mi") {
+		t.Errorf("a shortage: %s", got)
+	}
+	g.set(80, 1, 2, 100, 10)
+	turn(3500*time.Millisecond, false, 4*time.Second)
+	turn(4*time.Second, true, 4*time.Second)
+	turn(4*time.Second, true, 5*time.Second)
+	if got := word(); !strings.HasPrefix(got, "OOMKilled: ended from outside; memory limit") {
+		t.Errorf("the kernel is about to kill: %s", got)
+	}
+
+	// A child is gone, and with it the trouble.
+	g.set(80, 1, 3, 10, 0)
+	turn(5*time.Second, false, 5100*time.Millisecond)
+	if len(log.all) != 1 || !strings.HasPrefix(log.all[0], "out of memory: java (pid 4194304) killed, memory limit 100Mi") {
+		t.Errorf("log: %q", log.all)
+	}
+	moved := m.moved
+	m.moved = at(4 * time.Second)
+	turn(5100*time.Millisecond, false, 14*time.Second)
+	turn(13*time.Second, false, 14*time.Second)
+	turn(14*time.Second, true, -1)
+	if got := word(); moved.IsZero() || !strings.HasPrefix(got, "Signaled: ended from outside; out of memory: java (pid 4194304) killed, memory limit 100Mi, ") {
+		t.Errorf("over: %s", got)
+	}
+
+	// An end soon after, and one that has nothing to do with it.
+	for _, c := range []struct {
+		code   int
+		later  time.Duration
+		reason lastword.Reason
+		want   lastword.Reason
+	}{
+		{137, 0, lastword.Signaled, lastword.OOMKilled},
+		{137, 0, lastword.Error, lastword.OOMKilled},
+		{137, 0, lastword.StopTimeout, lastword.StopTimeout},
+		{1, 0, lastword.Error, lastword.Error},
+		{137, time.Minute, lastword.Signaled, lastword.Signaled},
+	} {
+		r := lastword.Record{Reason: c.reason}
+		m.tell(&r, c.code, time.Now().Add(c.later))
+		if r.Reason != c.want {
+			t.Errorf("%+v: %s", c, r.Reason)
+		}
+	}
+	unix.Close(m.fd)
+}
