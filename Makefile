@@ -4,6 +4,8 @@ GO      ?= go
 GOARCH  ?= $(shell $(GO) env GOARCH)
 OUT     ?= bin/usher
 PKG     ?= ./cmd/usher
+# Where usher-check goes: beside usher; nowhere, and unbuilt, where usher alone is wanted elsewhere.
+CHECK   ?= $(if $(filter bin/usher,$(OUT)),bin/usher-check)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
 # Why these flags: signals/entry.go. Where there is an entry point of our own, usher blocks every signal before the Go runtime has
@@ -24,6 +26,9 @@ GOTESTSUM   = $(GO) run gotest.tools/gotestsum@v1.13.0
 
 build:
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(GOARCH) $(GO) build -trimpath -tags '$(TAGS)' -ldflags '$(LDFLAGS)' -o $(OUT) $(PKG)
+ifneq ($(CHECK),)
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(GOARCH) $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(CHECK) ./cmd/usher-check
+endif
 
 # A stop under load, with a real server, behind usher and without. Needs no Docker.
 demo: build

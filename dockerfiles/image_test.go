@@ -21,7 +21,7 @@ var (
 			return "", err
 		}
 		return buildOf("usher", "Dockerfile", func(dir string) error {
-			return command("make", "-C", "..", "build", "GOARCH=amd64", "OUT="+filepath.Join(dir, "usher"))
+			return command("make", "-C", "..", "build", "GOARCH=amd64", "OUT="+filepath.Join(dir, "usher"), "CHECK="+filepath.Join(dir, "usher-check"))
 		})
 	})
 	scratchImage = sync.OnceValues(func() (string, error) {
@@ -88,7 +88,7 @@ func image(t *testing.T, made func() (string, error)) string {
 	return tag
 }
 
-// TestUsherImage: the image that the others copy from is usher and nothing else.
+// TestUsherImage: the image that the others copy from is usher, usher-check and nothing else.
 func TestUsherImage(t *testing.T) {
 	t.Parallel()
 	r := run(t, spec{image: usherImage})

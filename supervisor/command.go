@@ -60,27 +60,40 @@ const maxCommands = 64
 var errAppEnded = errors.New("the app has ended")
 
 // Exec runs a program beside the app, its output unseen but for the last line, which is part of the error. It returns nil once that has
-// exited with 0; at the end of ctx, which kills the program's process group, ctx.Err(). Any goroutine may call it, once Run has been called.
+// exited with 0; at the end of ctx, which kills the program's process group, ctx.Err(), and the last line if there is one. Any goroutine
+// may call it, once Run has been called.
 func (s *Supervisor) Exec(ctx context.Context, argv []string) error {
-	done := make(chan error, 1)
-	c := &command{argv: argv, done: func(o *outcome) { done <- o.failure() }}
+	done := make(chan *outcome, 1)
+	c := &command{argv: argv, done: func(o *outcome) { done <- o }}
 	s.post(func() {
 		switch {
 		case ctx.Err() != nil:
 		case !s.stop.phase.alive():
-			done <- errAppEnded
+			done <- &outcome{err: errAppEnded}
 		default:
 			s.run(c)
 		}
 	})
 	select {
-	case err := <-done:
-		return err
+	case o := <-done:
+		return o.failure()
 	case <-ctx.Done():
-		s.post(func() { c.kill() })
-		return ctx.Err()
 	}
+	s.post(func() { c.kill() })
+	killed := time.NewTimer(killedTime)
+	defer killed.Stop()
+	select {
+	case o := <-done:
+		if o.last != "" {
+			return fmt.Errorf("%w: %s", ctx.Err(), o.last)
+		}
+	case <-killed.C:
+	}
+	return ctx.Err()
 }
+
+// killedTime is how long Exec waits for what it has killed, to know its last word.
+const killedTime = 50 * time.Millisecond
 
 // post has the loop call f. Any goroutine may call it.
 func (s *Supervisor) post(f func()) {

@@ -23,12 +23,13 @@ type health struct {
 	stopping, ended context.CancelFunc
 }
 
-func newHealth(checks *[check.Roles]Checks) *health {
+func newHealth(checks *[check.Roles]Checks, exec check.Exec) *health {
 	h := &health{}
 	h.toEnd, h.ended = context.WithCancel(context.Background())
 	h.toStop, h.stopping = context.WithCancel(h.toEnd)
 	for role := range check.Roles {
 		for i, c := range checks[role].Checks {
+			c.SetExec(exec)
 			h.probers[role] = append(h.probers[role], check.NewProber(role, i+1, c.Run, checks[role].Params))
 		}
 	}

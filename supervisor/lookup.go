@@ -1,6 +1,11 @@
 package supervisor
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
 
 // defaultPath stands in for a missing PATH, as in musl's execvp; glibc's is /bin:/usr/bin.
 const defaultPath = "/usr/local/bin:/bin:/usr/bin"
@@ -29,4 +34,15 @@ func searchPath(env []string) (path string, set bool) {
 		}
 	}
 	return defaultPath, false
+}
+
+// Replace makes this process the command, looked up as Run would. It returns only to say why it cannot.
+func Replace(argv, env []string) error {
+	var err error
+	for _, file := range candidates(argv[0], env) {
+		if e := unix.Exec(file, argv, env); err == nil || e == unix.EACCES {
+			err = e
+		}
+	}
+	return fmt.Errorf("cannot run %q: %w", argv[0], err)
 }

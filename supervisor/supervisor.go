@@ -82,7 +82,7 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 		commands: map[int]*command{},
 		again:    -1,
 	}
-	s.health = newHealth(&config.Checks)
+	s.health = newHealth(&config.Checks, s.Exec)
 	s.snapshot.Store(&snapshot{})
 	if config.User != "" {
 		var err error

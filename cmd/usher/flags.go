@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/go-multierror"
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
 	"usher/healthz/check"
 	"usher/signals"
@@ -43,8 +44,9 @@ Health:
       --ready-check CHECK        /readyz holds while the check does (repeatable)
       --live-check CHECK         /livez holds while the check does (repeatable)
       --startup-check CHECK      /startupz holds once the check has; until then the others wait (repeatable)
-                                 CHECK: http://host:port/path, tcp://host:port, unix:///path, file:/path
-      --check-header 'NAME: VALUE'         goes with every http check (repeatable)
+                                 CHECK: http://host:port/path, https://…, tcp://host:port, unix:///path, file:/path,
+                                 grpc://host:port/service, grpcs://…, exec:command args...
+      --check-header 'NAME: VALUE'         goes with every http and https check (repeatable)
   Each of ready, live and startup has Kubernetes' parameters:
       --ready-initial-delay DURATION       (0s)
       --ready-period DURATION              (10s)
@@ -172,11 +174,8 @@ func parse(as *personality, args, environ []string) (options, error) {
 	} else if err := c.Validate(); err != nil {
 		errs = multierror.Append(errs, err)
 	}
-	err := errs.ErrorOrNil()
-	if err == nil {
-		o.setHeaders()
-	}
-	return o, err
+	errs = multierror.Append(errs, o.prepare()...)
+	return o, errs.ErrorOrNil()
 }
 
 // checkFlags are those of one role: --live-check, --live-period, and so on.
@@ -196,16 +195,26 @@ func checkFlags(fs *pflag.FlagSet, role check.Role, of *supervisor.Checks) {
 	fs.IntVar(&p.FailureThreshold, name+"-failure-threshold", p.FailureThreshold, "")
 }
 
-// setHeaders gives every check the header fields of --check-header, which may come after it.
-func (o *options) setHeaders() {
+// prepare gives every check the header fields of --check-header, which may come after it, and usher-check where it needs that.
+func (o *options) prepare() (errs []error) {
+	checks := []*check.Check{o.probeCheck}
 	for _, of := range o.config.Checks {
-		for _, c := range of.Checks {
-			c.SetHeaders(o.headers)
+		checks = append(checks, of.Checks...)
+	}
+	for _, c := range checks {
+		if c == nil { // a mistake that is known
+			continue
+		}
+		c.SetHeaders(o.headers)
+		if c.NeedsTool() {
+			file := usherCheck()
+			if err := unix.Access(file, unix.X_OK); err != nil {
+				errs = append(errs, fmt.Errorf("check %q needs usher-check, which lies beside usher: %q: %w", c, file, err))
+			}
+			c.SetTool(file)
 		}
 	}
-	if o.probeCheck != nil {
-		o.probeCheck.SetHeaders(o.headers)
-	}
+	return errs
 }
 
 func (o *options) validateProbe() (errs []error) {

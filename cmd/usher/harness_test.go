@@ -58,7 +58,7 @@ func run(m *testing.M) int {
 		plainly = []string{"env", "CGO_ENABLED=1", "go", "build", "-race", "-o", plain.path, "."}
 	}
 	for _, c := range [][]string{
-		{"make", "-s", "-C", "../..", "build", "OUT=" + made.path},
+		{"make", "-s", "-C", "../..", "build", "OUT=" + made.path, "CHECK=" + filepath.Join(dir, "usher-check")},
 		plainly,
 		{"make", "-s", "-C", "../..", "build", "PKG=./cmd/usher/testdata/receiver", "OUT=" + receiver},
 	} {

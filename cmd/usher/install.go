@@ -24,17 +24,11 @@ func install(path string) error {
 	if err := copyProgram(self, path); err != nil {
 		return fmt.Errorf("cannot install usher as %q: %w", path, err)
 	}
-	var link [unix.PathMax]byte
-	n, err := unix.Readlink(self, link[:])
-	if err == nil {
-		own := string(link[:n])
-		check := own[:strings.LastIndexByte(own, '/')+1] + "usher-check"
-		if unix.Stat(check, &st) != nil {
-			return nil
-		}
-		err = copyProgram(check, dir+"usher-check")
+	check := usherCheck()
+	if unix.Stat(check, &st) != nil {
+		return nil
 	}
-	if err != nil {
+	if err := copyProgram(check, dir+"usher-check"); err != nil {
 		return fmt.Errorf("cannot install usher-check in %q: %w", dir, err)
 	}
 	return nil

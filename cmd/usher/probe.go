@@ -3,11 +3,16 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"usher/healthz"
 	"usher/healthz/check"
+	"usher/supervisor"
 )
 
 // probeTimeout is Kubernetes' default for a probe.
@@ -34,8 +39,24 @@ func probeCheck(value, healthAddr string) (*check.Check, error) {
 	return check.Parse(fmt.Sprintf("http://%v/%s", addr, value))
 }
 
-// probe runs the check once: 0 if it holds, 1 if not, and then says why on stdout, where Docker's HEALTHCHECK looks for it.
+// usherCheck is where usher-check has to lie: beside usher.
+func usherCheck() string {
+	var link [unix.PathMax]byte
+	own := os.Args[0]
+	if n, err := unix.Readlink(self, link[:]); err == nil { // or there is no /proc
+		own = string(link[:n])
+	}
+	return own[:strings.LastIndexByte(own, '/')+1] + "usher-check"
+}
+
+// probe runs the check once: 0 if it holds, 1 if not, and then says why on stdout, where Docker's HEALTHCHECK looks for it. Where the
+// check is a command, usher becomes that.
 func probe(o options) int {
+	if argv := o.probeCheck.Command(probeTimeout); argv != nil {
+		err := supervisor.Replace(argv, o.config.Env)
+		printed(1, o.probe+": "+err.Error()+"\n")
+		return 1
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
 	defer cancel()
 	if err := o.probeCheck.Run(ctx); err != nil {

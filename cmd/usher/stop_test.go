@@ -157,12 +157,18 @@ func TestRewrittenStop(t *testing.T) {
 // freePort is an address nobody listens at.
 func freePort(t *testing.T) string {
 	t.Helper()
+	l := listen(t)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return l
 }
 
 // get waits until an endpoint answers with a status and returns the body.

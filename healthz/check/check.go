@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -22,11 +23,15 @@ import (
 
 type kind int
 
-const (
+const ( // in the order of kinds
 	kindTCP kind = iota
 	kindHTTP
 	kindUnix
 	kindFile
+	kindExec
+	kindHTTPS
+	kindGRPC
+	kindGRPCS
 )
 
 // Check is one thing that can be asked, as Parse reads it. It has no state: it may be run any number of times at once.
@@ -36,8 +41,36 @@ type Check struct {
 
 	host, port string   // host without brackets
 	hostHeader string   // http: as the spec has it, without an IPv6 zone
-	target     string   // http: path and query; unix, file: the path
+	target     string   // http: path and query; unix, file: the path; grpc: the service
 	headers    []Header // http: further ones
+	argv       []string // exec: the command
+	tool       string   // usher-check
+	exec       Exec
+}
+
+// Exec runs a command within ctx, kills it at its end and returns why it has failed, or nil. At a timeout the error is, or wraps,
+// context.DeadlineExceeded; the text after that is the command's last word.
+type Exec func(ctx context.Context, argv []string) error
+
+// SetExec says how commands are run: a check never waits for a child of its own. To be called before Run.
+func (c *Check) SetExec(exec Exec) { c.exec = exec }
+
+// SetTool says where usher-check is. To be called before Run where NeedsTool.
+func (c *Check) SetTool(path string) { c.tool = path }
+
+// NeedsTool reports whether usher-check has to run this check, since TLS and HTTP/2 are too large for usher.
+func (c *Check) NeedsTool() bool { return c.kind >= kindHTTPS }
+
+// Command is what has to be run for the check, usher-check itself or exec's command; nil where that is nothing.
+func (c *Check) Command(timeout time.Duration) []string {
+	if !c.NeedsTool() {
+		return c.argv
+	}
+	argv := []string{c.tool, "--timeout", timeout.String()}
+	for _, h := range c.headers {
+		argv = append(argv, "--check-header", h.Name+": "+h.Value)
+	}
+	return append(argv, c.spec)
 }
 
 // String returns the spec as it was given.
@@ -57,6 +90,9 @@ func (c *Check) Run(ctx context.Context) error {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return context.Canceled
 	case limited && isTimeout(err) && !time.Now().Before(deadline):
+		if _, last, ok := strings.Cut(err.Error(), context.DeadlineExceeded.Error()+": "); ok {
+			stage += ": " + last // of a command
+		}
 		return fmt.Errorf("timeout after %v: %s", deadline.Sub(start).Round(time.Millisecond), stage)
 	}
 	return plain(err)
@@ -67,6 +103,7 @@ const (
 	stageResolve  = "no answer from a name server"
 	stageConnect  = "no connection"
 	stageResponse = "no response"
+	stageExec     = "still running"
 )
 
 func (c *Check) ask(ctx context.Context) (stage string, err error) {
@@ -76,6 +113,9 @@ func (c *Check) ask(ctx context.Context) (stage string, err error) {
 	case kindFile:
 		var st unix.Stat_t
 		return "", unix.Stat(c.target, &st)
+	}
+	if c.NeedsTool() || c.argv != nil {
+		return stageExec, c.runCommand(ctx)
 	}
 	conn, stage, err := dial(ctx, c.host, c.port)
 	if err != nil {
@@ -91,6 +131,25 @@ func (c *Check) ask(ctx context.Context) (stage string, err error) {
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) }) // ends what waits for the connection
 	defer stop()
 	return stageResponse, c.get(ctx, conn)
+}
+
+func (c *Check) runCommand(ctx context.Context) error {
+	left := time.Minute
+	if deadline, limited := ctx.Deadline(); limited {
+		left = time.Until(deadline)
+	}
+	err := c.exec(ctx, c.Command(left))
+	if reason, ok := strings.CutPrefix(text(err), "exit code 1: "); ok && c.NeedsTool() {
+		return errors.New(reason) // usher-check's own
+	}
+	return err
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // dial connects to host and port. Every address of a name is tried, each with its share of the time that is left.
@@ -148,4 +207,23 @@ func plain(err error) error {
 		return errors.New("connection closed without a response")
 	}
 	return err
+}
+
+// URL is an http or https check's, as net/http takes it.
+func (c *Check) URL() string {
+	authority := c.hostHeader
+	if strings.Contains(c.host, "%") {
+		authority = c.authority() // the zone is not in the header
+	}
+	return kinds[c.kind] + "://" + authority + c.target
+}
+
+// Service is a gRPC check's address, as a URL has it, and the service's name.
+func (c *Check) Service() (address, name string) { return c.authority(), c.target }
+
+func (c *Check) authority() string {
+	if strings.Contains(c.host, ":") {
+		return "[" + strings.ReplaceAll(c.host, "%", "%25") + "]:" + c.port // RFC 6874
+	}
+	return c.host + ":" + c.port
 }

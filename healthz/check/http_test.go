@@ -56,13 +56,6 @@ func runCheck(t testing.TB, spec string, timeout time.Duration) error {
 	return c.Run(ctx)
 }
 
-func text(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
-}
-
 func TestHTTP(t *testing.T) {
 	for _, tt := range []struct{ name, raw, want string }{
 		{"200", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", ""},

@@ -11,12 +11,12 @@ import (
 
 // Parse reads a check:
 //
-//	http://host[:port][/path][?query]
-//	tcp://host:port
-//	unix:///path
-//	file:/path
+//	http://host[:port][/path][?query]    https://host[:port][/path][?query]
+//	tcp://host:port                      unix:///path
+//	grpc://host:port[/service]           grpcs://host:port[/service], over TLS
+//	exec:command args…                   file:/path
 //
-// An IPv6 address is in brackets. A path is taken as it is, without escapes.
+// An IPv6 address is in brackets. A path of unix and file is taken as it is, without escapes; a command is split by Words.
 func Parse(spec string) (*Check, error) {
 	c := &Check{spec: spec}
 	if err := c.parse(); err != nil {
@@ -26,20 +26,21 @@ func Parse(spec string) (*Check, error) {
 }
 
 // kinds are what a check can begin with, up to the colon.
-var kinds = [...]string{kindTCP: "tcp", kindHTTP: "http", kindUnix: "unix", kindFile: "file"}
+var kinds = [...]string{"tcp", "http", "unix", "file", "exec", "https", "grpc", "grpcs"}
 
-func (c *Check) parse() error {
+func (c *Check) parse() (err error) {
 	name, rest, ok := strings.Cut(c.spec, ":")
-	k := kind(slices.Index(kinds[:], name))
-	switch {
-	case k < 0 && ok && strings.HasPrefix(rest, "//"):
-		return fmt.Errorf("unknown kind %q; there are http, tcp, unix and file", name)
-	case k < 0 || !ok:
-		return errors.New("no kind; it has to begin with http, tcp, unix or file, and a colon")
+	if c.kind = kind(slices.Index(kinds[:], name)); c.kind < 0 || !ok {
+		return fmt.Errorf("it has to begin with one of %s, and a colon", strings.Join(kinds[:], ", "))
 	}
-	c.kind = k
-	if k == kindUnix || k == kindFile {
+	switch c.kind {
+	case kindUnix, kindFile:
 		return c.parsePath(strings.TrimPrefix(rest, "//"))
+	case kindExec:
+		if c.argv, err = Words(rest); err == nil && len(c.argv) == 0 {
+			err = errors.New("no command")
+		}
+		return err
 	}
 	if rest, ok = strings.CutPrefix(rest, "//"); !ok {
 		return fmt.Errorf("%q is to be followed by ://", name)
@@ -49,10 +50,13 @@ func (c *Check) parse() error {
 			return fmt.Errorf("%q is to be percent-encoded", rest[i:i+1])
 		}
 	}
-	if k == kindTCP {
-		return c.parseTCP(rest)
+	switch c.kind {
+	case kindHTTP:
+		return c.parseHTTP(rest, "80")
+	case kindHTTPS:
+		return c.parseHTTP(rest, "443")
 	}
-	return c.parseHTTP(rest)
+	return c.parseTCP(rest)
 }
 
 // maxUnixPath is sun_path's size without the NUL at its end (unix(7)).
@@ -71,7 +75,11 @@ func (c *Check) parsePath(path string) error {
 	return nil
 }
 
+// parseTCP reads what has an address and no URL's defaults: tcp and grpc.
 func (c *Check) parseTCP(rest string) error {
+	if c.kind != kindTCP {
+		rest, c.target, _ = strings.Cut(rest, "/") // a gRPC service's name
+	}
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
 		return fmt.Errorf("%q: tcp takes a host and a port, nothing more", rest[i:])
 	}
@@ -84,7 +92,7 @@ func (c *Check) parseTCP(rest string) error {
 	return nil
 }
 
-func (c *Check) parseHTTP(rest string) error {
+func (c *Check) parseHTTP(rest, port string) error {
 	authority := rest
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
 		authority, c.target = rest[:i], rest[i:]
@@ -108,7 +116,7 @@ func (c *Check) parseHTTP(rest string) error {
 		c.hostHeader = strings.Replace(authority, c.host[zone:], "", 1)
 	}
 	if c.port == "" {
-		c.port = "80"
+		c.port = port
 		c.hostHeader = strings.TrimSuffix(c.hostHeader, ":")
 	}
 	return nil

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// maxOutput is how much of a command's output is kept, in bytes: its end.
+const maxOutput = 4096
+
+// tail keeps the last of what is written to it.
+type tail struct{ b []byte }
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.b = append(t.b, p...)
+	t.b = t.b[max(0, len(t.b)-maxOutput):]
+	return len(p), nil
+}
+
+// last is the last line that is not blank.
+func (t *tail) last() string {
+	b := bytes.TrimSpace(t.b)
+	return string(b[bytes.LastIndexByte(b, '\n')+1:])
+}
+
+// execute runs a command and kills its process group at the end of ctx.
+func execute(ctx context.Context, argv []string) error {
+	var out tail
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 100 * time.Millisecond // what it has left in the background may hold the pipe open
+	err := cmd.Run()
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil
+	}
+	var exit *exec.ExitError
+	reason := ""
+	switch {
+	case ctx.Err() != nil:
+		err = ctx.Err()
+		reason = err.Error()
+	case errors.As(err, &exit) && exit.Exited():
+		reason = fmt.Sprintf("exit code %d", exit.ExitCode())
+	case errors.As(err, &exit):
+		reason = fmt.Sprintf("killed by %v", exit.Sys().(syscall.WaitStatus).Signal())
+	default:
+		return err
+	}
+	if last := out.last(); last != "" {
+		reason += ": " + last
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w%s", err, strings.TrimPrefix(reason, err.Error()))
+	}
+	return errors.New(reason)
+}

@@ -1,0 +1,165 @@
+// Usher-check runs one check and says how it went by its exit code: a HEALTHCHECK or an exec probe on its own, and what usher runs for
+// https and grpc. It holds what PID 1 is to do without, TLS and HTTP/2, for the milliseconds of a check.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-multierror"
+	"github.com/spf13/pflag"
+
+	"usher/healthz/check"
+)
+
+const usage = `usher-check runs a check and exits with 0 if it holds, or with 1 and the reason on stdout.
+
+Usage:
+  usher-check [flags] CHECK
+
+CHECK:
+  http://host:port/path  https://…   GET: 200-399 holds. Redirects on the same host are followed; one to another host holds, with a warning
+  grpc://host:port/service           grpc.health.v1.Health/Check says SERVING; without a service, of the whole server
+  grpcs://host:port/service          the same over TLS
+  tcp://host:port  unix:///path      can be connected to
+  exec:command args...               exits with 0
+  file:/path                         is there
+
+Flags:
+      --timeout DURATION             (1s)
+      --check-header 'NAME: VALUE'   goes with http and https (repeatable)
+      --verify                       verify the server's certificate; kubelet's probes do not
+      --ca FILE                      verify it against these authorities (PEM) instead of the system's
+      --version
+  -h, --help
+
+Exit codes: 0 it holds, 1 it does not, 125 usher-check was called wrongly.
+`
+
+// version is set by the linker: make build.
+var version = "devel"
+
+const (
+	holds   = 0
+	fails   = 1
+	misused = 125
+)
+
+// options is the command line, understood.
+type options struct {
+	check         *check.Check
+	headers       []check.Header
+	timeout       time.Duration
+	verify        bool
+	ca            string
+	help, version bool
+}
+
+func main() {
+	check.Version = version
+	o, err := parse(os.Args[1:])
+	switch {
+	case o.help:
+		fmt.Print(usage)
+	case o.version:
+		fmt.Println("usher-check", version)
+	case err != nil:
+		for _, err := range err.(*multierror.Error).Errors {
+			fmt.Fprintln(os.Stderr, "usher-check: error:", err)
+		}
+		fmt.Fprintln(os.Stderr, "usher-check: hint: usher-check --help lists the checks and the flags")
+		os.Exit(misused)
+	default:
+		os.Exit(run(o))
+	}
+}
+
+// headerFlag is --check-header.
+type headerFlag struct{ all *[]check.Header }
+
+func (f headerFlag) String() string { return "" }
+func (f headerFlag) Type() string   { return "header" }
+func (f headerFlag) Set(s string) error {
+	h, err := check.ParseHeader(s)
+	*f.all = append(*f.all, h)
+	return err
+}
+
+// parse reads the arguments; the error is a *multierror.Error with every mistake there is.
+func parse(args []string) (o options, _ error) {
+	fs := pflag.NewFlagSet("usher-check", pflag.ContinueOnError)
+	fs.SetInterspersed(false)
+	fs.Usage = func() {}
+	fs.DurationVar(&o.timeout, "timeout", time.Second, "")
+	fs.Var(headerFlag{&o.headers}, "check-header", "")
+	fs.BoolVar(&o.verify, "verify", false, "")
+	fs.StringVar(&o.ca, "ca", "", "")
+	fs.BoolVar(&o.version, "version", false, "")
+	fs.BoolVarP(&o.help, "help", "h", false, "")
+	var errs *multierror.Error
+	if err := fs.Parse(args); err != nil {
+		errs = multierror.Append(errs, err)
+	}
+	if o.help || o.version {
+		return o, nil
+	}
+	if o.timeout <= 0 {
+		errs = multierror.Append(errs, fmt.Errorf("--timeout %v: must be more than 0", o.timeout))
+	}
+	switch fs.NArg() {
+	case 0:
+		errs = multierror.Append(errs, errors.New("no check given"))
+	case 1:
+		var err error
+		if o.check, err = check.Parse(fs.Arg(0)); err != nil {
+			errs = multierror.Append(errs, err)
+		}
+	default:
+		errs = multierror.Append(errs, fmt.Errorf("more than one check: %q", fs.Args()))
+	}
+	return o, errs.ErrorOrNil()
+}
+
+// run runs the check and prints its reason, or a warning, as one line.
+func run(o options) int {
+	ctx, cancel := context.WithTimeout(context.Background(), o.timeout)
+	defer cancel()
+	warning, err := ask(ctx, o)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) || os.IsTimeout(err):
+		err = fmt.Errorf("timeout after %v", o.timeout)
+		fallthrough
+	case err != nil:
+		fmt.Println(oneLine(err.Error()))
+		return fails
+	case warning != "":
+		fmt.Println("warning: " + oneLine(warning))
+	}
+	return holds
+}
+
+// ask runs the check in the way that is for its kind.
+func ask(ctx context.Context, o options) (warning string, err error) {
+	scheme, _, _ := strings.Cut(o.check.String(), ":")
+	switch scheme {
+	case "http", "https", "grpc", "grpcs":
+	default:
+		o.check.SetExec(execute)
+		return "", o.check.Run(ctx)
+	}
+	tls, err := tlsConfig(o)
+	if err != nil {
+		return "", err
+	}
+	if strings.HasPrefix(scheme, "grpc") {
+		return "", plain(serving(ctx, o.check, scheme == "grpcs", tls))
+	}
+	warning, err = get(ctx, o.check, o.headers, tls)
+	return warning, plain(err)
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
