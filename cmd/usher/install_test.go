@@ -61,7 +61,7 @@ func TestInstall(t *testing.T) {
 		stdin.Close()
 		running.want(0)
 		left, err := filepath.Glob(dir + "/*")
-		if err != nil || len(left) != 3 {
+		if err != nil || len(left) != 4 { // usher-check as well
 			t.Errorf("left: %v, %v", left, err)
 		}
 	})

@@ -37,9 +37,7 @@ func (c *Check) parse() (err error) {
 	case kindUnix, kindFile:
 		return c.parsePath(strings.TrimPrefix(rest, "//"))
 	case kindExec:
-		if c.argv, err = Words(rest); err == nil && len(c.argv) == 0 {
-			err = errors.New("no command")
-		}
+		c.argv, err = Words(rest)
 		return err
 	}
 	if rest, ok = strings.CutPrefix(rest, "//"); !ok {
@@ -78,10 +76,12 @@ func (c *Check) parsePath(path string) error {
 // parseTCP reads what has an address and no URL's defaults: tcp and grpc.
 func (c *Check) parseTCP(rest string) error {
 	if c.kind != kindTCP {
-		rest, c.target, _ = strings.Cut(rest, "/") // a gRPC service's name
+		if rest, c.target, _ = strings.Cut(rest, "/"); strings.ContainsAny(c.target, "/?#") {
+			return fmt.Errorf("%q is not the name of a service", c.target)
+		}
 	}
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-		return fmt.Errorf("%q: tcp takes a host and a port, nothing more", rest[i:])
+		return fmt.Errorf("%q: only a host and a port are wanted", rest[i:])
 	}
 	if err := c.parseAuthority(rest); err != nil {
 		return err

@@ -21,6 +21,11 @@ func TestParse(t *testing.T) {
 		{"http://[::1]/x", "::1", "80", "[::1]", "/x"},
 		{"http://[::1]:81/x", "::1", "81", "[::1]:81", "/x"},
 		{"http://[fe80::1%eth0]:81", "fe80::1%eth0", "81", "[fe80::1]:81", "/"},
+		{"https://h/x", "h", "443", "h", "/x"},
+		{"https://[::1]:8443", "::1", "8443", "[::1]:8443", "/"},
+		{"grpc://h:50051", "h", "50051", "", ""},
+		{"grpc://h:50051/app.v1.Store", "h", "50051", "", "app.v1.Store"},
+		{"grpcs://[::1]:1/", "::1", "1", "", ""},
 		{"http://127.0.0.1:/x", "127.0.0.1", "80", "127.0.0.1", "/x"},
 		{"http://h/a:b@c/[d]//", "h", "80", "h", "/a:b@c/[d]//"},
 		{"unix:///run/my app.sock", "", "", "", "/run/my app.sock"},
@@ -39,15 +44,22 @@ func TestParse(t *testing.T) {
 	}
 }
 
-const noKind = "no kind; it has to begin with http, tcp, unix or file, and a colon"
+const noKind = "it has to begin with one of tcp, http, unix, file, exec, https, grpc, grpcs, and a colon"
 
 func TestParseMistakes(t *testing.T) {
 	for _, tt := range []struct{ spec, want string }{
 		{"", noKind},
 		{"localhost:6379", noKind},
 		{"/healthz", noKind},
-		{"ftp://x", `unknown kind "ftp"; there are http, tcp, unix and file`},
-		{"HTTP://x", `unknown kind "HTTP"; there are http, tcp, unix and file`},
+		{"ftp://x", noKind},
+		{"HTTP://x", noKind},
+		{"grpc://h", "no port"},
+		{"grpc:h:1", `"grpc" is to be followed by ://`},
+		{"grpc://h:1/a/b", `"a/b" is not the name of a service`},
+		{"grpcs://h:1?x", `"?x": only a host and a port are wanted`},
+		{"exec:", "no command given"},
+		{"exec:  ", "no command given"},
+		{"exec:a | b", `"|" is for a shell, and there is none: quote it, or run sh -c '...'`},
 		{"unix:", `"" is not an absolute path`},
 		{"unix", noKind},
 		{"unix://run/x", `"run/x" is not an absolute path`},
@@ -65,7 +77,7 @@ func TestParseMistakes(t *testing.T) {
 		{"tcp://x:65536", `port "65536" is not a number from 1 to 65535`},
 		{"tcp://x:redis", `port "redis" is not a number from 1 to 65535`},
 		{"tcp://x:+1", `port "+1" is not a number from 1 to 65535`},
-		{"tcp://x:1/", `"/": tcp takes a host and a port, nothing more`},
+		{"tcp://x:1/", `"/": only a host and a port are wanted`},
 		{"tcp://::1:80", `host "::1:80": write an IPv6 address in brackets`},
 		{"tcp://[::1:80", `host "[::1:80": no closing bracket`},
 		{"tcp://[::1]80", `host "[::1]80": only a port may follow the bracket`},
@@ -115,6 +127,12 @@ func FuzzParse(f *testing.F) {
 		if c.kind == kindUnix || c.kind == kindFile {
 			if c.target[0] != '/' || strings.Contains(c.target, "\x00") {
 				t.Fatalf("%q: got %+v", spec, *c)
+			}
+			return
+		}
+		if c.kind == kindExec {
+			if len(c.argv) == 0 || strings.Contains(strings.Join(c.argv, ""), "\x00") {
+				t.Fatalf("%q: got %q", spec, c.argv)
 			}
 			return
 		}
