@@ -33,9 +33,9 @@ func TestHTTPAsKubelet(t *testing.T) {
 		case r.URL.Path == "/ok":
 			io.WriteString(w, "ok")
 		case r.URL.Path == "/other":
-			http.Redirect(w, r, other, 302)
+			http.Redirect(w, r, other, http.StatusFound)
 		case r.URL.Path == "/loop":
-			http.Redirect(w, r, "/loop", 302)
+			http.Redirect(w, r, "/loop", http.StatusFound)
 		case r.URL.Path == "/slow":
 			time.Sleep(time.Minute)
 		case r.URL.Path == "/endless":
@@ -53,7 +53,7 @@ func TestHTTPAsKubelet(t *testing.T) {
 		default:
 			if _, err := fmt.Sscanf(r.URL.Path, "/hops/%d", &n); err == nil {
 				if n > 0 {
-					http.Redirect(w, r, fmt.Sprintf("/hops/%d", n-1), 302)
+					http.Redirect(w, r, fmt.Sprintf("/hops/%d", n-1), http.StatusFound)
 				}
 			} else if _, err := fmt.Sscanf(r.URL.Path, "/status/%d", &n); err == nil {
 				w.WriteHeader(n)
