@@ -7,19 +7,34 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"usher/healthz/socket"
 )
 
-// ParseAddr reads the address of endpoints: ":8086", "127.0.0.1:8086", "[::1]:0". The IP is not valid where there is none, which is
-// every interface, and 127.0.0.1 for "localhost"; other names are not resolved.
-func ParseAddr(addr string) (netip.AddrPort, error) {
+// Addr is where endpoints are served.
+type Addr struct {
+	netip.AddrPort        // the IP is not valid for every interface
+	Path           string // of a socket instead; "" is none
+}
+
+// ParseAddr reads the address of endpoints: ":8086" (every interface), "127.0.0.1:8086", "[::1]:0", "localhost:8086" (127.0.0.1; other names
+// are not resolved), "unix:/path" or "unix:///path".
+func ParseAddr(addr string) (a Addr, err error) {
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		a.Path = strings.TrimPrefix(path, "//")
+		if len(a.Path) == 0 || a.Path[0] != '/' || len(a.Path) > maxPath {
+			err = fmt.Errorf("want unix: and an absolute path of at most %d bytes", maxPath)
+		}
+		return a, err
+	}
 	host, port, err := splitAddr(addr)
 	if err != nil {
-		return netip.AddrPort{}, err
+		return a, err
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("port %q is not a number from 0 to 65535", port)
+		return a, fmt.Errorf("port %q is not a number from 0 to 65535", port)
 	}
 	var ip netip.Addr
 	switch host {
@@ -28,11 +43,15 @@ func ParseAddr(addr string) (netip.AddrPort, error) {
 		ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	default:
 		if ip, err = netip.ParseAddr(host); err != nil {
-			return netip.AddrPort{}, fmt.Errorf("%q is not an IP address", host)
+			return a, fmt.Errorf("%q is not an IP address", host)
 		}
 	}
-	return netip.AddrPortFrom(ip, uint16(n)), nil
+	a.AddrPort = netip.AddrPortFrom(ip, uint16(n))
+	return a, nil
 }
+
+// maxPath is sun_path's size without the NUL at its end (unix(7)).
+const maxPath = 107
 
 // splitAddr splits host:port and [host]:port.
 func splitAddr(addr string) (host, port string, err error) {
@@ -53,23 +72,75 @@ func splitAddr(addr string) (host, port string, err error) {
 	return host, port, nil
 }
 
-// Listen listens on a TCP address that ParseAddr can read. Without an IP, and with 0.0.0.0 or ::, that is every interface, IPv4 and
-// IPv6. The descriptor is close-on-exec.
-func Listen(addr string) (*socket.Listener, error) {
+// Listener is a *socket.Listener, which unlinks the path that it has, if any, when it is closed.
+type Listener struct {
+	*socket.Listener
+	path string
+}
+
+// Close makes every Accept return.
+func (l *Listener) Close() error {
+	if l.path != "" {
+		_ = unix.Unlink(l.path)
+		l.path = ""
+	}
+	return l.Listener.Close()
+}
+
+// Listen listens at an address that ParseAddr can read. Without an IP, and with 0.0.0.0 or ::, that is every interface, IPv4 and
+// IPv6. Everybody may connect to a socket in the file system, as to a port; one that nobody listens at any more is replaced. The descriptor
+// is close-on-exec.
+func Listen(addr string) (*Listener, error) {
 	at, err := ParseAddr(addr)
+	var l *socket.Listener
+	switch {
+	case err != nil:
+	case at.Path != "":
+		l, err = listenUnix(at.Path)
+	default:
+		l, err = listenTCP(at.AddrPort)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %q: %w", addr, err)
 	}
-	if at.Addr().IsUnspecified() {
-		at = netip.AddrPortFrom(netip.Addr{}, at.Port())
+	return &Listener{l, at.Path}, nil
+}
+
+func listenTCP(at netip.AddrPort) (*socket.Listener, error) {
+	ip := at.Addr()
+	if ip.IsUnspecified() {
+		ip = netip.Addr{}
 	}
-	sa, err := socket.Address(at.Addr(), at.Port())
+	sa, err := socket.Address(ip, at.Port())
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %q: %w", addr, err)
+		return nil, err
 	}
+	return socket.Listen(sa)
+}
+
+func listenUnix(path string) (*socket.Listener, error) {
+	sa := &unix.SockaddrUnix{Name: path}
 	l, err := socket.Listen(sa)
-	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %q: %w", addr, err)
+	if errors.Is(err, unix.EADDRINUSE) && stale(sa) {
+		_ = unix.Unlink(path)
+		l, err = socket.Listen(sa)
 	}
-	return l, nil
+	if err == nil {
+		_ = unix.Chmod(path, 0o666) // whatever the umask, which is meant for the app
+	}
+	return l, err
+}
+
+// stale reports whether there is a socket that nobody listens at: what an usher that was killed has left on a volume.
+func stale(sa *unix.SockaddrUnix) bool {
+	var st unix.Stat_t
+	if unix.Lstat(sa.Name, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		return false
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	return unix.Connect(fd, sa) == unix.ECONNREFUSED
 }

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -115,6 +117,58 @@ func TestListen(t *testing.T) {
 			t.Errorf("%q: no error", tt.addr)
 		} else if err.Error() != tt.want {
 			t.Errorf("%q: got %v\nwant %s", tt.addr, err, tt.want)
+		}
+	}
+}
+
+// TestListenUnix: a socket that everybody may connect to, which goes with the listener; one that was left behind is replaced.
+func TestListenUnix(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "health")
+	old := syscall.Umask(0o077)
+	defer syscall.Umask(old)
+	l, err := Listen("unix://" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o666 {
+		t.Errorf("%v, %v", st, err)
+	}
+	if _, err := Listen("unix:" + path); err == nil || err.Error() != fmt.Sprintf("cannot listen on %q: bind: address already in use", "unix:"+path) {
+		t.Errorf("a second one: %v", err)
+	}
+	s := NewServer(endpoints(), nil)
+	go s.Serve(l)
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ask(c); err != nil {
+		t.Error(err)
+	}
+	c.Close()
+	s.Close()
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Errorf("left behind: %v", err)
+	}
+	dead, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.(*net.UnixListener).SetUnlinkOnClose(false)
+	dead.Close()
+	if l, err = Listen("unix:" + path); err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Listen("unix:" + path); err == nil {
+		t.Error("a file was replaced")
+	}
+	for _, bad := range []string{"unix:", "unix:x", "unix://x/y", "unix:/" + strings.Repeat("x", 107)} {
+		if _, err := ParseAddr(bad); err == nil {
+			t.Errorf("%q: no error", bad)
 		}
 	}
 }

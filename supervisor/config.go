@@ -40,8 +40,8 @@ type Config struct {
 	// StragglerGrace is how long what outlives the app has to end after SIGTERM, before SIGKILL.
 	StragglerGrace time.Duration
 
-	// HealthAddr is where the endpoints are served, host:port; "" is nowhere.
-	HealthAddr string
+	// HealthAddrs are where the endpoints are served, each host:port or unix:/path.
+	HealthAddrs []string
 	// Checks are asked of the app, by what they are for.
 	Checks [check.Roles]Checks
 
@@ -95,9 +95,9 @@ func (c *Config) Validate() error {
 		errs = multierror.Append(errs, fmt.Errorf("--term-delay %v does not fit into --grace-period %v: SIGKILL is due %v after the stop signal, and the app needs time to stop before that",
 			c.TermDelay, c.GracePeriod, t.kill))
 	}
-	if c.HealthAddr != "" {
-		if _, err := healthz.ParseAddr(c.HealthAddr); err != nil {
-			errs = multierror.Append(errs, fmt.Errorf("--health-addr %q: %w", c.HealthAddr, err))
+	for _, addr := range c.HealthAddrs {
+		if _, err := healthz.ParseAddr(addr); err != nil {
+			errs = multierror.Append(errs, fmt.Errorf("--health-addr %q: %w", addr, err))
 		}
 	}
 	for role := range check.Roles {

@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/healthz"
-	"usher/healthz/socket"
 	"usher/signals"
 	"usher/supervisor/lastword"
 )
@@ -29,13 +28,13 @@ type Logger interface {
 
 // Supervisor is one run of one app.
 type Supervisor struct {
-	config   Config
-	source   signals.Source
-	log      Logger
-	word     *lastword.Log
-	health   *health
-	listener *socket.Listener
-	as       *identity // who the app runs as; nil is usher's own
+	config    Config
+	source    signals.Source
+	log       Logger
+	word      *lastword.Log
+	health    *health
+	listeners []*healthz.Listener
+	as        *identity // who the app runs as; nil is usher's own
 
 	// The loop's own.
 	self      int // usher's pid
@@ -94,13 +93,22 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 		// The first timer makes the runtime open descriptors, and it dies if there are none left. Better here than later.
 		time.NewTimer(time.Hour).Stop()
 	}
-	if config.HealthAddr != "" {
-		var err error
-		if s.listener, err = healthz.Listen(config.HealthAddr); err != nil {
+	for _, addr := range config.HealthAddrs {
+		l, err := healthz.Listen(addr)
+		if err != nil {
+			s.close()
 			return nil, err
 		}
+		s.listeners = append(s.listeners, l)
 	}
 	return s, nil
+}
+
+// close stops listening.
+func (s *Supervisor) close() {
+	for _, l := range s.listeners {
+		l.Close()
+	}
 }
 
 // Run starts the app, stands by it until its end and returns usher's exit code. It has to be called on the main thread, locked.
@@ -117,6 +125,7 @@ func (s *Supervisor) Run() int {
 			s.log.Errorf("cannot ask for %s at the parent's death: %v", signals.Name(sig), err)
 		}
 	}
+	defer s.close()
 	if s.config.Pause {
 		return s.pause()
 	}
@@ -189,9 +198,11 @@ func (s *Supervisor) serve() {
 	if s.config.checks() {
 		go s.health.run(s.started)
 	}
-	if s.listener != nil {
+	if len(s.listeners) > 0 {
 		server := healthz.NewServer(s.endpoints(), s.log.Errorf)
-		go server.Serve(s.listener)
+		for _, l := range s.listeners {
+			go server.Serve(l)
+		}
 	}
 }
 

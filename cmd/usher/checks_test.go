@@ -168,3 +168,39 @@ func TestCheckMistakes(t *testing.T) {
 		t.Error("something was started")
 	}
 }
+
+// Several addresses, a socket in the file system among them, which goes with usher; --probe asks the first, and says what fails.
+func TestSeveralAddresses(t *testing.T) {
+	eachBuild(t, func(t *testing.T, b *build) {
+		socket, one, two := filepath.Join(t.TempDir(), "health.sock"), freePort(t), freePort(t)
+		u := command(t, b, "--term-delay", "1h", "--", "bash", "-c", app, "0")
+		u.cmd.Env = append(u.cmd.Env, "USHER_HEALTH_ADDR=unix:"+socket+"\n"+one+"\n"+two)
+		u.begin()
+		wantBody(t, "http://"+one+"/readyz", 200)
+		wantBody(t, "http://"+two+"/livez", 200)
+		probe := func(code int, says string) {
+			t.Helper()
+			p := commandHere(t, b, "--probe", "readyz")
+			p.cmd.Env = append(p.cmd.Env, "USHER_HEALTH_ADDR=unix:"+socket+"\n"+one)
+			if got := p.begin().wait(); got != code || !strings.HasPrefix(p.stdout.String(), says) {
+				t.Errorf("%d %q, want %d %q", got, &p.stdout, code, says)
+			}
+		}
+		probe(0, "")
+		u.printed("ready\n")
+		u.signal(unix.SIGTERM)
+		wantBody(t, "http://"+one+"/readyz", 503)
+		probe(1, "readyz: shutdown failed: SIGTERM received ")
+		u.signal(unix.SIGTERM)
+		u.want(42)
+		if _, err := os.Stat(socket); !os.IsNotExist(err) {
+			t.Errorf("the socket is left behind: %v", err)
+		}
+		probe(1, "readyz: no such file or directory")
+	})
+	u := start(t, &made, "--health-addr", "unix:/no/such/directory/x", "--health-addr", "", "--", "echo", "started")
+	u.want(125)
+	if out := u.stderr.String(); u.stdout.String() != "" || !strings.Contains(out, `cannot listen on "unix:/no/such/directory/x": bind: no such file or directory`) {
+		t.Errorf("%q", out)
+	}
+}

@@ -40,7 +40,7 @@ Stopping:
       --straggler-grace DURATION what still runs when the app has ended gets SIGTERM, and after this long SIGKILL (2s)
 
 Health:
-      --health-addr HOST:PORT    serve /livez, /readyz, /startupz and /healthz there (":8086")
+      --health-addr HOST:PORT    serve /livez, /readyz, /startupz and /healthz there: ":8086", "unix:/path" (repeatable)
       --ready-check CHECK        /readyz holds while the check does (repeatable)
       --live-check CHECK         /livez holds while the check does (repeatable)
       --startup-check CHECK      /startupz holds once the check has; until then the others wait (repeatable)
@@ -127,7 +127,12 @@ func parse(as *personality, args, environ []string) (options, error) {
 	fs.DurationVar(&c.TermDelay, "term-delay", 0, "")
 	fs.DurationVar(&c.GracePeriod, "grace-period", 0, "")
 	fs.DurationVar(&c.StragglerGrace, "straggler-grace", 2*time.Second, "")
-	fs.StringVar(&c.HealthAddr, "health-addr", "", "")
+	fs.Var(&list{add: func(s string) error {
+		if s != "" { // which switches off nothing but itself
+			c.HealthAddrs = append(c.HealthAddrs, s)
+		}
+		return nil
+	}}, "health-addr", "")
 	for role := range check.Roles {
 		checkFlags(fs, role, &c.Checks[role])
 	}
@@ -222,7 +227,7 @@ func (o *options) validateProbe() (errs []error) {
 		errs = append(errs, fmt.Errorf("--probe starts no command, but there is one: %q", o.config.Command[0]))
 	}
 	var err error
-	if o.probeCheck, err = probeCheck(o.probe, o.config.HealthAddr); err != nil {
+	if o.probeCheck, err = probeCheck(o.probe, o.config.HealthAddrs); err != nil {
 		errs = append(errs, err)
 	}
 	return errs

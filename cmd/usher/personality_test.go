@@ -146,7 +146,7 @@ func TestPersonalityWithUsherSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := o.config; c.TermDelay != 10*time.Second || c.HealthAddr != ":8086" || c.StragglerGrace != 5*time.Second || len(c.Env) != 0 {
+	if c := o.config; c.TermDelay != 10*time.Second || len(c.HealthAddrs) != 1 || c.HealthAddrs[0] != ":8086" || c.StragglerGrace != 5*time.Second || len(c.Env) != 0 {
 		t.Errorf("%+v", c)
 	}
 	if o, err = parse(&tini, []string{"app"}, nil); err != nil || o.config.TermDelay != 0 {

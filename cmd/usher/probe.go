@@ -21,22 +21,23 @@ const probeTimeout = time.Second
 // endpoints are what --probe takes besides a check.
 var endpoints = []string{"livez", "readyz", "startupz", "healthz"}
 
-// probeCheck turns --probe's value into a check: an endpoint is an HTTP check of usher's own address.
-func probeCheck(value, healthAddr string) (*check.Check, error) {
+// probeCheck turns --probe's value into a check: an endpoint is an HTTP check of usher's own first address.
+func probeCheck(value string, addrs []string) (*check.Check, error) {
 	if !slices.Contains(endpoints, value) {
 		return check.Parse(value)
 	}
-	if healthAddr == "" {
+	if len(addrs) == 0 {
 		return nil, fmt.Errorf("--probe %s: needs usher's address in --health-addr or USHER_HEALTH_ADDR", value)
 	}
-	addr, err := healthz.ParseAddr(healthAddr)
+	addr, err := healthz.ParseAddr(addrs[0])
 	if err != nil {
-		return nil, fmt.Errorf("--health-addr %q: %w", healthAddr, err)
+		return nil, fmt.Errorf("--health-addr %q: %w", addrs[0], err)
 	}
+	host := addr.String()
 	if ip := addr.Addr(); !ip.IsValid() || ip.IsUnspecified() {
-		return check.Parse(fmt.Sprintf("http://localhost:%d/%s", addr.Port(), value))
+		host = fmt.Sprintf("localhost:%d", max(addr.Port(), 1))
 	}
-	return check.Parse(fmt.Sprintf("http://%v/%s", addr, value))
+	return check.Endpoint("http://"+host+"/"+value, addr.Path)
 }
 
 // usherCheck is where usher-check has to lie: beside usher.

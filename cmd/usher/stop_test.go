@@ -266,7 +266,7 @@ func TestProbe(t *testing.T) {
 	}
 	u.signal(unix.SIGTERM)
 	get(t, "http://"+health+"/readyz", 503)
-	if code, out := probe("readyz"); code != 1 || !strings.Contains(out, "503") {
+	if code, out := probe("readyz"); code != 1 || !strings.Contains(out, "shutdown failed: SIGTERM received") {
 		t.Errorf("--probe readyz during the hold: %d, %q", code, out)
 	}
 	if code, out := probe("livez"); code != 0 {

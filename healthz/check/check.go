@@ -46,6 +46,18 @@ type Check struct {
 	argv       []string // exec: the command
 	tool       string   // usher-check
 	exec       Exec
+	own        bool   // http: usher's own endpoint
+	socket     string // http: the path of a socket, instead of host and port; "" is none
+}
+
+// Endpoint is a check of usher's own endpoint at an http spec, or at the socket with that path if there is one. Its failure is what the
+// endpoint lists as failed.
+func Endpoint(spec, socket string) (*Check, error) {
+	c, err := Parse(spec)
+	if err == nil {
+		c.own, c.socket = true, socket
+	}
+	return c, err
 }
 
 // Exec runs a command within ctx, kills it at its end and returns why it has failed, or nil. At a timeout the error is, or wraps,
@@ -117,7 +129,7 @@ func (c *Check) ask(ctx context.Context) (stage string, err error) {
 	if c.NeedsTool() || c.argv != nil {
 		return stageExec, c.runCommand(ctx)
 	}
-	conn, stage, err := dial(ctx, c.host, c.port)
+	conn, stage, err := c.dial(ctx)
 	if err != nil {
 		return stage, err
 	}
@@ -131,6 +143,14 @@ func (c *Check) ask(ctx context.Context) (stage string, err error) {
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) }) // ends what waits for the connection
 	defer stop()
 	return stageResponse, c.get(ctx, conn)
+}
+
+func (c *Check) dial(ctx context.Context) (conn *socket.Conn, stage string, err error) {
+	if c.socket == "" {
+		return dial(ctx, c.host, c.port)
+	}
+	conn, err = socket.Dial(ctx, &unix.SockaddrUnix{Name: c.socket}, unix.SOCK_STREAM)
+	return conn, stageConnect, err
 }
 
 func (c *Check) runCommand(ctx context.Context) error {

@@ -36,6 +36,9 @@ func (c *Check) get(ctx context.Context, conn *socket.Conn) error {
 	if err != nil {
 		return err
 	}
+	if c.own && res.status == 503 {
+		return failedLines(r)
+	}
 	// Closing with something unread resets the connection, which servers log as an error.
 	if body := res.length; body != 0 && body <= maxResponseBody {
 		if body < 0 {
@@ -55,6 +58,20 @@ func (c *Check) get(ctx context.Context, conn *socket.Conn) error {
 		return fmt.Errorf("HTTP %d", res.status)
 	}
 	return fmt.Errorf("HTTP %d %s", res.status, res.reason)
+}
+
+// failedLines is what usher's own endpoint lists as failed, in one line.
+func failedLines(r *bufio.Reader) error {
+	budget, all := maxResponseBody, ""
+	for {
+		line, err := readLine(r, &budget)
+		if err != nil {
+			return errors.New(strings.TrimSuffix(all, "; "))
+		}
+		if failed, ok := bytes.CutPrefix(line, []byte("[-]")); ok {
+			all += string(failed) + "; "
+		}
+	}
 }
 
 // response is what a check needs of a response's head.
