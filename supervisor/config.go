@@ -49,6 +49,8 @@ type Config struct {
 	TerminationLog string
 	// CreateTerminationLog makes the file where it is missing; without, a missing one is left alone.
 	CreateTerminationLog bool
+	// TerminationJSON writes it as a JSON object, and not as a line for people.
+	TerminationJSON bool
 
 	// What only usher's personalities ask for.
 

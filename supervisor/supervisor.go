@@ -73,7 +73,7 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 		config: config,
 		source: source,
 		log:    log,
-		word:   lastword.NewLog(config.TerminationLog, config.CreateTerminationLog),
+		word:   lastword.NewLog(config.TerminationLog, config.CreateTerminationLog, config.TerminationJSON),
 		self:   unix.Getpid(),
 		stop:   stop{timing: config.timing()},
 

@@ -139,7 +139,7 @@ func (s *Supervisor) writeAhead() {
 	s.write(r)
 }
 
-func (s *Supervisor) write(r *lastword.Record) { s.report(s.word.Write(r.String())) }
+func (s *Supervisor) write(r *lastword.Record) { s.report(s.word.Write(r)) }
 
 func (s *Supervisor) report(err error) {
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"usher/healthz/check"
 	"usher/signals"
 	"usher/supervisor"
+	"usher/supervisor/lastword"
 )
 
 const usage = `usher starts a command as the init of a container, forwards its signals, reaps zombies, serves health
@@ -58,6 +59,8 @@ Health:
 Other:
       --install PATH             copy usher there, a file or a directory, and usher-check if it lies beside usher
       --termination-log FILE     where the reason goes ("/dev/termination-log" where it exists; "" for nowhere)
+      --termination-format FORMAT text or json (text)
+      --log-format FORMAT        text or json (text)
   -q, --quiet                    log errors only
   -v, --verbose                  log everything
       --version
@@ -81,6 +84,7 @@ const defaultTerminationLog = "/dev/termination-log"
 type options struct {
 	config        supervisor.Config
 	level         level
+	logJSON       bool
 	help, version bool
 	headers       []check.Header
 	probe         string
@@ -144,6 +148,8 @@ func parse(as *personality, args, environ []string) (options, error) {
 	fs.StringVar(&o.probe, "probe", "", "")
 	fs.StringVar(&o.install, "install", "", "")
 	fs.StringVar(&c.TerminationLog, "termination-log", defaultTerminationLog, "")
+	fs.Var(&list{add: format(&c.TerminationJSON)}, "termination-format", "")
+	fs.Var(&list{add: format(&o.logJSON)}, "log-format", "")
 	fs.BoolVarP(&beQuiet, "quiet", "q", false, "")
 	fs.BoolVarP(&beVerbose, "verbose", "v", false, "")
 	fs.BoolVar(&o.version, "version", false, "")
@@ -301,6 +307,14 @@ func parseEnv(fs *pflag.FlagSet, environ []string) (rest []string, errs []error)
 		}
 	})
 	return rest, errs
+}
+
+// format sets json for a format's name.
+func format(json *bool) func(string) error {
+	return func(s string) (err error) {
+		*json, err = lastword.ParseFormat(s)
+		return err
+	}
 }
 
 // parseExitCode adds FROM=TO to codes, each from 0 to 255.

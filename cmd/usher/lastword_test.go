@@ -1,10 +1,14 @@
 package main_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,6 +34,71 @@ func TestLastWord(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The same in JSON, from the first write to the last; the log is JSON as well, also what a start has to say.
+func TestJSON(t *testing.T) {
+	eachBuild(t, func(t *testing.T, b *build) {
+		log := newLog(t)
+		u := start(t, b, "-v", "--log-format", "json", "--termination-format", "json", "--term-delay", "300ms", "--termination-log", log, "--", "bash", "-c",
+			`trap 'printf "disk \"full\"\n" > `+log+`; exit 3' TERM; echo ready; while :; do sleep 0.01; done`)
+		u.printed("ready\n")
+		u.signal(unix.SIGTERM)
+		var word struct {
+			Reason, Phase, AppMessage string
+			EndedFromOutside          bool
+			ExitCode                  *int
+			UptimeSeconds             float64
+			PeakMemoryBytes           uint64
+			Stop                      struct {
+				Signal, Sender, Sent     string
+				HoldSeconds, HeldSeconds float64
+			}
+		}
+		eventually(t, func() error {
+			if err := json.Unmarshal([]byte(readLog(t, log)), &word); err != nil {
+				return err
+			}
+			if word.Reason != "StopTimeout" || !word.EndedFromOutside || word.ExitCode != nil || word.Phase != "holding" || word.Stop.HoldSeconds != 0.3 {
+				return fmt.Errorf("during the hold: %+v", word)
+			}
+			return nil
+		})
+		u.want(3)
+		word.EndedFromOutside = false
+		if err := json.Unmarshal([]byte(readLog(t, log)), &word); err != nil {
+			t.Fatal(err)
+		}
+		if word.Reason != "Error" || word.EndedFromOutside || *word.ExitCode != 3 || word.Phase != "stopping" || word.AppMessage != "disk \"full\"\n" ||
+			word.Stop.Signal != "SIGTERM" || word.Stop.Sent != "SIGTERM" || word.Stop.HeldSeconds < 0.3 || word.UptimeSeconds < 0.3 || word.PeakMemoryBytes == 0 {
+			t.Errorf("at the end: %+v", word)
+		}
+		missing := start(t, b, "--log-format", "json", "--", "/no/such/\"file\"")
+		missing.want(127)
+		for _, out := range []string{u.stderr.String(), missing.stderr.String()} {
+			lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+			for _, line := range lines {
+				var l struct {
+					Time       time.Time
+					Level, Msg string
+				}
+				if err := json.Unmarshal([]byte(line), &l); err != nil || l.Msg == "" || time.Since(l.Time).Abs() > time.Hour || !slices.Contains([]string{"error", "info", "debug"}, l.Level) {
+					t.Errorf("log: %v: %s", err, line)
+				}
+			}
+			if !strings.Contains(out, `"level":"info","msg":"SIGTERM from `) && !strings.Contains(out, `"level":"error","msg":"cannot start \"/no/such/\\\"file\\\"\": `) {
+				t.Errorf("log: %s", out)
+			}
+		}
+	})
+}
+
+func TestNoSuchFormat(t *testing.T) {
+	u := start(t, &made, "--log-format", "xml", "--termination-format=", "--", "echo", "started")
+	u.want(125)
+	if out := u.stderr.String(); strings.Count(out, "\n") != 3 || !strings.Contains(out, `"xml": want text or json`) || !strings.Contains(out, `"": want text or json`) || u.stdout.String() != "" {
+		t.Errorf("it says %q", out)
+	}
 }
 
 // What the app has written there itself stays, behind usher's line, in whatever way it writes.

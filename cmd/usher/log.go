@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/signals"
+	"usher/supervisor/lastword"
 )
 
 type level int
@@ -19,6 +21,9 @@ const (
 	normal               // events as well
 	verbose              // everything
 )
+
+// String is the level of a line.
+func (l level) String() string { return [...]string{"error", "info", "debug"}[l] }
 
 const (
 	// room is how many lines may wait for stderr; a line is at most a few hundred bytes.
@@ -32,6 +37,7 @@ const (
 // with the first line, since a plain run has none.
 type logger struct {
 	level level
+	json  bool
 	lines chan string
 	done  atomic.Bool
 
@@ -40,8 +46,8 @@ type logger struct {
 	dropped int
 }
 
-func newLogger(l level) *logger {
-	return &logger{level: l, lines: make(chan string, room)}
+func newLogger(l level, json bool) *logger {
+	return &logger{level: l, json: json, lines: make(chan string, room)}
 }
 
 func (l *logger) Errorf(format string, args ...any) { l.log(quiet, format, args...) }
@@ -52,14 +58,32 @@ func (l *logger) log(at level, format string, args ...any) {
 	if at > l.level {
 		return
 	}
-	l.put("usher: " + strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " ") + "\n")
+	l.put(l.line(at, "", fmt.Sprintf(format, args...)))
+}
+
+// line is one line of the log, from a command beside the app if hook is not "".
+func (l *logger) line(at level, hook, msg string) string {
+	switch {
+	case l.json:
+		b := []byte(`{"time":"` + time.Now().UTC().Format("2006-01-02T15:04:05.000Z") + `","level":"` + at.String() + `"`)
+		if hook != "" {
+			b = lastword.AppendString(append(b, `,"hook":`...), hook, math.MaxInt)
+		}
+		return string(lastword.AppendString(append(b, `,"msg":`...), msg, math.MaxInt)) + "}\n"
+	case hook != "":
+		return hook + ": " + msg + "\n"
+	}
+	return "usher: " + strings.ReplaceAll(msg, "\n", " ") + "\n"
 }
 
 // Output passes on what a command beside the app has written, whole lines, each under the command's name. It is not usher's own word, so
 // that no level silences it.
 func (l *logger) Output(name, lines string) {
-	prefix := name + ": "
-	l.put(prefix + strings.ReplaceAll(strings.TrimSuffix(lines, "\n"), "\n", "\n"+prefix) + "\n")
+	var b strings.Builder
+	for line := range strings.Lines(lines) {
+		b.WriteString(l.line(normal, name, strings.TrimSuffix(line, "\n")))
+	}
+	l.put(b.String())
 }
 
 // Stalled reports whether half of the room is taken.
@@ -74,7 +98,7 @@ func (l *logger) put(line string) {
 		go l.write()
 	}
 	if l.dropped > 0 {
-		line = fmt.Sprintf("usher: %d lines lost: stderr had stalled\n", l.dropped) + line
+		line = l.line(quiet, "", fmt.Sprintf("%d lines lost: stderr had stalled", l.dropped)) + line
 	}
 	select {
 	case l.lines <- line:

@@ -57,7 +57,7 @@ func main() {
 		tool()
 		os.Exit(probe(o))
 	}
-	log := newLogger(o.level)
+	log := newLogger(o.level, o.logJSON)
 	if o.warnOrphans {
 		o.config.Orphan = func(pid int) { log.put(orphanWarning(pid)) }
 	}

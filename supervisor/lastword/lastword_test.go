@@ -72,9 +72,13 @@ func TestBytes(t *testing.T) {
 	}
 }
 
-func write(t *testing.T, l *Log, line string) {
+// code ends a line that write writes.
+const code = ": exit code 0"
+
+// write writes a record that is of little but a reason.
+func write(t *testing.T, l *Log, reason string) {
 	t.Helper()
-	if err := l.Write(line); err != nil {
+	if err := l.Write(&Record{Reason: Reason(reason)}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -94,10 +98,10 @@ func TestLogInPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	before, _ := os.Stat(path)
-	l := NewLog(path, false)
+	l := NewLog(path, false, false)
 	write(t, l, "a long first word")
 	write(t, l, "last")
-	if got := read(t, path); got != "last\n" {
+	if got := read(t, path); got != "last"+code+"\n" {
 		t.Errorf("got %q", got)
 	}
 	// A bind mount can't be renamed over: it has to be the same file.
@@ -109,7 +113,7 @@ func TestLogInPlace(t *testing.T) {
 // What the app has written, before, in between and instead, stays behind usher's line.
 func TestLogKeepsTheApps(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	l := NewLog(path, true)
+	l := NewLog(path, true, false)
 	os.WriteFile(path, []byte("before\n"), 0o666)
 	write(t, l, "first")
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
@@ -119,13 +123,13 @@ func TestLogKeepsTheApps(t *testing.T) {
 	f.WriteString("appended\n")
 	f.Close()
 	write(t, l, "a second, longer one")
-	if got := read(t, path); got != "a second, longer one\nbefore\nappended\n" {
+	if got := read(t, path); got != "a second, longer one"+code+"\nbefore\nappended\n" {
 		t.Errorf("appended: %q", got)
 	}
 	os.WriteFile(path, []byte("instead"), 0o666)
 	write(t, l, "third")
 	write(t, l, "4")
-	if got := read(t, path); got != "4\ninstead" {
+	if got := read(t, path); got != "4"+code+"\ninstead" {
 		t.Errorf("replaced: %q", got)
 	}
 }
@@ -134,7 +138,7 @@ func TestLogKeepsTheApps(t *testing.T) {
 func TestLogBegins(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	for range 3 {
-		l := NewLog(path, true)
+		l := NewLog(path, true, false)
 		l.Begin()
 		write(t, l, "word")
 		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
@@ -144,17 +148,17 @@ func TestLogBegins(t *testing.T) {
 		f.WriteString("the app's\n")
 		f.Close()
 		write(t, l, "last word")
-		if got := read(t, path); got != "last word\nthe app's\n" {
+		if got := read(t, path); got != "last word"+code+"\nthe app's\n" {
 			t.Errorf("got %q", got)
 		}
 	}
 	os.Remove(path)
-	NewLog(path, true).Begin()
+	NewLog(path, true, false).Begin()
 	if _, err := os.Stat(path); err == nil {
 		t.Error("Begin has made the file")
 	}
-	NewLog("", true).Begin()
-	NewLog(filepath.Dir(path), true).Begin()
+	NewLog("", true, false).Begin()
+	NewLog(filepath.Dir(path), true, false).Begin()
 }
 
 // An app that has opened the file before usher wrote goes on at its own offset.
@@ -178,13 +182,13 @@ func TestLogWhereTheAppHasItOpen(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer f.Close()
-			l := NewLog(path, true)
+			l := NewLog(path, true, false)
 			f.WriteString(c.before)
 			write(t, l, first)
 			f.WriteString(c.after)
 			for _, line := range []string{"Error: exit code 1", "Error: exit code 1; and more", "Error"} {
 				write(t, l, line)
-				if got := read(t, path); got != line+"\n"+c.want {
+				if got := read(t, path); got != line+code+"\n"+c.want {
 					t.Errorf("got %q", got)
 				}
 			}
@@ -199,10 +203,10 @@ func TestLogKilledInBetween(t *testing.T) {
 		t.Skip(err)
 	}
 	path := filepath.Join(t.TempDir(), "log")
-	const before = "StopTimeout: ended from outside in the middle of a stop\n"
+	const before = "StopTimeout: ended from outside in the middle of a stop" + code + "\n"
 	if os.Getenv("LASTWORD_PATH") != "" {
-		l := NewLog(os.Getenv("LASTWORD_PATH"), true)
-		write(t, l, before[:len(before)-1])
+		l := NewLog(os.Getenv("LASTWORD_PATH"), true, false)
+		write(t, l, before[:len(before)-len(code)-1])
 		write(t, l, "Completed")
 		return
 	}
@@ -223,7 +227,7 @@ func TestLogKilledInBetween(t *testing.T) {
 		}
 	}
 	for got := range seen {
-		if got != "" && got != before && got != "Completed\n" {
+		if got != "" && got != before && got != "Completed"+code+"\n" {
 			t.Errorf("a death leaves %q", got)
 		}
 	}
@@ -236,16 +240,16 @@ func TestLogKilledInBetween(t *testing.T) {
 func TestLogSize(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	for shift := range 4 {
-		l := NewLog(path, true)
+		l := NewLog(path, true, false)
 		os.WriteFile(path, []byte(strings.Repeat("x", shift)+strings.Repeat("€", 3000)), 0o666)
 		write(t, l, "word")
 		write(t, l, "the last word")
 		got := read(t, path)
-		if len(got) > Size || len(got) < Size-3 || !utf8.ValidString(got) || !strings.HasPrefix(got, "the last word\n"+strings.Repeat("x", shift)+"€") {
+		if len(got) > Size || len(got) < Size-3 || !utf8.ValidString(got) || !strings.HasPrefix(got, "the last word"+code+"\n"+strings.Repeat("x", shift)+"€") {
 			t.Errorf("shift %d: %d bytes, %.30q", shift, len(got), got)
 		}
 	}
-	l := NewLog(path, true)
+	l := NewLog(path, true, false)
 	os.WriteFile(path, nil, 0o666)
 	write(t, l, strings.Repeat("€", 3000))
 	if got := read(t, path); len(got) > Size || !utf8.ValidString(got) || !strings.HasSuffix(got, "€\n") {

@@ -17,13 +17,15 @@ const Size = 4096
 type Log struct {
 	path   string
 	create bool
+	json   bool
 	last   []byte // what Write left in the file, all of it
 	own    []byte // the app's part of that
 	failed string // the error that was reported last
 }
 
-// NewLog returns the log at path; "" is one that swallows everything. Unless create is set, a file that is not there is left so.
-func NewLog(path string, create bool) *Log { return &Log{path: path, create: create} }
+// NewLog returns the log at path, for people or in JSON; "" is one that swallows everything. Unless create is set, a file that is not
+// there is left so.
+func NewLog(path string, create, json bool) *Log { return &Log{path: path, create: create, json: json} }
 
 // Begin empties the file: what it says before the app is started is an earlier run's, usher's and the app's, where the same file is
 // mounted again (a Docker volume; kubelet's is new each time). That it can't is for Write to say.
@@ -43,16 +45,16 @@ func (l *Log) Begin() {
 }
 
 // Clear takes out what Write has put there, and leaves what the app has written.
-func (l *Log) Clear() error { return l.Write("") }
+func (l *Log) Clear() error { return l.Write(nil) }
 
-// Write puts line at the beginning of the file, in the place of the one written before, and keeps what the app has written, as
-// far as there is room. An error is for the log and nothing else: the file may be missing, read-only, full or no file at all. It is
+// Write puts the record at the beginning of the file, in the place of the one written before, and keeps what the app has written, as
+// far as there is room; in JSON, as a part of it. An error is for the log and nothing else: the file may be missing, read-only, full or no file at all. It is
 // returned once.
-func (l *Log) Write(line string) error {
+func (l *Log) Write(r *Record) error {
 	if l.path == "" {
 		return nil
 	}
-	what, err := l.write(line)
+	what, err := l.write(r)
 	if err == nil {
 		return nil
 	}
@@ -68,7 +70,7 @@ func (l *Log) Write(line string) error {
 const openFlags = unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY
 
 // write also returns what could not be done.
-func (l *Log) write(line string) (string, error) {
+func (l *Log) write(r *Record) (string, error) {
 	fd, err := l.open()
 	switch {
 	case err == unix.ENOENT && !l.create:
@@ -90,11 +92,14 @@ func (l *Log) write(line string) (string, error) {
 		n = 0 // it may be writable only
 	}
 	own := truncate(l.appsOwn(content[:n]), Size)
-	text := truncate([]byte(line), Size-1)
-	if line != "" {
-		text = append(text, '\n')
+	text := own
+	switch {
+	case r == nil:
+	case l.json:
+		text = r.appendJSON(own)
+	default:
+		text = r.appendText(own)
 	}
-	text = truncate(append(text, own...), Size)
 
 	// Usher may be killed between any two of these. A page is written as a whole (generic_perform_write), so what the old text has more
 	// is blanked out with the write, and cut off after it; kubelet reads the last bytes, so what is too long is cut before.

@@ -2,9 +2,11 @@
 package lastword
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Reason is the first word of the message, in the form of Kubernetes' own container reasons.
@@ -57,6 +59,8 @@ type Record struct {
 	StillThere []Process
 	// Killed are the processes that outlived the app, and their grace.
 	Killed []Process
+	// Stderr is the end of what the app has written to it.
+	Stderr []byte
 }
 
 // Memory is that of the container's control group.
@@ -87,6 +91,22 @@ type Stop struct {
 	Took           time.Duration // from then to the end of the app
 	Grace          time.Duration // when the app was sent SIGKILL, counted from the stop signal; 0 if it was not
 	Over           bool          // the app is gone
+}
+
+// appendText is the record for people in Size bytes at most, with what the app has written to the log and to stderr, as far as there is
+// room: of the one the beginning, of the other the end.
+func (r *Record) appendText(app []byte) []byte {
+	b := append(truncate([]byte(r.String()), Size-1), '\n')
+	b = truncate(append(b, app...), Size)
+	const head = "last of stderr:\n"
+	if room := Size - len(b) - len(head) - 1; len(r.Stderr) > 0 && room > 0 {
+		if b[len(b)-1] != '\n' {
+			b = append(b, '\n')
+		}
+		b = append(b, head...)
+		b = append(b, lastThat(bytes.Map(printable, r.Stderr), room, utf8.RuneLen)...)
+	}
+	return b
 }
 
 // String is the record as one line for people, the most important first.
@@ -165,11 +185,13 @@ func (m *Memory) String() string {
 	return b
 }
 
+// listed is how many processes are named.
+const listed = 5
+
 // list names processes for people, the first few of them.
 func list(head string, procs []Process) string {
-	const most = 5
 	var b string
-	for _, p := range procs[:min(len(procs), most)] {
+	for _, p := range procs[:min(len(procs), listed)] {
 		b += head + p.Name + " (pid " + strconv.Itoa(p.PID)
 		if p.State != "" {
 			b += ", state " + p.State
@@ -180,7 +202,7 @@ func list(head string, procs []Process) string {
 		b += ")"
 		head = ", "
 	}
-	if n := len(procs) - most; n > 0 {
+	if n := len(procs) - listed; n > 0 {
 		b += " and " + strconv.Itoa(n) + " more"
 	}
 	return b
@@ -241,9 +263,17 @@ var units = [...]string{"", "Ki", "Mi", "Gi", "Ti"}
 
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if r == '\n' || r == '\t' {
 			return ' '
 		}
-		return r
+		return printable(r)
 	}, s)
+}
+
+// printable makes blanks of control characters. What is no UTF-8, bytes.Map and strings.Map make U+FFFD of.
+func printable(r rune) rune {
+	if r < ' ' && r != '\n' && r != '\t' || r == 0x7f {
+		return ' '
+	}
+	return r
 }
