@@ -88,6 +88,9 @@ func newChild(p *process) (*child, error) {
 			c.env[i], c.listenPID = &b[0], b[len("LISTEN_PID="):]
 		}
 	}
+	if p.stderr > 0 {
+		c.stdio = []uintptr{0, 1, uintptr(p.stderr)}
+	}
 	return c, nil
 }
 

@@ -49,6 +49,8 @@ type Config struct {
 	TerminationLog string
 	// CreateTerminationLog makes the file where it is missing; without, a missing one is left alone.
 	CreateTerminationLog bool
+	// TerminationTail is how many of the last lines of the app's stderr are put there as well; 0 is none, and stderr is then not looked at.
+	TerminationTail int
 	// TerminationJSON writes it as a JSON object, and not as a line for people.
 	TerminationJSON bool
 
@@ -96,6 +98,9 @@ func (c *Config) Validate() error {
 	if t := c.timing(); t.kill > 0 && t.hold >= t.kill {
 		errs = multierror.Append(errs, fmt.Errorf("--term-delay %v does not fit into --grace-period %v: SIGKILL is due %v after the stop signal, and the app needs time to stop before that",
 			c.TermDelay, c.GracePeriod, t.kill))
+	}
+	if c.TerminationTail < 0 {
+		errs = multierror.Append(errs, fmt.Errorf("--termination-tail %d: must not be negative", c.TerminationTail))
 	}
 	for _, addr := range c.HealthAddrs {
 		if _, err := healthz.ParseAddr(addr); err != nil {

@@ -17,6 +17,7 @@ type process struct {
 	argv, env []string
 	tty       int   // the descriptor of a terminal to become the foreground group of, or -1
 	session   bool  // a session of its own, and the terminal on stdin for it if that is free
+	stderr    int   // of the app; 0 is usher's own
 	stdio     []int // stdin, stdout and stderr; nil is usher's own, and the app's is all that was passed to usher
 	inherited signals.Inherited
 	as        *identity // who to run as; nil is usher's own

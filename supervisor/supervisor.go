@@ -53,6 +53,7 @@ type Supervisor struct {
 	outputs   []*output        // of commands, some of which may have ended
 	memory    shortage
 	ending    ending
+	tail      *tail         // of the app's stderr; nil is none
 	again     time.Duration // when to read them again; negative is when a signal says so
 
 	// What others read: probe requests never reach the loop.
@@ -130,11 +131,17 @@ func (s *Supervisor) Run() int {
 		return s.pause()
 	}
 	s.word.Begin()
-	reserve()
+	busy := 0
+	if n := s.config.TerminationTail; n > 0 {
+		if s.tail = newTail(n, s.as, s.log); s.tail != nil {
+			busy = 1
+		}
+	}
+	reserve(threads + busy)
 	if err := s.start(); err != nil {
 		return s.startFailed(err)
 	}
-	settle()
+	settle(1 + busy)
 	s.serve()
 	s.memory.next = s.started.Add(memoryDelay)
 	for s.stop.phase != ended {
@@ -161,12 +168,17 @@ func (s *Supervisor) start() error {
 	if s.tty.foreground(unix.Getpgrp()) { // an usher in the background leaves it alone
 		terminal = s.tty.fd
 	}
+	stderr := 0
+	if s.tail != nil {
+		stderr = s.tail.w
+	}
 	pid, err := start(&process{
 		files:     candidates(name, s.config.Env),
 		argv:      s.config.Command,
 		env:       env,
 		tty:       terminal,
 		session:   s.config.Session,
+		stderr:    stderr,
 		inherited: s.source.Inherited(),
 		as:        s.as,
 	})
@@ -195,6 +207,9 @@ func (s *Supervisor) startFailed(err error) int {
 
 // serve starts what runs beside the loop. None of it touches the loop's state.
 func (s *Supervisor) serve() {
+	if s.tail != nil {
+		go s.tail.run()
+	}
 	if s.config.checks() {
 		go s.health.run(s.started)
 	}

@@ -38,6 +38,11 @@ func (s *Supervisor) ended(c change) {
 // finish is the end: the last word, in the log where there is news.
 func (s *Supervisor) finish() {
 	r := s.record()
+	if s.tail != nil {
+		s.write(r) // there may be no time for more
+		s.tail.drain()
+		r.Stderr = s.tail.end()
+	}
 	killed := s.status.Signaled() && s.status.Signal() != unix.SIGINT && s.status.Signal() != unix.SIGPIPE // which shells don't report either
 	if killed || r.Stop != nil || r.Reason == lastword.OOMKilled {
 		s.log.Infof("%s", r)
@@ -81,6 +86,9 @@ func (s *Supervisor) record() *lastword.Record {
 	default:
 		r.ExitCode, r.Phase = s.exitCode(), s.ending.phase.String()
 		s.appRecord(r)
+	}
+	if s.tail != nil {
+		r.Stderr = s.tail.end()
 	}
 	s.memory.tell(r, exitCode(s.status), now)
 	return r

@@ -60,6 +60,7 @@ Other:
       --install PATH             copy usher there, a file or a directory, and usher-check if it lies beside usher
       --termination-log FILE     where the reason goes ("/dev/termination-log" where it exists; "" for nowhere)
       --termination-format FORMAT text or json (text)
+      --termination-tail N       the app's last N lines of stderr go there as well (0)
       --log-format FORMAT        text or json (text)
   -q, --quiet                    log errors only
   -v, --verbose                  log everything
@@ -148,6 +149,7 @@ func parse(as *personality, args, environ []string) (options, error) {
 	fs.StringVar(&o.probe, "probe", "", "")
 	fs.StringVar(&o.install, "install", "", "")
 	fs.StringVar(&c.TerminationLog, "termination-log", defaultTerminationLog, "")
+	fs.IntVar(&c.TerminationTail, "termination-tail", 0, "")
 	fs.Var(&list{add: format(&c.TerminationJSON)}, "termination-format", "")
 	fs.Var(&list{add: format(&o.logJSON)}, "log-format", "")
 	fs.BoolVarP(&beQuiet, "quiet", "q", false, "")

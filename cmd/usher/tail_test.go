@@ -1,0 +1,200 @@
+package main_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// tailed is what stands in a termination log behind usher's line and its heading.
+func tailed(t *testing.T, log string) string {
+	t.Helper()
+	_, tail, _ := strings.Cut(readLog(t, log), "\nlast of stderr:\n")
+	return tail
+}
+
+// The last lines, and nothing of it is missing on stderr, whatever it is, and however much.
+func TestTail(t *testing.T) {
+	eachBuild(t, func(t *testing.T, b *build) {
+		for _, c := range []struct {
+			name, script string
+			size         int    // of stderr
+			tail         string // in the termination log
+		}{
+			{"few lines", `printf 'one\ntwo\nthree\nfour\n' >&2`, 19, "two\nthree\nfour\n"},
+			{"fewer", `printf 'one\ntwo\n' >&2`, 8, "one\ntwo\n"},
+			{"an open line", `printf 'one\ntwo\nthree\nfour' >&2`, 18, "two\nthree\nfour"},
+			{"nothing", `echo out`, 0, ""},
+			{"line by line", `for i in one two three four; do echo $i >&2; sleep 0.05; done`, 19, "two\nthree\nfour\n"},
+			{"a flood and a death", `head -c 50000000 /dev/zero | tr '\0' 'x' >&2; printf '\none\ntwo\nthree\n' >&2; kill -9 $$`, 50000015, "one\ntwo\nthree\n"},
+			{"a flood of lines", `seq 1 1000000 >&2`, 6888896, "999998\n999999\n1000000\n"},
+			{"a long line", `head -c 100000 /dev/zero | tr '\0' 'x' >&2`, 100000, strings.Repeat("x", 3900)},
+			{"what is no text", `head -c 99999 /dev/zero >&2; printf '\377\n\376' >&2`, 100002, "\ufffd"},
+			{"a straggler", `perl -e '$SIG{TERM} = sub { print STDERR "told\n"; exit }; sleep 60' & sleep 0.3; echo gone >&2`, 10, "gone\ntold\n"},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
+				log := newLog(t)
+				u := start(t, b, "-q", "--termination-log", log, "--termination-tail", "3", "--", "bash", "-c", c.script)
+				u.wait()
+				if out := u.stderr.String(); len(out) != c.size {
+					t.Errorf("%d bytes of stderr, want %d: %.100q", len(out), c.size, out)
+				}
+				tail := tailed(t, log)
+				if strings.HasPrefix(c.tail, "x") {
+					if len(readLog(t, log)) > 4096 || !strings.HasSuffix(tail, c.tail) {
+						t.Errorf("%d bytes of tail", len(tail))
+					}
+				} else if tail != c.tail {
+					t.Errorf("tail %q", tail)
+				}
+			})
+		}
+	})
+}
+
+// The app finds in stderr what it would find without usher: it can open it, as another user too, and dies of a reader that is gone.
+func TestTailIsStderr(t *testing.T) {
+	for _, args := range [][]string{nil, {"--user", "65534:65534"}} {
+		log := newLog(t)
+		u := start(t, &made, append(append([]string{"--termination-log", log, "--termination-tail", "3"}, args...), "--", "sh", "-c", "echo opened > /dev/stderr; echo out; exit 3")...)
+		u.want(3)
+		if tail := tailed(t, log); tail != "opened\n" || u.stdout.String() != "out\n" {
+			t.Errorf("%q: tail %q, stdout %q, stderr %q", args, tail, &u.stdout, &u.stderr)
+		}
+	}
+
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := newLog(t)
+	u := command(t, &made, "--termination-log", log, "--termination-tail", "3", "--", "bash", "-c", "while echo again >&2; do sleep 0.01; done")
+	u.cmd.Stderr = w
+	u.begin()
+	w.Close()
+	r.Close()
+	u.want(128 + int(unix.SIGPIPE))
+	if word := readLog(t, log); !strings.HasPrefix(word, "Signaled: killed by SIGPIPE") {
+		t.Errorf("termination log: %q", word)
+	}
+}
+
+// Files, as well as those that are appended to, which splice(2) does not take.
+func TestTailToAFile(t *testing.T) {
+	for _, flags := range []int{os.O_WRONLY, os.O_WRONLY | os.O_APPEND} {
+		path, log := filepath.Join(t.TempDir(), "stderr"), newLog(t)
+		f, err := os.OpenFile(path, flags|os.O_CREATE, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u := command(t, &made, "--termination-log", log, "--termination-tail", "1", "--", "sh", "-c", "seq 1 1000000 >&2; exit 3")
+		u.cmd.Stderr = f
+		u.begin().want(3)
+		f.Close()
+		if out, err := os.ReadFile(path); err != nil || len(out) != 6888896 || !bytes.HasPrefix(out, []byte("1\n2\n3\n")) || tailed(t, log) != "1000000\n" {
+			t.Errorf("%x: %d bytes, tail %q", flags, len(out), tailed(t, log))
+		}
+	}
+}
+
+// A reader of stderr that takes nothing holds up the app, as without usher, but neither signals nor the end.
+func TestTailWhileStderrStalls(t *testing.T) {
+	eachBuild(t, func(t *testing.T, b *build) {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		log := newLog(t)
+		u := command(t, b, "-v", "--termination-log", log, "--termination-tail", "3", "--", "bash", "-c",
+			`trap 'echo got USR1' USR1; trap 'kill $!; exit 3' TERM; head -c 1000000 /dev/zero >&2 & echo ready; while :; do sleep 0.01; done`)
+		u.cmd.Stderr = w
+		u.begin()
+		w.Close()
+		u.printed("ready\n")
+		u.signal(unix.SIGUSR1)
+		u.printed("got USR1\n")
+		u.signal(unix.SIGTERM)
+		u.want(3)
+		if word := readLog(t, log); !strings.HasPrefix(word, "Error: exit code 3; ") {
+			t.Errorf("termination log: %q", word)
+		}
+	})
+}
+
+// A slow reader gets all of it.
+func TestTailOfASlowReader(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	u := command(t, &made, "--termination-tail", "3", "--", "sh", "-c", "head -c 400000 /dev/zero >&2; exit 3")
+	u.cmd.Stderr = w
+	u.begin()
+	w.Close()
+	total := 0
+	for b := make([]byte, 20000); ; time.Sleep(10 * time.Millisecond) {
+		n, err := r.Read(b)
+		total += n
+		if err == io.EOF {
+			break
+		}
+	}
+	u.want(3)
+	if total != 400000 {
+		t.Errorf("%d bytes", total)
+	}
+}
+
+// A terminal stays one, and usher says that there is no tail then.
+func TestTailOfATerminal(t *testing.T) {
+	log := newLog(t)
+	u := commandHere(t, &made, "-q")
+	u.cmd.Path, u.cmd.Args = "/usr/bin/script", []string{"script", "-qec", made.path + " --termination-tail 3 --termination-log " + log + ` -- sh -c 'test -t 2 && echo terminal; echo err >&2'`, "/dev/null"}
+	u.begin().want(0)
+	if out := u.stdout.String(); strings.Count(out, "stderr is a terminal") != 1 || !strings.Contains(out, "terminal\r\n") || strings.Contains(readLog(t, log), "err") {
+		t.Errorf("output %q, termination log %q", out, readLog(t, log))
+	}
+}
+
+// Not much of the throughput may be lost: 80 percent are promised; measured side by side, several times, and the best counts.
+func TestTailThroughput(t *testing.T) {
+	const flood = "head -c 500000000 /dev/zero"
+	measure := func(script string) time.Duration {
+		begin := time.Now()
+		if out, err := exec.Command("sh", "-c", script).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return time.Since(begin)
+	}
+	best := 0.0
+	for range 8 {
+		direct := measure(flood + " | cat > /dev/null")
+		tail := measure(fmt.Sprintf("%s --termination-log= --termination-tail 10 -- sh -c '%s >&2' 2>&1 >/dev/null | cat > /dev/null", made.path, flood))
+		if best = max(best, direct.Seconds()/tail.Seconds()); best > 0.8 {
+			break
+		}
+	}
+	t.Logf("%.0f %% of a pipe's throughput", best*100)
+	if best < 0.8 {
+		t.Error("that is too little")
+	}
+}
+
+func TestTailOfLessThanNothing(t *testing.T) {
+	u := start(t, &made, "--termination-tail", "-1", "--", "echo", "started")
+	u.want(125)
+	if out := u.stderr.String(); !strings.Contains(out, "--termination-tail -1: must not be negative") || u.stdout.String() != "" {
+		t.Errorf("it says %q", out)
+	}
+}
