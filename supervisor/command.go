@@ -22,16 +22,14 @@ type command struct {
 	done func(*outcome) // called once, on the loop
 
 	pid    int // 0 before its start and after its end
-	began  time.Time
 	output *output
 }
 
 // outcome is how a command ended.
 type outcome struct {
-	err    error           // it could not be started
+	err    error           // it could not be started (*startError), or is none that was
 	status unix.WaitStatus // otherwise
-	took   time.Duration
-	last   string // the last line of its output that is not blank
+	last   string          // the last line of its output that is not blank
 }
 
 // failure says in a line why the command has failed, its own last word included; nil if it exited with 0.
@@ -53,6 +51,14 @@ func (o *outcome) failure() error {
 	return errors.New(why)
 }
 
+// startError is why a command could not be started, and the exit code that a shell has for that.
+type startError struct {
+	why  string
+	code int
+}
+
+func (e *startError) Error() string { return e.why }
+
 // maxCommands bounds commands at a time. Those that SIGKILL can't end, in a system call on a dead file server, would else add up.
 const maxCommands = 64
 
@@ -68,7 +74,7 @@ func (s *Supervisor) Exec(ctx context.Context, argv []string) error {
 	s.post(func() {
 		switch {
 		case ctx.Err() != nil:
-		case !s.stop.phase.alive():
+		case !s.stop.phase.alive() && s.stop.phase != preparing:
 			done <- &outcome{err: errAppEnded}
 		default:
 			s.run(c)
@@ -116,9 +122,8 @@ func (s *Supervisor) posted() {
 
 // run starts c, and registers it before anything can be reaped: both happen on the loop.
 func (s *Supervisor) run(c *command) {
-	c.began = time.Now()
 	if err := s.spawnCommand(c); err != nil {
-		c.done(&outcome{err: err, took: time.Since(c.began)})
+		s.post(func() { c.done(&outcome{err: err}) }) // not at once: its owner is busy starting it
 		return
 	}
 	s.commands[c.pid] = c
@@ -139,7 +144,7 @@ func (s *Supervisor) spawnCommand(c *command) error {
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
 		return fmt.Errorf("cannot make a pipe: %w", err)
 	}
-	readFD, writeFD := fds[0], fds[1]
+	output, writeFD := newOutput(fds[0], c.name, s.self), fds[1] // before the first write, which is to be heard of
 	defer unix.Close(writeFD)
 	env := s.config.Env
 	if s.as != nil {
@@ -156,13 +161,12 @@ func (s *Supervisor) spawnCommand(c *command) error {
 		as:        s.as,
 	})
 	if err != nil {
-		unix.Close(readFD)
+		output.close()
 		x := s.newExplainer()
-		x.explain(c.argv, err)
-		return errors.New(x.why)
+		code := x.explain(c.argv, err)
+		return &startError{x.why, code}
 	}
-	c.pid = pid
-	c.output = newOutput(readFD, c.name, s.self)
+	c.pid, c.output = pid, output
 	s.log.Debugf("%s %q started, pid %d", c.kind(), c.argv[0], pid)
 	return nil
 }
@@ -192,12 +196,12 @@ func (s *Supervisor) killCommands() {
 
 // commandEnded delivers the outcome of a command that has been reaped. Its output may go on where it has left a process in the background,
 // whom a hook's log is kept open for.
-func (s *Supervisor) commandEnded(c *command, status unix.WaitStatus, now time.Time) {
+func (s *Supervisor) commandEnded(c *command, status unix.WaitStatus) {
 	delete(s.commands, c.pid)
 	c.pid = 0
 	c.output.drain(s.log)
 	if c.name == "" {
 		c.output.close()
 	}
-	c.done(&outcome{status: status, took: now.Sub(c.began), last: c.output.last})
+	c.done(&outcome{status: status, last: c.output.last})
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-multierror"
+	"golang.org/x/sys/unix"
 
 	"usher/healthz"
 	"usher/healthz/check"
@@ -36,6 +37,28 @@ type Config struct {
 	// GracePeriod is what the orchestrator grants from the stop signal on (terminationGracePeriodSeconds, docker stop -t); 0 is
 	// unknown, and usher then never kills.
 	GracePeriod time.Duration
+
+	// StopSignals begin a stop.
+	StopSignals []signals.Signal
+	// StopSchedule is what the app is then sent. Its zero value is the stop signal, and SIGKILL in time before the grace period ends.
+	StopSchedule Schedule
+
+	// WaitFor has to hold once, one after the other, before the app is started.
+	WaitFor []*check.Check
+	// WaitTimeout is how long all of that may take; 0 is as long as it takes.
+	WaitTimeout time.Duration
+	// PreStart are commands that have to succeed, in order, before the app is started.
+	PreStart [][]string
+	// PostStart, beside the app, has to succeed for it to be ready; if it fails the app is stopped. PreStop is done in a stop before the app is
+	// told, PostStop when nothing runs any more. Nil is none.
+	PostStart, PreStop, PostStop *Hook
+	// HookTimeout is how long each of these may take. 0 is as long as they need for PreStart and PostStart, a quarter of GracePeriod, or
+	// 30s, for the others.
+	HookTimeout time.Duration
+
+	// Restart says after which ends the app is started again, RestartMax how often in a row; 0 is no limit.
+	Restart    RestartPolicy
+	RestartMax int
 
 	// StragglerGrace is how long what outlives the app has to end after SIGTERM, before SIGKILL.
 	StragglerGrace time.Duration
@@ -68,18 +91,6 @@ type Config struct {
 	Pause bool
 }
 
-// wordTime is what is kept of a grace period for the time after SIGKILL: the kernel tears the app down, usher writes why. Half a
-// second is plenty; of a grace period under two seconds it is a quarter.
-func wordTime(grace time.Duration) time.Duration { return min(500*time.Millisecond, grace/4) }
-
-func (c *Config) timing() timing {
-	t := timing{hold: c.TermDelay, stragglers: c.StragglerGrace}
-	if c.GracePeriod > 0 {
-		t.kill = c.GracePeriod - wordTime(c.GracePeriod)
-	}
-	return t
-}
-
 // Validate returns all that is wrong, as a *multierror.Error, or nil.
 func (c *Config) Validate() error {
 	var errs *multierror.Error
@@ -95,9 +106,22 @@ func (c *Config) Validate() error {
 	if c.StragglerGrace < 0 {
 		errs = multierror.Append(errs, fmt.Errorf("--straggler-grace %v: must not be negative", c.StragglerGrace))
 	}
-	if t := c.timing(); t.kill > 0 && t.hold >= t.kill {
-		errs = multierror.Append(errs, fmt.Errorf("--term-delay %v does not fit into --grace-period %v: SIGKILL is due %v after the stop signal, and the app needs time to stop before that",
-			c.TermDelay, c.GracePeriod, t.kill))
+	if c.WaitTimeout < 0 {
+		errs = multierror.Append(errs, fmt.Errorf("--wait-timeout %v: must not be negative", c.WaitTimeout))
+	}
+	if c.HookTimeout < 0 {
+		errs = multierror.Append(errs, fmt.Errorf("--hook-timeout %v: must not be negative", c.HookTimeout))
+	}
+	if c.RestartMax < 0 {
+		errs = multierror.Append(errs, fmt.Errorf("--restart-max %d: must not be negative", c.RestartMax))
+	}
+	for _, sig := range c.StopSignals {
+		if sig == unix.SIGKILL || sig == unix.SIGSTOP || sig == unix.SIGCHLD {
+			errs = multierror.Append(errs, fmt.Errorf("--stop-signals %s: usher never sees it", signals.Name(sig)))
+		}
+	}
+	if err := c.fits(); err != nil {
+		errs = multierror.Append(errs, err)
 	}
 	if c.TerminationTail < 0 {
 		errs = multierror.Append(errs, fmt.Errorf("--termination-tail %d: must not be negative", c.TerminationTail))

@@ -6,6 +6,7 @@ import (
 
 	"usher/healthz"
 	"usher/healthz/check"
+	"usher/signals"
 	"usher/supervisor/lastword"
 )
 
@@ -16,6 +17,34 @@ type snapshot struct {
 	alive    bool
 	stopping time.Time // since when; zero if not
 	signal   string    // that began the stop
+	waiting  string    // what the app's readiness waits for; "" is nothing
+	restarts int       // how often the app was started again
+	checks   *health   // of this life of the app
+}
+
+// publish makes the snapshot that requests read.
+func (s *Supervisor) publish() {
+	st := &s.stop
+	snap := &snapshot{alive: st.phase.alive(), stopping: st.began, restarts: s.restarted, checks: s.health}
+	if !st.began.IsZero() {
+		snap.signal = signals.Name(st.signal.Signal)
+	}
+	switch {
+	case st.phase == backingOff:
+		snap.waiting = "to be started again"
+	case s.hook != nil && s.hook.fatal:
+		snap.waiting = s.hook.name + " is at work"
+		if s.hook.waits != "" {
+			snap.waiting = "waiting for " + s.hook.waits
+		}
+	}
+	if !st.began.IsZero() {
+		s.health.stopping()
+	}
+	if !st.over.IsZero() {
+		s.health.ended()
+	}
+	s.snapshot.Store(snap)
 }
 
 func (s *Supervisor) endpoints() map[string]healthz.Endpoint {
@@ -25,25 +54,32 @@ func (s *Supervisor) endpoints() map[string]healthz.Endpoint {
 //go:noinline
 func (s *Supervisor) app() []healthz.Result {
 	r := healthz.Result{Name: "app"}
-	if !s.snapshot.Load().alive {
+	// While an app is still to come, nothing is wrong: a liveness probe that failed would end what it waits for.
+	if snap := s.snapshot.Load(); !snap.alive && snap.waiting == "" {
 		r.Failure = "not running"
 	}
 	return []healthz.Result{r}
 }
 
+func (s *Supervisor) checks() *health { return s.snapshot.Load().checks }
+
 //go:noinline
 func (s *Supervisor) startupz() []healthz.Result {
-	return s.health.appendTo(s.app(), check.Startup, false)
+	return s.checks().appendTo(s.app(), check.Startup, false)
 }
 
 // livez fails for a startup check only when that has used up its failure threshold, which is when Kubernetes would restart the app.
 func (s *Supervisor) livez() []healthz.Result {
-	return s.health.appendTo(s.health.appendTo(s.app(), check.Startup, true), check.Live, false)
+	return s.checks().appendTo(s.checks().appendTo(s.app(), check.Startup, true), check.Live, false)
 }
 
 // ready is the app's own readiness, whether or not a stop is in progress.
 func (s *Supervisor) ready() []healthz.Result {
-	return s.health.appendTo(s.startupz(), check.Ready, false)
+	results := s.startupz()
+	if waiting := s.snapshot.Load().waiting; waiting != "" {
+		results[0].Failure = waiting
+	}
+	return s.checks().appendTo(results, check.Ready, false)
 }
 
 func (s *Supervisor) readyz() []healthz.Result {

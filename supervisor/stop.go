@@ -3,192 +3,280 @@ package supervisor
 import (
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"usher/signals"
 )
 
-// The stop, and nothing but its decisions: what happens, and when, against where usher is. No clock, no system call.
+// noLimit is the time that something has which may take as long as it needs.
+const noLimit = time.Duration(1<<63 - 1)
 
-// phase is where usher is. What the stop gets between its phases (a drain, hooks, a schedule) are further rows of the table.
-type phase uint8
-
-const (
-	running  phase = iota // nobody has asked for a stop
-	holding               // a stop signal is held back from the app, which keeps serving
-	stopping              // the app has been told
-	killing               // the app has been sent SIGKILL
-	sweeping              // the app is gone, and what else still runs has been told
-	clearing              // what else still runs has been sent SIGKILL
-	ended                 // nothing runs any more
-	phases
-)
-
-func (p phase) String() string {
-	return [phases]string{"running", "holding", "stopping", "killing", "sweeping", "clearing", "ended"}[p]
-}
-
-// alive is whether there is an app in this phase.
-func (p phase) alive() bool { return p <= killing }
-
-// happening is what a phase has to have an answer to.
-type happening uint8
-
-const (
-	stopAsked  happening = iota // a stop signal has arrived
-	signalled                   // another signal has arrived
-	timeUp                      // stop.deadline has passed
-	appEnded                    // the app has exited or was killed
-	nobodyLeft                  // nothing but usher runs any more
-	happenings
-)
-
-// event is a happening and what it came with.
-type event struct {
-	kind   happening
-	at     time.Time
-	signal signals.Event // stopAsked, signalled
-	noHold string        // stopAsked: why there is nothing to hold for, "" if there is
-	last   bool          // appEnded: nothing but usher runs any more
-}
-
-// verb is what the loop is to do.
-type verb uint8
-
-const (
-	forward   verb = iota // send the app the signal, rewritten
-	kill                  // send the app SIGKILL
-	writeWord             // write the reason so far to the termination log
-	sweep                 // send whatever else runs SIGTERM
-	clear                 // send whatever else runs SIGKILL
-	finish                // write the last word and end
-)
-
-type action struct {
-	verb   verb
-	signal signals.Event // forward
-}
-
-// timing is the stop's budget, counted from its first signal.
+// timing is all that the decisions depend on and that does not change. What a stop gets is counted from its first signal, t0.
 type timing struct {
-	hold time.Duration // how long the signal is held back; 0 is not at all
-	kill time.Duration // when SIGKILL is due; 0 is never
+	prepare   []time.Duration // how long each preparation for the app may take, or noLimit
+	postStart time.Duration   // how long that hook may take, or noLimit; 0 is no such hook
+	preStop   time.Duration
+	postStop  time.Duration
+
+	hold     time.Duration // how long the signal is held back; 0 is not at all
+	drain    time.Duration // how long the app may then take to answer what it has been asked
+	schedule Schedule
+	limit    time.Duration // when the app and what it leaves behind get SIGKILL, from t0; 0 is never
+	end      time.Duration // when nothing may run any more, from t0; 0 is not known
 	// stragglers is how long what outlives the app has between SIGTERM and SIGKILL, whether or not there is a stop.
 	stragglers time.Duration
+
+	stopSignal signals.Signal // what the app gets where usher itself wants it to stop
+	restart    RestartPolicy
+	restartMax int // 0 is no limit
 }
 
 // clearTime is how long usher waits for what it has sent SIGKILL: it takes the kernel a moment, or for ever where a process hangs in
 // a system call that can't be interrupted.
 const clearTime = 250 * time.Millisecond
 
-// stop is one stop: where it is and how it went.
+// stop is where usher is, and how it came there. Its zero value with a timing is about to prepare.
 type stop struct {
 	timing   timing
 	phase    phase
+	since    time.Time // when this phase began, or the hook in it
 	deadline time.Time // of this phase; zero is none
+	hooked   bool      // a hook is at work
 
-	signal   signals.Event // the one that began it
+	done     int       // preparations that are
+	started  time.Time // when the app was, or was to be, the last time
+	over     time.Time // when the app was gone
+	failed   bool      // the app's end was no success
+	final    bool      // the app is not started again, whatever the policy
+	restarts int       // in a row
+
+	actions  []action      // of the step at hand
+	signal   signals.Event // the one that began the stop
+	cause    string        // where it was no signal
 	began    time.Time     // when it came
 	told     time.Time     // when the app got it
-	holdOver string        // why the hold ended, or that there was none
+	holdOver string        // why the hold ended early, or that there was none
+	item     int           // of the schedule
 	killed   time.Time     // when SIGKILL was sent
-	over     time.Time     // when the app was gone
 }
 
-// table has an answer for every happening in every phase.
-var table = [phases][happenings]func(*stop, event) []action{
-	running:  {stopAsked: (*stop).begin, signalled: (*stop).pass, timeUp: (*stop).nothing, appEnded: (*stop).gone, nobodyLeft: (*stop).nothing},
-	holding:  {stopAsked: (*stop).hurry, signalled: (*stop).pass, timeUp: (*stop).holdDone, appEnded: (*stop).gone, nobodyLeft: (*stop).nothing},
-	stopping: {stopAsked: (*stop).pass, signalled: (*stop).pass, timeUp: (*stop).kill, appEnded: (*stop).gone, nobodyLeft: (*stop).nothing},
-	killing:  {stopAsked: (*stop).nothing, signalled: (*stop).nothing, timeUp: (*stop).nothing, appEnded: (*stop).gone, nobodyLeft: (*stop).nothing},
-	sweeping: {stopAsked: (*stop).budget, signalled: (*stop).nothing, timeUp: (*stop).clear, appEnded: (*stop).nothing, nobodyLeft: (*stop).end},
-	clearing: {stopAsked: (*stop).nothing, signalled: (*stop).nothing, timeUp: (*stop).end, appEnded: (*stop).nothing, nobodyLeft: (*stop).end},
-	ended:    {stopAsked: (*stop).nothing, signalled: (*stop).nothing, timeUp: (*stop).nothing, appEnded: (*stop).nothing, nobodyLeft: (*stop).nothing},
-}
-
-// step takes an event and returns what to do about it, in order. Time that is not up is no event.
-func (s *stop) step(e event) []action {
-	if e.kind == timeUp && (s.deadline.IsZero() || e.at.Before(s.deadline)) {
-		return nil
+// within is the moment d after at, in the stop's budget, which ends at until after t0. Zero is no limit.
+func (s *stop) within(at time.Time, d, until time.Duration) time.Time {
+	var t time.Time
+	if d != noLimit {
+		t = at.Add(d)
 	}
-	return table[s.phase][e.kind](s, e)
+	if !s.began.IsZero() && until > 0 {
+		if end := s.began.Add(until); t.IsZero() || end.Before(t) {
+			t = end
+		}
+	}
+	return t
 }
 
-// begin is t0 of the contract.
-func (s *stop) begin(e event) []action {
-	s.signal, s.began = e.signal, e.at
+// enter changes to a phase that may take d.
+//
+//go:noinline
+func (s *stop) enter(p phase, at time.Time, d, until time.Duration) {
+	s.phase, s.since, s.deadline = p, at, s.within(at, d, until)
+}
+
+// note takes down what began the stop: t0 of the contract.
+//
+//go:noinline
+func (s *stop) note(e *event) {
+	if s.began.IsZero() {
+		s.signal, s.cause, s.began = *e.signal, e.cause, e.at
+	}
+}
+
+// begin is a stop of a running app.
+func (s *stop) begin(e *event) {
+	s.note(e)
+	s.endHook(abandon)
 	switch {
 	case e.noHold != "":
 		s.holdOver = e.noHold
+		s.leave(e)
 	case s.timing.hold > 0:
-		s.phase, s.deadline = holding, e.at.Add(s.timing.hold)
-		return []action{{verb: writeWord}}
+		s.enter(holding, e.at, s.timing.hold, s.timing.limit)
+		s.do(writeWord)
+	default:
+		s.drain(e)
 	}
-	return s.tell(e)
 }
 
 // hurry: whoever asks a second time does not want to wait.
-func (s *stop) hurry(e event) []action {
-	s.holdOver = "second " + signals.Name(e.signal.Signal)
-	return s.tell(e)
-}
-
-func (s *stop) holdDone(e event) []action { return s.tell(e) }
-
-// tell ends the hold: the app gets the signal that began the stop.
-func (s *stop) tell(e event) []action {
-	s.phase, s.told, s.deadline = stopping, e.at, time.Time{}
-	if s.timing.kill > 0 {
-		s.deadline = s.began.Add(s.timing.kill)
+func (s *stop) hurry(e *event) {
+	if s.phase == holding {
+		s.holdOver = "second " + signals.Name(e.signal.Signal)
+		if e.cause != "" {
+			s.holdOver = e.cause
+		}
 	}
-	return []action{{verb: forward, signal: s.signal}, {verb: writeWord}}
+	s.leave(e)
 }
 
-func (s *stop) kill(e event) []action {
-	s.phase, s.killed, s.deadline = killing, e.at, time.Time{}
-	return []action{{verb: kill}, {verb: writeWord}}
+func (s *stop) holdQuiet(e *event) {
+	s.holdOver = "traffic is quiet"
+	s.drain(e)
 }
 
-func (s *stop) pass(e event) []action { return []action{{verb: forward, signal: e.signal}} }
+// drain follows the hold.
+func (s *stop) drain(e *event) {
+	if s.timing.drain == 0 {
+		s.leave(e)
+		return
+	}
+	s.enter(draining, e.at, s.timing.drain, s.timing.limit)
+	s.do(writeWord)
+}
 
-func (s *stop) nothing(event) []action { return nil }
+// leave ends the time in which the app goes on as if nothing were.
+//
+//go:noinline
+func (s *stop) leave(e *event) {
+	if s.timing.preStop == 0 {
+		s.tell(e)
+		return
+	}
+	s.enter(leaving, e.at, s.timing.preStop, s.timing.limit)
+	s.do(writeWord)
+	s.beginHook(preStop)
+}
+
+func (s *stop) hurryHook(e *event) {
+	s.endHook(abandon)
+	s.tell(e)
+}
+
+func (s *stop) preStopLate(e *event) {
+	s.endHook(expire)
+	s.tell(e)
+}
+
+// tell begins the schedule.
+//
+//go:noinline
+func (s *stop) tell(e *event) {
+	s.hooked, s.told = false, e.at
+	s.follow(e)
+	s.do(writeWord)
+}
+
+// follow carries out the schedule's present item. After the last one there is nothing to do but wait.
+func (s *stop) follow(e *event) {
+	item, ok := s.timing.schedule.at(s.item)
+	if item.Signal == unix.SIGKILL {
+		s.kill(e)
+		return
+	}
+	if !ok {
+		item.Wait = noLimit
+	}
+	s.enter(stopping, e.at, item.Wait, s.timing.limit)
+	switch {
+	case item.Signal != 0:
+		s.act(action{verb: send, send: item.Signal})
+	case ok:
+		s.act(action{verb: forward, signal: &s.signal})
+	}
+}
+
+// stepOn goes on in the schedule, unless all time is up.
+func (s *stop) stepOn(e *event) {
+	if limit := s.timing.limit; limit > 0 && !e.at.Before(s.began.Add(limit)) {
+		s.kill(e)
+		return
+	}
+	s.item++
+	s.follow(e)
+}
+
+func (s *stop) kill(e *event) {
+	s.enter(killing, e.at, noLimit, 0)
+	s.killed = e.at
+	s.do(kill)
+	s.do(writeWord)
+}
+
+func (s *stop) pass(e *event) { s.act(action{verb: forward, signal: e.signal}) }
 
 // gone: the app is, and what it has left behind has to go as well. As PID 1 usher's end would kill it without a warning, and so
 // would a server behind `sh -c` die, whose shell is the app.
-func (s *stop) gone(e event) []action {
-	s.over = e.at
+func (s *stop) gone(e *event) {
+	spent := s.phase == killing
+	s.over, s.failed, s.final = e.at, e.failed, s.final || e.final
+	s.endHook(abandon)
 	switch {
 	case e.last:
-		return s.end(e)
-	case s.phase == killing || s.timing.stragglers == 0: // no time is left, or none wanted
-		return s.clear(e)
+		s.settled(e)
+	case spent || s.timing.stragglers == 0: // no time is left, or none wanted
+		s.clear(e)
+	default:
+		s.enter(sweeping, e.at, s.timing.stragglers, s.timing.limit)
+		if !s.began.IsZero() || s.timing.restart == RestartNo {
+			s.do(writeWord)
+		}
+		s.do(sweep)
 	}
-	s.phase, s.deadline = sweeping, e.at.Add(s.timing.stragglers)
-	if s.timing.kill > 0 && !s.began.IsZero() {
-		s.deadline = earliest(s.deadline, s.began.Add(s.timing.kill))
-	}
-	return []action{{verb: writeWord}, {verb: sweep}}
 }
 
 // budget: the orchestrator has begun to count while stragglers still have time.
-func (s *stop) budget(e event) []action {
-	if s.timing.kill > 0 {
-		s.deadline = earliest(s.deadline, e.at.Add(s.timing.kill))
+func (s *stop) budget(e *event) {
+	s.note(e)
+	s.deadline = s.within(e.at, s.deadline.Sub(e.at), s.timing.limit)
+}
+
+func (s *stop) clear(e *event) {
+	s.enter(clearing, e.at, clearTime, 0)
+	s.do(clear)
+}
+
+// settled: nothing runs any more.
+func (s *stop) settled(e *event) {
+	switch {
+	case s.again():
+		s.phase, s.deadline = backingOff, s.over.Add(s.backOff())
+		s.restarts++
+		if !e.at.Before(s.deadline) {
+			s.restart(e)
+		}
+	case s.timing.postStop > 0:
+		s.enter(cleaning, e.at, s.timing.postStop, s.timing.end)
+		s.beginHook(postStop)
+	default:
+		s.end(e)
 	}
-	return nil
 }
 
-func (s *stop) clear(e event) []action {
-	s.phase, s.deadline = clearing, e.at.Add(clearTime)
-	return []action{{verb: clear}}
+func (s *stop) restart(e *event) {
+	s.over = time.Time{}
+	s.open(e.at)
 }
 
-func (s *stop) end(event) []action {
-	s.phase, s.deadline = ended, time.Time{}
-	return []action{{verb: finish}}
+func (s *stop) forgoRestart(e *event) {
+	s.note(e)
+	s.settled(e)
 }
 
-func earliest(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
+// hurryEnd: the budget counts for the post-stop hook as well; a second signal ends it.
+func (s *stop) hurryEnd(e *event) {
+	if !s.began.IsZero() {
+		s.endHook(abandon)
+		s.end(e)
+		return
 	}
-	return a
+	s.note(e)
+	s.deadline = s.within(e.at, s.deadline.Sub(e.at), s.timing.end)
+}
+
+func (s *stop) postStopLate(e *event) {
+	s.endHook(expire)
+	s.end(e)
+}
+
+func (s *stop) end(*event) {
+	s.phase, s.deadline, s.hooked = ended, time.Time{}, false
+	s.do(finish)
 }

@@ -53,8 +53,16 @@ type Supervisor struct {
 	outputs   []*output        // of commands, some of which may have ended
 	memory    shortage
 	ending    ending
-	tail      *tail         // of the app's stderr; nil is none
-	again     time.Duration // when to read them again; negative is when a signal says so
+	tail      *tail            // of the app's stderr; nil is none
+	again     time.Duration    // when to read them again; negative is when a signal says so
+	hook      *hookRun         // at work; nil is none
+	kept      []*signals.Event // for the app, which is not there yet
+	restarted int              // how often the app was started again
+
+	// For the last word.
+	fatal *lastword.Record // what kept the app from being started, or ended it; nil is the app's own end
+	steps string           // what of the schedule the app was sent after the first signal
+	notes string           // what else went wrong
 
 	// What others read: probe requests never reach the loop.
 	snapshot atomic.Pointer[snapshot]
@@ -64,9 +72,6 @@ type Supervisor struct {
 		queue []func()
 	}
 }
-
-// stopSignals begin a stop.
-var stopSignals = []signals.Signal{unix.SIGTERM}
 
 // New takes a valid Config, and does what can fail before the app is started: it listens.
 func New(config Config, source signals.Source, log Logger) (*Supervisor, error) {
@@ -83,14 +88,17 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 		again:    -1,
 	}
 	s.health = newHealth(&config.Checks, s.Exec)
-	s.snapshot.Store(&snapshot{})
+	s.publish()
+	for _, c := range config.WaitFor {
+		c.SetExec(s.Exec)
+	}
 	if config.User != "" {
 		var err error
 		if s.as, err = lookUp(config.User); err != nil {
 			return nil, err
 		}
 	}
-	if config.checks() {
+	if config.checks() || config.hooks() {
 		// The first timer makes the runtime open descriptors, and it dies if there are none left. Better here than later.
 		time.NewTimer(time.Hour).Stop()
 	}
@@ -138,9 +146,10 @@ func (s *Supervisor) Run() int {
 		}
 	}
 	reserve(threads + busy)
-	if err := s.start(); err != nil {
-		return s.startFailed(err)
-	}
+	s.childless = reap(func(change) {}) // of whoever became usher
+	s.stop.open(time.Now())
+	s.act(s.stop.decided())
+	s.publish()
 	settle(1 + busy)
 	s.serve()
 	s.memory.next = s.started.Add(memoryDelay)
@@ -185,13 +194,12 @@ func (s *Supervisor) start() error {
 	if err != nil {
 		return err
 	}
-	s.pid, s.group = pid, pid
-	s.snapshot.Store(&snapshot{alive: true})
+	s.pid, s.group, s.childless = pid, pid, false
 	s.log.Debugf("started %q, pid %d", name, pid)
 	return nil
 }
 
-func (s *Supervisor) startFailed(err error) int {
+func (s *Supervisor) startFailed(err error) {
 	x := s.newExplainer()
 	code := x.explain(s.config.Command, err)
 	if s.config.StartCode != 0 {
@@ -201,17 +209,15 @@ func (s *Supervisor) startFailed(err error) int {
 	if x.hint != "" {
 		s.log.Errorf("hint: %s", x.hint)
 	}
-	s.write(&lastword.Record{Reason: lastword.StartError, Message: x.why, Hint: x.hint, ExitCode: code})
-	return code
+	s.fatal = &lastword.Record{Reason: lastword.StartError, Message: x.why, Hint: x.hint, ExitCode: code}
+	// What could be started once may be so again: it is being replaced, or there is no memory.
+	s.step(&event{kind: appEnded, at: time.Now(), failed: true, final: s.restarted == 0, last: alone(s.self, s.childless)})
 }
 
 // serve starts what runs beside the loop. None of it touches the loop's state.
 func (s *Supervisor) serve() {
 	if s.tail != nil {
 		go s.tail.run()
-	}
-	if s.config.checks() {
-		go s.health.run(s.started)
 	}
 	if len(s.listeners) > 0 {
 		server := healthz.NewServer(s.endpoints(), s.log.Errorf)
@@ -230,7 +236,7 @@ func (s *Supervisor) turn() {
 	if !s.stop.deadline.IsZero() {
 		timeout = max(0, time.Until(s.stop.deadline))
 	}
-	if !s.stop.phase.alive() && s.childless {
+	if s.stop.phase.sweeps() && s.childless {
 		timeout = min(timeout, execPoll)
 	}
 	if s.again >= 0 && (timeout < 0 || s.again < timeout) {
@@ -255,11 +261,11 @@ func (s *Supervisor) turn() {
 	if s.memory.turn(now) && s.stop.phase.alive() {
 		s.writeAhead()
 	}
-	if !s.stop.phase.alive() && alone(s.self, s.childless) {
-		s.step(event{kind: nobodyLeft, at: now})
+	if s.stop.phase.sweeps() && alone(s.self, s.childless) {
+		s.step(&event{kind: nobodyLeft, at: now})
 	}
 	// Also when something else has happened: a storm of signals must not put off what is due.
-	s.step(event{kind: timeUp, at: time.Now()})
+	s.step(&event{kind: timeUp, at: time.Now()})
 }
 
 // reap collects the dead, and only then says that the app is among them: what it leaves behind is known then.
@@ -269,7 +275,7 @@ func (s *Supervisor) reap(now time.Time) {
 		switch {
 		case s.commands[c.pid] != nil:
 			if c.status.Exited() || c.status.Signaled() {
-				s.commandEnded(s.commands[c.pid], c.status, now)
+				s.commandEnded(s.commands[c.pid], c.status)
 			}
 		case c.pid != s.pid:
 			if c.status.Exited() || c.status.Signaled() {
@@ -299,7 +305,7 @@ func (s *Supervisor) reap(now time.Time) {
 	})
 	if ended {
 		s.killCommands()
-		s.step(event{kind: appEnded, at: now, last: alone(s.self, s.childless)})
+		s.step(&event{kind: appEnded, at: now, failed: s.mapped(exitCode(s.status)) != 0, last: alone(s.self, s.childless)})
 	}
 }
 
@@ -320,104 +326,11 @@ func (s *Supervisor) signalled(e signals.Event, now time.Time) {
 			defer s.stopSelf()
 		}
 	}
-	if !slices.Contains(stopSignals, e.Signal) {
-		s.step(event{kind: signalled, at: now, signal: e})
+	// Where there is no app, Ctrl-C is for usher.
+	if !slices.Contains(s.config.StopSignals, e.Signal) && !(e.Signal == unix.SIGINT && (s.stop.phase == preparing || s.stop.phase == backingOff)) {
+		s.step(&event{kind: signalled, at: now, signal: &e})
 		return
 	}
 	e.Sender = named(e.Sender)
-	s.step(event{kind: stopAsked, at: now, signal: e, noHold: s.noHold()})
-}
-
-// step asks the stop what to do and does it.
-func (s *Supervisor) step(e event) {
-	before := s.stop.phase
-	actions := s.stop.step(e)
-	if s.stop.phase != before {
-		s.entered(e)
-	}
-	for _, a := range actions {
-		switch a.verb {
-		case forward:
-			s.forward(a.signal)
-		case kill:
-			s.ending.stillThere = processes(s.strangers(stragglers(s.self)))
-			s.send(signals.Event{Signal: unix.SIGKILL}, unix.SIGKILL)
-		case writeWord:
-			s.write(s.record())
-		case sweep:
-			found := s.strangers(signalStragglers(s.self, s.group, unix.SIGTERM))
-			s.log.Debugf("the app is gone, SIGTERM to what it leaves behind: %s", names(found))
-		case clear:
-			if found := s.strangers(signalStragglers(s.self, s.group, unix.SIGKILL)); len(found) > 0 {
-				s.ending.killed = processes(found)
-				s.log.Infof("the app is gone, SIGKILL to what it leaves behind: %s", names(found))
-			}
-		case finish:
-			s.finish()
-		}
-	}
-}
-
-// entered publishes a new phase and logs it.
-func (s *Supervisor) entered(e event) {
-	st := &s.stop
-	name := signals.Name(st.signal.Signal)
-	switch st.phase {
-	case holding:
-		s.log.Infof("%s from %s, held back for %v", name, st.signal.Sender, st.timing.hold)
-	case stopping:
-		switch {
-		case st.holdOver != "" && st.timing.hold > 0:
-			s.log.Infof("%s from %s, sent to the app without further delay: %s", name, e.signal.Sender, st.holdOver)
-		case e.kind == timeUp:
-			s.log.Infof("%s sent to the app after %v", signals.Name(s.config.Rewrites.Apply(st.signal.Signal)), lastword.Round(st.told.Sub(st.began)))
-		default:
-			s.log.Debugf("%s from %s begins the stop", name, st.signal.Sender)
-		}
-	case killing:
-		s.log.Errorf("the app has not ended within %v of %s: SIGKILL", lastword.Round(st.killed.Sub(st.began)), name)
-	}
-	if !st.began.IsZero() {
-		s.health.stopping()
-	}
-	if !st.phase.alive() {
-		s.health.ended()
-	}
-	s.snapshot.Store(&snapshot{alive: st.phase.alive(), stopping: st.began, signal: name})
-}
-
-func (s *Supervisor) forward(e signals.Event) {
-	sig := s.config.Rewrites.Apply(e.Signal)
-	s.log.Debugf("%s from %s sent to the app as %s", signals.Name(e.Signal), e.Sender, signals.Name(sig))
-	s.send(e, sig)
-	s.ending.forwarded = e
-	if s.stopped && s.stop.phase == stopping {
-		s.wake()
-	}
-}
-
-// wake sends SIGCONT to an app that has been told to stop and could not, because it is stopped. It does so once: one that stops again
-// and again, at a terminal whose background it is in, would keep both busy.
-func (s *Supervisor) wake() {
-	if !s.woken {
-		s.woken = true
-		s.send(signals.Event{Signal: unix.SIGCONT}, unix.SIGCONT)
-	}
-}
-
-// send is the only place that kills, on the goroutine that reaps: the pid can't be another process's by then.
-func (s *Supervisor) send(e signals.Event, sig signals.Signal) {
-	if s.pid == 0 {
-		return
-	}
-	err := unix.ESRCH
-	if s.config.ProcessGroup {
-		err, _ = e.Send(-s.pid, sig).(unix.Errno)
-	}
-	if err == unix.ESRCH || sig == unix.SIGKILL { // the app may have left its group
-		err, _ = e.Send(s.pid, sig).(unix.Errno)
-	}
-	if err != 0 {
-		s.log.Errorf("cannot send %s to the app: %v", signals.Name(sig), err)
-	}
+	s.step(&event{kind: stopAsked, at: now, signal: &e, noHold: s.noHold()})
 }

@@ -37,25 +37,35 @@ func (s *Supervisor) ended(c change) {
 
 // finish is the end: the last word, in the log where there is news.
 func (s *Supervisor) finish() {
+	s.readOutputs()
 	r := s.record()
-	if s.tail != nil {
+	if s.tail != nil && s.group != 0 { // there was an app
 		s.write(r) // there may be no time for more
 		s.tail.drain()
 		r.Stderr = s.tail.end()
 	}
 	killed := s.status.Signaled() && s.status.Signal() != unix.SIGINT && s.status.Signal() != unix.SIGPIPE // which shells don't report either
-	if killed || r.Stop != nil || r.Reason == lastword.OOMKilled {
+	switch {
+	case s.fatal != nil && r.Stop == nil: // has been said
+	case killed || r.Stop != nil || r.Note != "" || r.Reason == lastword.OOMKilled:
 		s.log.Infof("%s", r)
-	} else {
+	default:
 		s.log.Debugf("%s", r)
 	}
 	s.log.Debugf("%d orphans reaped", s.orphans)
 	s.write(r)
 }
 
-// exitCode is usher's: the app's, unless that is to become another.
+// exitCode is usher's: the app's, unless that is to become another, or what kept the app from having one.
 func (s *Supervisor) exitCode() int {
-	code := exitCode(s.status)
+	if s.fatal != nil {
+		return s.fatal.ExitCode
+	}
+	return s.mapped(exitCode(s.status))
+}
+
+// mapped is what becomes of an exit code.
+func (s *Supervisor) mapped(code int) int {
 	if to, ok := s.config.ExitCodes[code]; ok {
 		return to
 	}
@@ -71,18 +81,25 @@ func (s *Supervisor) record() *lastword.Record {
 	}
 	r := &lastword.Record{
 		Ahead:      st.phase.alive(),
-		Uptime:     now.Sub(s.started),
+		Uptime:     now.Sub(st.started),
 		Stop:       s.stopRecord(now),
 		RSS:        s.ending.rss,
 		CPU:        s.ending.cpu,
 		StillThere: s.ending.stillThere,
 		Killed:     s.ending.killed,
+		Restarts:   s.restarted,
+		Note:       s.notes,
 	}
 	switch {
 	case r.Ahead && r.Stop != nil:
 		r.Reason, r.Phase = lastword.StopTimeout, st.phase.String()
 	case r.Ahead:
 		r.Reason, r.Phase = lastword.Signaled, st.phase.String()
+	case s.fatal != nil:
+		if r.Phase = s.ending.phase.String(); s.group == 0 { // the app has never been there
+			r.Phase, r.Uptime, r.Stop = preparing.String(), 0, nil
+		}
+		r.Reason, r.Message, r.Hint, r.ExitCode = s.fatal.Reason, s.fatal.Message, s.fatal.Hint, s.fatal.ExitCode
 	default:
 		r.ExitCode, r.Phase = s.exitCode(), s.ending.phase.String()
 		s.appRecord(r)
@@ -121,15 +138,16 @@ func (s *Supervisor) stopRecord(now time.Time) *lastword.Stop {
 	}
 	w := &lastword.Stop{
 		Signal:   signals.Name(st.signal.Signal),
-		Sender:   st.signal.Sender.String(),
+		Sender:   st.sender(),
 		Hold:     st.timing.hold,
 		HoldOver: st.holdOver,
 		Held:     now.Sub(st.began),
 		Over:     !st.phase.alive(),
+		Steps:    s.steps,
 	}
 	if !st.told.IsZero() {
 		w.Held, w.Took = st.told.Sub(st.began), now.Sub(st.told)
-		w.Told = signals.Name(s.config.Rewrites.Apply(st.signal.Signal))
+		w.Told = s.firstSignal()
 	}
 	if !st.killed.IsZero() {
 		w.Grace = st.killed.Sub(st.began)

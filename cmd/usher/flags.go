@@ -38,7 +38,21 @@ Stopping:
       --term-delay DURATION      hold SIGTERM back from the app for this long, while /readyz fails
       --grace-period DURATION    what the orchestrator grants from SIGTERM on (terminationGracePeriodSeconds,
                                  docker stop -t): the app gets SIGKILL in time before its end
+      --stop-signals SIG,...     what begins a stop (TERM)
+      --stop-schedule SCHEDULE   what the app is then sent: signals and how long to wait after each, TERM/20s/QUIT/5s/KILL
       --straggler-grace DURATION what still runs when the app has ended gets SIGTERM, and after this long SIGKILL (2s)
+      --plan                     print what a stop would do, and when, and start nothing
+
+Around the app:
+      --wait-for CHECK           start the app when the check has held once (repeatable), or end with 124
+      --wait-timeout DURATION    ... after this long (1m; 0 is never)
+      --pre-start COMMAND        before the app (repeatable, in order); each has to succeed
+      --post-start ACTION        beside the app; has to succeed. ACTION: exec:command args..., http://host:port/path
+      --pre-stop ACTION          in a stop, before the app is told
+      --post-stop ACTION         when nothing runs any more
+      --hook-timeout DURATION    for each of these (before the app: none; in a stop: a quarter of --grace-period, or 30s)
+      --restart POLICY           start the app again: no, on-failure, always (no); at once, then after 10s, doubled up to 5m
+      --restart-max N            how often, in a row
 
 Health:
       --health-addr HOST:PORT    serve /livez, /readyz, /startupz and /healthz there: ":8086", "unix:/path" (repeatable)
@@ -92,7 +106,8 @@ type options struct {
 	install       string
 	probeCheck    *check.Check
 	notice        notice // what a personality prints instead of a start
-	warnOrphans   bool   // in tini's words
+	plan          bool
+	warnOrphans   bool // in tini's words
 }
 
 // list is a repeatable flag: each value goes through add.
@@ -109,7 +124,7 @@ const envPrefix = "USHER_"
 
 // notSettings are flags without a variable: what they ask for is a deed, not a setting. An image that sets USHER_HEALTH_ADDR with
 // ENV must not turn every start of usher into a probe.
-var notSettings = []string{"help", "version", "probe", "install"}
+var notSettings = []string{"help", "version", "probe", "install", "plan"}
 
 // parse reads arguments, in another init's words if there is one to be, and environment. The error holds every mistake there is, as a
 // *multierror.Error.
@@ -132,6 +147,8 @@ func parse(as *personality, args, environ []string) (options, error) {
 	fs.DurationVar(&c.TermDelay, "term-delay", 0, "")
 	fs.DurationVar(&c.GracePeriod, "grace-period", 0, "")
 	fs.DurationVar(&c.StragglerGrace, "straggler-grace", 2*time.Second, "")
+	aroundFlags(fs, c)
+	fs.BoolVar(&o.plan, "plan", false, "")
 	fs.Var(&list{add: func(s string) error {
 		if s != "" { // which switches off nothing but itself
 			c.HealthAddrs = append(c.HealthAddrs, s)
@@ -166,6 +183,9 @@ func parse(as *personality, args, environ []string) (options, error) {
 	errs = multierror.Append(errs, mistakes...)
 	c.Env = env
 	c.CreateTerminationLog = fs.Changed("termination-log")
+	if len(c.StopSignals) == 0 {
+		c.StopSignals = []signals.Signal{unix.SIGTERM}
+	}
 	as.finish(m)
 	switch {
 	case beQuiet && beVerbose:
@@ -210,7 +230,7 @@ func checkFlags(fs *pflag.FlagSet, role check.Role, of *supervisor.Checks) {
 
 // prepare gives every check the header fields of --check-header, which may come after it, and usher-check where it needs that.
 func (o *options) prepare() (errs []error) {
-	checks := []*check.Check{o.probeCheck}
+	checks := append([]*check.Check{o.probeCheck}, o.config.WaitFor...)
 	for _, of := range o.config.Checks {
 		checks = append(checks, of.Checks...)
 	}

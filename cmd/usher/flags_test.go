@@ -47,7 +47,7 @@ func TestUsageErrors(t *testing.T) {
 		{"", "no command given"},
 		{"--", "no command given"},
 		{"--term-delay", "flag needs an argument: --term-delay"},
-		{"--term-delay 30s --grace-period 30s -- true", "--term-delay 30s does not fit into --grace-period 30s: SIGKILL is due 29.5s after"},
+		{"--term-delay 30s --grace-period 30s -- true", "--grace-period 30s is too short: --term-delay 30s + writing the reason 500ms: 30.5s, and the app needs time to stop"},
 		{"--term-delay -1s -- true", "--term-delay -1s: must not be negative"},
 		{"--rewrite TERM:QUIT --rewrite 15:INT -- true", "SIGTERM is rewritten already"},
 		{"--probe livez", "needs usher's address in --health-addr or USHER_HEALTH_ADDR"},

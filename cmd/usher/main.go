@@ -53,6 +53,13 @@ func main() {
 			fail(supervisor.ExitFailure, err)
 		}
 		os.Exit(0)
+	case o.plan:
+		tool()
+		as := plan
+		if o.logJSON {
+			as = planJSON
+		}
+		os.Exit(printed(1, as(o.config.Plan())))
 	case o.probe != "":
 		tool()
 		os.Exit(probe(o))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -138,6 +139,7 @@ func (r *Record) appendJSON(app []byte) []byte {
 		o.seconds("heldSeconds", s.Held)
 		o.string("holdEnded", s.HoldOver)
 		o.string("sent", s.Told)
+		o.string("sentThen", strings.TrimPrefix(s.Steps, ", "))
 		o.seconds("tookSeconds", s.Took)
 		o.seconds("killedAfterSeconds", s.Grace)
 		o.end('}')
@@ -160,6 +162,7 @@ func (r *Record) appendJSON(app []byte) []byte {
 	o.seconds("cpuSeconds", r.CPU)
 	o.processes("stillThere", r.StillThere)
 	o.processes("killed", r.Killed)
+	o.string("note", strings.TrimPrefix(r.Note, "; "))
 	const around = len(`,"":""}` + "\n")
 	if room := Size - len(o) - around - len("appMessage"); len(app) > 0 && room > 0 {
 		o.name("appMessage")

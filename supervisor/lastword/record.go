@@ -59,6 +59,8 @@ type Record struct {
 	StillThere []Process
 	// Killed are the processes that outlived the app, and their grace.
 	Killed []Process
+	// Note is what else went wrong, each after a "; ".
+	Note string
 	// Stderr is the end of what the app has written to it.
 	Stderr []byte
 }
@@ -91,6 +93,7 @@ type Stop struct {
 	Took           time.Duration // from then to the end of the app
 	Grace          time.Duration // when the app was sent SIGKILL, counted from the stop signal; 0 if it was not
 	Over           bool          // the app is gone
+	Steps          string        // what else it got, each after a ", "
 }
 
 // appendText is the record for people in Size bytes at most, with what the app has written to the log and to stderr, as far as there is
@@ -147,7 +150,7 @@ func (r *Record) String() string {
 	if r.Stop != nil {
 		b += "; " + r.Stop.String()
 	}
-	b += list("; still there: ", r.StillThere) + list("; killed after it: ", r.Killed)
+	b += list("; still there: ", r.StillThere) + list("; killed after it: ", r.Killed) + r.Note
 	if r.RSS > 0 {
 		b += "; peak memory " + Bytes(r.RSS) + ", CPU " + Round(r.CPU).String()
 	}
@@ -212,6 +215,8 @@ func list(head string, procs []Process) string {
 func (s *Stop) String() string {
 	b := s.Signal + " from " + s.Sender
 	switch {
+	case s.Told == "" && s.Over && s.Held < 0:
+		return b + ", when the app was gone already"
 	case s.Told == "" && s.Over:
 		return b + ", app gone after " + Round(s.Held).String() + " of a hold of " + Round(s.Hold).String()
 	case s.Told == "":
@@ -223,6 +228,7 @@ func (s *Stop) String() string {
 	case s.Hold > 0:
 		b += ", held back for " + Round(s.Held).String()
 	}
+	b += s.Steps
 	if s.Grace > 0 {
 		b += ", SIGKILL after " + Round(s.Grace).String()
 	}

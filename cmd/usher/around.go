@@ -1,0 +1,53 @@
+package main
+
+import (
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"usher/healthz/check"
+	"usher/signals"
+	"usher/supervisor"
+)
+
+// aroundFlags are those of the stop, and of what is done before, beside and after the app.
+func aroundFlags(fs *pflag.FlagSet, c *supervisor.Config) {
+	fs.Var(&list{add: func(s string) error {
+		for name := range strings.SplitSeq(s, ",") {
+			sig, err := signals.Parse(name)
+			if err != nil {
+				return err
+			}
+			c.StopSignals = append(c.StopSignals, sig)
+		}
+		return nil
+	}}, "stop-signals", "")
+	fs.Var(&list{add: func(s string) (err error) {
+		c.StopSchedule, err = supervisor.ParseSchedule(s)
+		return err
+	}}, "stop-schedule", "")
+	fs.Var(&list{add: func(s string) error {
+		w, err := check.Parse(s)
+		c.WaitFor = append(c.WaitFor, w)
+		return err
+	}}, "wait-for", "")
+	fs.DurationVar(&c.WaitTimeout, "wait-timeout", time.Minute, "")
+	fs.Var(&list{add: func(s string) error {
+		words, err := check.Words(s)
+		c.PreStart = append(c.PreStart, words)
+		return err
+	}}, "pre-start", "")
+	for name, hook := range map[string]**supervisor.Hook{"post-start": &c.PostStart, "pre-stop": &c.PreStop, "post-stop": &c.PostStop} {
+		fs.Var(&list{add: func(s string) (err error) {
+			*hook, err = supervisor.ParseHook(s)
+			return err
+		}}, name, "")
+	}
+	fs.DurationVar(&c.HookTimeout, "hook-timeout", 0, "")
+	fs.Var(&list{add: func(s string) (err error) {
+		c.Restart, err = supervisor.ParseRestartPolicy(s)
+		return err
+	}}, "restart", "")
+	fs.IntVar(&c.RestartMax, "restart-max", 0, "")
+}

@@ -1,0 +1,123 @@
+package main_test
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestPlan(t *testing.T) {
+	for _, c := range []struct{ args, want string }{
+		{"--plan -- /no/such/app", `
+at       for
+0s                 stop signal: SIGTERM; /readyz fails                      --stop-signals
+0s       its time  the app gets the stop signal
+0s                 never SIGKILL: there is no --grace-period, and no KILL in a --stop-schedule
+0s       2s        what the app leaves behind gets SIGTERM, then SIGKILL    --straggler-grace
+2s                 the reason is written
+`},
+		{"--plan --term-delay 10s --grace-period 30s --rewrite TERM:QUIT -- app", `
+at       for
+0s                 stop signal: SIGTERM; /readyz fails                      --stop-signals
+0s       10s       hold: the app keeps serving                              --term-delay
+10s      19.5s     the app gets the stop signal, SIGTERM as SIGQUIT
+29.5s              SIGKILL                                                  --grace-period
+29.5s              what the app leaves behind gets SIGTERM, then SIGKILL    --straggler-grace
+29.5s    500ms     the reason is written
+30s                the orchestrator's SIGKILL                               --grace-period
+`},
+		{"--plan --stop-signals QUIT,15 --term-delay 4s --grace-period 60s --stop-schedule TERM/20s/QUIT/5s/KILL --pre-stop exec:/bin/true --post-stop http://a/b --hook-timeout 5s -- app", `
+at       for
+0s                 stop signal: SIGQUIT or SIGTERM; /readyz fails           --stop-signals
+0s       4s        hold: the app keeps serving                              --term-delay
+4s       5s        pre-stop: /bin/true                                      --pre-stop
+9s       20s       the app gets SIGTERM                                     --stop-schedule
+29s      5s        the app gets SIGQUIT                                     --stop-schedule
+34s                SIGKILL                                                  --stop-schedule
+34s      2s        what the app leaves behind gets SIGTERM, then SIGKILL    --straggler-grace
+36s      5s        post-stop: http://a/b                                    --post-stop
+59.5s    500ms     the reason is written
+1m0s               the orchestrator's SIGKILL                               --grace-period
+`},
+		{"--plan --grace-period 20s --stop-schedule TERM/5/forever/QUIT/5 --post-stop exec:clean -- app", `
+at       for
+0s                 stop signal: SIGTERM; /readyz fails                      --stop-signals
+0s       5s        the app gets SIGTERM                                     --stop-schedule
+5s       9.5s      the app gets SIGQUIT, again and again                    --stop-schedule
+14.5s              SIGKILL                                                  --grace-period
+14.5s              what the app leaves behind gets SIGTERM, then SIGKILL    --straggler-grace
+14.5s    5s        post-stop: clean                                         --post-stop
+19.5s    500ms     the reason is written
+20s                the orchestrator's SIGKILL                               --grace-period
+`},
+	} {
+		u := start(t, &made, strings.Fields(c.args)...)
+		u.want(0)
+		want := c.want[1:] + "Times are the latest there can be: what ends early brings forward what follows it.\n"
+		if got := u.stdout.String(); got != want {
+			t.Errorf("usher %s:\n%s\nwant:\n%s", c.args, got, want)
+		}
+	}
+}
+
+// With --log-format json it is for machines, and says the same.
+func TestPlanJSON(t *testing.T) {
+	u := start(t, &made, "--plan", "--log-format", "json", "--grace-period", "2s", "--pre-stop", `exec:say "a b"`, "--", "app")
+	u.want(0)
+	type stage struct {
+		At, For    float64
+		What, Flag string
+	}
+	var got []stage
+	for d := json.NewDecoder(strings.NewReader(u.stdout.String())); d.More(); {
+		var s stage
+		if err := d.Decode(&s); err != nil {
+			t.Fatalf("%v\n%s", err, &u.stdout)
+		}
+		got = append(got, s)
+	}
+	want := []stage{
+		{0, 0, "stop signal: SIGTERM; /readyz fails", "--stop-signals"}, {0, 0.5, "pre-stop: say a b", "--pre-stop"}, {0.5, 1, "the app gets the stop signal", ""},
+		{1.5, 0, "SIGKILL", "--grace-period"}, {1.5, 0, "what the app leaves behind gets SIGTERM, then SIGKILL", "--straggler-grace"},
+		{1.5, 0.5, "the reason is written", ""}, {2, 0, "the orchestrator's SIGKILL", "--grace-period"},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%+v", got)
+	}
+	u = start(t, &made, "--plan", "--log-format", "json", "--", "app")
+	u.want(0)
+	if !strings.Contains(u.stdout.String(), `{"at":0,"what":"the app gets the stop signal"}`) {
+		t.Errorf("%s", &u.stdout)
+	}
+}
+
+// What cannot fit into the grace period is an error, with the numbers, and so is all else at the same time.
+func TestBudget(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		says []string
+	}{
+		{"--grace-period 30s --term-delay 10s --stop-schedule TERM/20s/KILL --straggler-grace 3s",
+			[]string{"--grace-period 30s is too short: --term-delay 10s + --stop-schedule 20s + --straggler-grace 3s + writing the reason 500ms: 33.5s\n"}},
+		{"--grace-period 10s --pre-stop exec:a --post-stop exec:b --hook-timeout 5s",
+			[]string{"--grace-period 10s is too short: --pre-stop 5s + --post-stop 5s + writing the reason 500ms: 10.5s, and the app needs time to stop\n"}},
+		{"--grace-period 1s --stop-schedule TERM/forever --term-delay 1s", []string{"--term-delay 1s + --straggler-grace 2s + writing the reason 250ms: 3.25s, and"}},
+		{"--hook-timeout -1s --wait-timeout -1s --restart-max -1 --stop-signals KILL --stop-schedule TERM/5s/NONE --pre-start | --post-start tcp://a --pre-stop exec: --wait-for nonsense --restart maybe",
+			[]string{"--hook-timeout -1s: must not", "--wait-timeout -1s: must not", "--restart-max -1: must not", "--stop-signals SIGKILL: usher never sees it", `"NONE" is neither`,
+				`"|" is for a shell`, `"tcp://a": want exec:COMMAND or http://`, "no command given", `"nonsense"`, `"maybe"`}},
+	} {
+		u := start(t, &made, append(strings.Fields(c.args), "--", "sh", "-c", "echo started")...)
+		u.want(125)
+		for _, want := range c.says {
+			if !strings.Contains(u.stderr.String(), want) {
+				t.Errorf("usher %s: no %q in\n%s", c.args, want, &u.stderr)
+			}
+		}
+		if u.stdout.String() != "" {
+			t.Errorf("usher %s: something was started", c.args)
+		}
+	}
+	// What just fits is none.
+	start(t, &made, "--grace-period", "30s", "--term-delay", "7s", "--stop-schedule", "TERM/20s/KILL", "--straggler-grace", "2500ms", "--", "true").want(0)
+}

@@ -1,0 +1,200 @@
+package supervisor
+
+import (
+	"cmp"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"usher/signals"
+	"usher/supervisor/lastword"
+)
+
+// step asks the stop what to do and does it.
+func (s *Supervisor) step(e *event) {
+	before := s.stop.phase
+	actions := s.stop.step(e)
+	if s.stop.phase != before {
+		s.entered(e)
+	}
+	s.act(actions)
+	if s.stop.phase != before || e.kind == hookEnded || e.kind == appStarted {
+		s.publish()
+	}
+}
+
+func (s *Supervisor) act(actions []action) {
+	for _, a := range actions {
+		switch a.verb {
+		case prepare:
+			s.prepare(s.stop.done)
+		case launch:
+			s.startApp()
+		case save:
+			s.kept = append(s.kept, a.signal)
+		case forward:
+			if a.signal == &s.stop.signal {
+				s.logTold()
+			}
+			s.forward(a.signal)
+		case send:
+			s.sendNext(a.send)
+		case kill:
+			s.killApp()
+		case postStart:
+			s.runHook("post-start", s.config.PostStart, true)
+		case preStop:
+			s.runHook("pre-stop", s.config.PreStop, false)
+		case postStop:
+			s.runHook("post-stop", s.config.PostStop, false)
+		case expire:
+			s.expireHook()
+		case abandon:
+			s.abandonHook()
+		case disown:
+			s.disownHook()
+		case writeWord:
+			s.write(s.record())
+		case sweep:
+			found := s.strangers(signalStragglers(s.self, s.group, unix.SIGTERM))
+			s.log.Debugf("the app is gone, SIGTERM to what it leaves behind: %s", names(found))
+		case clear:
+			if found := s.strangers(signalStragglers(s.self, s.group, unix.SIGKILL)); len(found) > 0 {
+				s.ending.killed = processes(found)
+				s.log.Infof("the app is gone, SIGKILL to what it leaves behind: %s", names(found))
+			}
+		case finish:
+			s.finish()
+		}
+	}
+}
+
+// entered logs a new phase.
+func (s *Supervisor) entered(e *event) {
+	st := &s.stop
+	switch st.phase {
+	case holding:
+		s.log.Infof("%s from %s, held back for %v", signals.Name(st.signal.Signal), st.sender(), st.timing.hold)
+	case draining:
+		s.log.Infof("requests that are being answered may finish, within %v", st.timing.drain)
+	case backingOff:
+		s.log.Infof("%s; started again in %v", s.record(), lastword.Round(st.deadline.Sub(e.at)))
+	}
+}
+
+// logTold is for the moment at which the app gets the first signal of the stop.
+func (s *Supervisor) logTold() {
+	st := &s.stop
+	name := signals.Name(st.signal.Signal)
+	switch {
+	case st.holdOver != "" && st.timing.hold > 0:
+		s.log.Infof("%s from %s, sent to the app without further delay: %s", name, st.sender(), st.holdOver)
+	case st.told.After(st.began):
+		s.log.Infof("%s sent to the app after %v", s.firstSignal(), lastword.Round(st.told.Sub(st.began)))
+	default:
+		s.log.Debugf("%s from %s begins the stop", name, st.sender())
+	}
+}
+
+// firstSignal is the name of what the app is sent first in a stop.
+func (s *Supervisor) firstSignal() string {
+	sig := s.config.Rewrites.Apply(s.stop.signal.Signal)
+	if item, _ := s.stop.timing.schedule.at(0); item.Signal != 0 {
+		sig = item.Signal
+	}
+	return signals.Name(sig)
+}
+
+// sender is who asked for the stop.
+func (s *stop) sender() string {
+	if s.cause != "" {
+		return "usher (" + s.cause + ")"
+	}
+	return s.signal.Sender.String()
+}
+
+// startApp starts the app, for the first time or again.
+func (s *Supervisor) startApp() {
+	if s.stop.restarts > 0 {
+		s.restarted++
+		s.health = newHealth(&s.config.Checks, s.Exec)
+		s.tty.hand(s.group, unix.Getpgrp()) // the last run's group has it
+	}
+	s.stopped, s.woken, s.status, s.fatal, s.ending = false, false, 0, nil, ending{}
+	if err := s.start(); err != nil {
+		s.startFailed(err)
+		return
+	}
+	if s.config.checks() {
+		go s.health.run(s.started)
+	}
+	for _, e := range s.kept {
+		s.forward(e)
+	}
+	s.kept = nil
+	s.step(&event{kind: appStarted, at: s.started})
+}
+
+func (s *Supervisor) forward(e *signals.Event) {
+	sig := s.config.Rewrites.Apply(e.Signal)
+	s.log.Debugf("%s from %s sent to the app as %s", signals.Name(e.Signal), e.Sender, signals.Name(sig))
+	s.send(e, sig)
+	s.ending.forwarded = *e
+	if s.stopped && s.stop.phase == stopping {
+		s.wake()
+	}
+}
+
+// sendNext sends what the schedule has.
+func (s *Supervisor) sendNext(sig signals.Signal) {
+	name := signals.Name(sig)
+	if since := lastword.Round(time.Since(s.stop.began)); s.stop.item > 0 {
+		s.steps += ", " + name + " after " + since.String()
+		s.log.Infof("the app has not ended within %v: %s", since, name)
+	} else {
+		s.logTold()
+	}
+	s.woken = false
+	s.signal(sig)
+	if s.stopped {
+		s.wake()
+	}
+}
+
+func (s *Supervisor) killApp() {
+	found := s.strangers(stragglers(s.self))
+	s.ending.stillThere = processes(found)
+	st := &s.stop
+	s.log.Errorf("the app has not ended within %v of %s: SIGKILL to %s", lastword.Round(st.killed.Sub(st.began)), signals.Name(st.signal.Signal),
+		cmp.Or(names(found), s.config.Command[0]))
+	s.signal(unix.SIGKILL)
+}
+
+// wake sends SIGCONT to an app that has been told to stop and could not, because it is stopped. It does so once for each time it is told: one
+// that stops again and again, at a terminal whose background it is in, would keep both busy.
+func (s *Supervisor) wake() {
+	if !s.woken {
+		s.woken = true
+		s.signal(unix.SIGCONT)
+	}
+}
+
+// signal sends the app a signal of usher's own.
+func (s *Supervisor) signal(sig signals.Signal) { s.send(&signals.Event{Signal: sig}, sig) }
+
+// send is the only place that signals the app, on the goroutine that reaps: the pid can't be another process's by then.
+func (s *Supervisor) send(e *signals.Event, sig signals.Signal) {
+	if s.pid == 0 {
+		return
+	}
+	err := unix.ESRCH
+	if s.config.ProcessGroup {
+		err, _ = e.Send(-s.pid, sig).(unix.Errno)
+	}
+	if err == unix.ESRCH || sig == unix.SIGKILL { // the app may have left its group
+		err, _ = e.Send(s.pid, sig).(unix.Errno)
+	}
+	if err != 0 {
+		s.log.Errorf("cannot send %s to the app: %v", signals.Name(sig), err)
+	}
+}

@@ -1,0 +1,219 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"usher/healthz/check"
+	"usher/signals"
+	"usher/supervisor/lastword"
+)
+
+// Hook is something to be done before, beside or after the app: a command, or a request.
+type Hook struct {
+	Command []string
+	Request *check.Check // where Command is empty: http://…, and any answer from 200 to 399 is success
+}
+
+// ParseHook reads exec:command args… or http://host:port/path.
+func ParseHook(s string) (*Hook, error) {
+	if command, ok := strings.CutPrefix(s, "exec:"); ok {
+		words, err := check.Words(command)
+		if err != nil {
+			return nil, fmt.Errorf("action %q: %w", s, err)
+		}
+		return &Hook{Command: words}, nil
+	}
+	if !strings.HasPrefix(s, "http://") {
+		return nil, fmt.Errorf("action %q: want exec:COMMAND or http://HOST:PORT/PATH", s)
+	}
+	request, err := check.Parse(s)
+	return &Hook{Request: request}, err
+}
+
+// hookRun is a hook at work, or the wait for what --wait-for names. There is one at a time.
+type hookRun struct {
+	name    string
+	fatal   bool // its failure is the app's end, or keeps it from being started
+	began   time.Time
+	limit   time.Duration // if there is one
+	command *command
+	cancel  context.CancelFunc // without a command
+	waits   string             // what is waited for, and why that does not hold yet
+}
+
+// prepare begins the preparation number n.
+func (s *Supervisor) prepare(n int) {
+	if len(s.config.WaitFor) > 0 {
+		if n--; n < 0 {
+			s.wait()
+			return
+		}
+	}
+	s.runHook(fmt.Sprintf("pre-start-%d", n+1), &Hook{Command: s.config.PreStart[n]}, true)
+}
+
+func (s *Supervisor) newHook(name string, fatal bool) *hookRun {
+	s.hook = &hookRun{name: name, fatal: fatal, began: time.Now(), limit: s.stop.deadline.Sub(s.stop.since)}
+	return s.hook
+}
+
+func (s *Supervisor) runHook(name string, h *Hook, fatal bool) {
+	r := s.newHook(name, fatal)
+	if len(h.Command) > 0 {
+		r.command = &command{name: name, argv: h.Command, done: func(o *outcome) { s.hookEnded(r, o) }}
+		s.run(r.command)
+		return
+	}
+	s.beside(r, h.Request.Run)
+}
+
+// beside does what takes no process on a goroutine.
+func (s *Supervisor) beside(r *hookRun, do func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	go func() {
+		err := do(ctx)
+		s.post(func() { s.hookEnded(r, &outcome{err: err}) })
+	}()
+}
+
+const (
+	waitPoll = 250 * time.Millisecond // between two tries
+	waitTry  = 5 * time.Second        // for one try
+)
+
+// wait tries what has to hold before the app is started, one after the other, until each has held once.
+func (s *Supervisor) wait() {
+	r := s.newHook("wait-for", true)
+	r.waits = s.config.WaitFor[0].String()
+	s.beside(r, func(ctx context.Context) error {
+		for _, c := range s.config.WaitFor {
+			for last := ""; ; {
+				err := try(ctx, c)
+				if err == nil {
+					break
+				}
+				if why := fmt.Sprintf("%v: %v", c, err); why != last && ctx.Err() == nil {
+					last = why
+					s.post(func() { s.waiting(r, why) })
+				}
+				select {
+				case <-ctx.Done():
+					return ctx.Err()
+				case <-time.After(waitPoll):
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func try(ctx context.Context, c *check.Check) error {
+	ctx, cancel := context.WithTimeout(ctx, waitTry)
+	defer cancel()
+	return c.Run(ctx)
+}
+
+func (s *Supervisor) waiting(r *hookRun, why string) {
+	if s.hook == r {
+		r.waits = why
+		s.log.Infof("waiting for %s", why)
+		s.publish()
+	}
+}
+
+// hookEnded has an outcome, which matters only as long as somebody waits for it.
+func (s *Supervisor) hookEnded(r *hookRun, o *outcome) {
+	if s.hook != r {
+		return
+	}
+	s.hook = nil
+	err := o.failure()
+	if err != nil {
+		s.hookFailed(r, err.Error(), o.code())
+	} else {
+		s.log.Debugf("%s has succeeded after %v", r.name, lastword.Round(time.Since(r.began)))
+	}
+	s.step(&event{kind: hookEnded, at: time.Now(), failed: err != nil})
+}
+
+// hookFailed is an error in the log, and the reason for the end or a part of it.
+func (s *Supervisor) hookFailed(r *hookRun, why string, code int) {
+	message := r.name + " failed: " + why
+	s.log.Errorf("%s", message)
+	if !r.fatal {
+		s.notes += "; " + message
+		return
+	}
+	s.fatal = &lastword.Record{Reason: lastword.HookFailed, Message: message, ExitCode: code}
+	if r.waits != "" {
+		s.fatal.Reason = lastword.WaitTimeout
+	}
+}
+
+// exitTimeout is the exit code of what ran out of time, as timeout(1) has it.
+const exitTimeout = 124
+
+func (s *Supervisor) expireHook() {
+	r := s.hook
+	why := fmt.Sprintf("no end within %v", lastword.Round(r.limit))
+	if last := r.stop(s.log); last != "" {
+		why += ": " + last
+	}
+	s.hook = nil
+	s.hookFailed(r, why, exitTimeout)
+}
+
+func (s *Supervisor) abandonHook() {
+	if r := s.hook; r != nil {
+		r.stop(s.log)
+		s.log.Debugf("%s was cut short", r.name)
+		s.hook = nil
+	}
+}
+
+// disownHook is for a stop before there is an app: nothing has failed, and a command is told as what the app leaves behind is.
+func (s *Supervisor) disownHook() {
+	r := s.hook
+	s.hook = nil
+	if r.command == nil {
+		r.stop(s.log)
+	}
+	sig := s.stop.signal.Signal
+	during := r.name
+	if r.waits != "" {
+		during += " " + r.waits
+	}
+	s.fatal = &lastword.Record{Reason: lastword.Signaled, ExitCode: s.mapped(128 + int(sig)),
+		Message: fmt.Sprintf("%s from %s before the app was started, during %s", signals.Name(sig), s.stop.sender(), during)}
+}
+
+// stop ends r, and returns its last words.
+func (r *hookRun) stop(log Logger) string {
+	if r.command == nil {
+		r.cancel()
+		return r.waits
+	}
+	r.command.kill()
+	if r.command.output == nil {
+		return ""
+	}
+	r.command.output.drain(log)
+	return r.command.output.last
+}
+
+// code is what usher ends with where an outcome is fatal: a command's own exit code, as a shell has it; 1 for a request.
+func (o *outcome) code() int {
+	var failed *startError
+	switch {
+	case errors.As(o.err, &failed):
+		return failed.code
+	case o.err != nil:
+		return 1
+	}
+	return exitCode(o.status)
+}
