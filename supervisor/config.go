@@ -97,20 +97,11 @@ func (c *Config) Validate() error {
 	if len(c.Command) == 0 && !c.Pause {
 		errs = multierror.Append(errs, errors.New("no command given"))
 	}
-	if c.TermDelay < 0 {
-		errs = multierror.Append(errs, fmt.Errorf("--term-delay %v: must not be negative", c.TermDelay))
-	}
-	if c.GracePeriod < 0 {
-		errs = multierror.Append(errs, fmt.Errorf("--grace-period %v: must not be negative", c.GracePeriod))
-	}
-	if c.StragglerGrace < 0 {
-		errs = multierror.Append(errs, fmt.Errorf("--straggler-grace %v: must not be negative", c.StragglerGrace))
-	}
-	if c.WaitTimeout < 0 {
-		errs = multierror.Append(errs, fmt.Errorf("--wait-timeout %v: must not be negative", c.WaitTimeout))
-	}
-	if c.HookTimeout < 0 {
-		errs = multierror.Append(errs, fmt.Errorf("--hook-timeout %v: must not be negative", c.HookTimeout))
+	for _, d := range []part{{"--term-delay", c.TermDelay}, {"--grace-period", c.GracePeriod}, {"--straggler-grace", c.StragglerGrace},
+		{"--wait-timeout", c.WaitTimeout}, {"--hook-timeout", c.HookTimeout}} {
+		if d.takes < 0 {
+			errs = multierror.Append(errs, fmt.Errorf("%s %v: must not be negative", d.flag, d.takes))
+		}
 	}
 	if c.RestartMax < 0 {
 		errs = multierror.Append(errs, fmt.Errorf("--restart-max %d: must not be negative", c.RestartMax))

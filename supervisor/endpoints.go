@@ -65,7 +65,11 @@ func (s *Supervisor) checks() *health { return s.snapshot.Load().checks }
 
 //go:noinline
 func (s *Supervisor) startupz() []healthz.Result {
-	return s.checks().appendTo(s.app(), check.Startup, false)
+	results := s.app()
+	if waiting := s.snapshot.Load().waiting; waiting != "" {
+		results[0].Failure = waiting
+	}
+	return s.checks().appendTo(results, check.Startup, false)
 }
 
 // livez fails for a startup check only when that has used up its failure threshold, which is when Kubernetes would restart the app.
@@ -75,11 +79,7 @@ func (s *Supervisor) livez() []healthz.Result {
 
 // ready is the app's own readiness, whether or not a stop is in progress.
 func (s *Supervisor) ready() []healthz.Result {
-	results := s.startupz()
-	if waiting := s.snapshot.Load().waiting; waiting != "" {
-		results[0].Failure = waiting
-	}
-	return s.checks().appendTo(results, check.Ready, false)
+	return s.checks().appendTo(s.startupz(), check.Ready, false)
 }
 
 func (s *Supervisor) readyz() []healthz.Result {

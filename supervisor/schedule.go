@@ -41,58 +41,58 @@ func (s *Schedule) at(n int) (Item, bool) {
 // ParseSchedule reads signals and times, separated by slashes: TERM/20s/QUIT/5s/KILL. A time is a duration, or seconds. "forever"
 // repeats what follows it; at the end it only waits. A single time is the signal that began the stop, that time, and KILL.
 func ParseSchedule(text string) (Schedule, error) {
+	if d, err := parseWait(text); err == nil {
+		return Schedule{Items: []Item{{Wait: d}, {Signal: unix.SIGKILL}}}, nil
+	}
 	var s Schedule
-	fail := func(why string) (Schedule, error) { return Schedule{}, fmt.Errorf("stop schedule %q: %s", text, why) }
 	words := strings.Split(text, "/")
-	if len(words) == 1 {
-		if d, err := parseWait(text); err == nil {
-			return Schedule{Items: []Item{{Wait: d}, {Signal: unix.SIGKILL}}}, nil
-		}
-	}
-	repeats := false
 	for i, word := range words {
-		n := len(s.Items)
-		if d, err := parseWait(word); err == nil {
-			if n == 0 {
-				return fail("it has to begin with a signal")
-			}
-			if s.Items[n-1].Wait += d; s.Items[n-1].Wait < 0 {
-				return fail("that is too long")
-			}
-			continue
+		if why := s.add(word, i == len(words)-1); why != "" {
+			return Schedule{}, fmt.Errorf("stop schedule %q: %s", text, why)
 		}
-		if n > 0 && s.Items[n-1].Signal == unix.SIGKILL { // time may: start-stop-daemon waits there as well
-			return fail("nothing can come after KILL")
-		}
-		if word == "forever" {
-			switch {
-			case n == 0:
-				return fail("it has to begin with a signal")
-			case repeats:
-				return fail("forever can be there once")
-			case i == len(words)-1:
-				s.Items[n-1].Wait = noLimit
-			default:
-				repeats, s.Repeat = true, n
-			}
-			continue
-		}
-		sig, err := signals.Parse(strings.TrimPrefix(word, "-"))
-		if err != nil {
-			return fail(fmt.Sprintf("%q is neither a signal nor a time", word))
-		}
-		s.Items = append(s.Items, Item{Signal: sig})
 	}
-	if repeats {
-		ends := false // or takes time
-		for _, item := range s.Items[s.Repeat:] {
-			ends = ends || item.Wait > 0 || item.Signal == unix.SIGKILL
-		}
-		if !ends {
-			return fail("what forever repeats needs a time")
-		}
+	if s.Repeat > 0 && !s.rests() {
+		return Schedule{}, fmt.Errorf("stop schedule %q: what forever repeats needs a time", text)
 	}
 	return s, nil
+}
+
+// add reads one word, and says what is wrong with it; "" is nothing.
+func (s *Schedule) add(word string, last bool) (why string) {
+	n := len(s.Items)
+	d, err := parseWait(word)
+	sig, noSignal := signals.Parse(strings.TrimPrefix(word, "-"))
+	switch {
+	case n == 0 && (err == nil || word == "forever"):
+		return "it has to begin with a signal"
+	case err == nil:
+		if s.Items[n-1].Wait += d; s.Items[n-1].Wait < 0 {
+			return "that is too long"
+		}
+	case n > 0 && s.Items[n-1].Signal == unix.SIGKILL: // time may: start-stop-daemon waits there as well
+		return "nothing can come after KILL"
+	case word == "forever" && s.Repeat > 0:
+		return "forever can be there once"
+	case word == "forever" && last:
+		s.Items[n-1].Wait = noLimit
+	case word == "forever":
+		s.Repeat = n
+	case noSignal != nil:
+		return strconv.Quote(word) + " is neither a signal nor a time"
+	default:
+		s.Items = append(s.Items, Item{Signal: sig})
+	}
+	return ""
+}
+
+// rests is whether what is repeated takes time, or ends.
+func (s *Schedule) rests() bool {
+	for _, item := range s.Items[s.Repeat:] {
+		if item.Wait > 0 || item.Signal == unix.SIGKILL {
+			return true
+		}
+	}
+	return false
 }
 
 // parseWait reads a duration, or seconds without a unit.

@@ -34,7 +34,7 @@ func aroundFlags(fs *pflag.FlagSet, c *supervisor.Config) {
 	}}, "wait-for", "")
 	fs.DurationVar(&c.WaitTimeout, "wait-timeout", time.Minute, "")
 	fs.Var(&list{add: func(s string) error {
-		words, err := check.Words(s)
+		words, err := check.Words(strings.TrimPrefix(s, "exec:")) // as the others have it
 		c.PreStart = append(c.PreStart, words)
 		return err
 	}}, "pre-start", "")

@@ -39,7 +39,7 @@ func TestHooksThroughALife(t *testing.T) {
 		note := func(what string) string {
 			return fmt.Sprintf(`sh -c 'echo %s >> %s; echo said %s; echo $KEY >&2'`, what, file, what)
 		}
-		u := command(t, b, "--pre-start", note("one"), "--pre-start", note("two"), "--post-start", "exec:"+note("three"),
+		u := command(t, b, "--pre-start", note("one"), "--pre-start", "exec:"+note("two"), "--post-start", "exec:"+note("three"),
 			"--pre-stop", "exec:"+note("five"), "--post-stop", "exec:"+note("seven"), "--",
 			"bash", "-c", `trap "echo six >> $0; exit 42" TERM; while ! grep -q three $0; do sleep 0.01; done; echo four >> $0; echo up; while :; do sleep 0.01; done`, file)
 		u.cmd.Env = append(u.cmd.Env, "KEY=the value")
@@ -191,6 +191,7 @@ func TestBeforeTheApp(t *testing.T) {
 		if body := get(t, "http://"+health+"/readyz", 503); !strings.Contains(body, "[-]app failed: pre-start-1 is at work\n") {
 			t.Errorf("readyz: %s", body)
 		}
+		get(t, "http://"+health+"/startupz", 503)
 		get(t, "http://"+health+"/livez", 200)
 		u.signal(unix.SIGUSR1)
 		u.signal(unix.SIGHUP)
@@ -326,6 +327,24 @@ func TestHookOutput(t *testing.T) {
 	u.signal(unix.SIGTERM)
 	u.want(42)
 	quickly(t, begin)
+}
+
+// What a hook leaves in the background goes on, its output in the log, and is told at the end like all that outlives the app.
+func TestHookThatForks(t *testing.T) {
+	u := start(t, &made, "--pre-start", `bash -c '(trap "echo told; exit" TERM; while :; do echo beat; sleep 0.05; done) & echo forked'`, "--", "bash", "-c", app, "0")
+	u.printed("ready\n")
+	before := strings.Count(u.stderr.String(), "pre-start-1: beat\n")
+	eventually(t, func() error {
+		if n := strings.Count(u.stderr.String(), "pre-start-1: beat\n"); n < before+3 {
+			return fmt.Errorf("%d beats", n)
+		}
+		return nil
+	})
+	u.signal(unix.SIGTERM)
+	u.want(42)
+	if !strings.Contains(u.stderr.String(), "pre-start-1: told\n") {
+		t.Errorf("log: %s", &u.stderr)
+	}
 }
 
 // Hooks run as the app does.
