@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -133,7 +134,9 @@ func TestSignalAtAnyMoment(t *testing.T) {
 		select {
 		case <-u.done:
 		case <-time.After(300 * time.Millisecond):
-			u.signal(unix.SIGTERM)
+			if err := u.cmd.Process.Signal(unix.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+				t.Fatal(err)
+			}
 		}
 		if code := u.wait(); !got(code) {
 			t.Fatalf("exit code %d\n%s", code, &u.stderr)

@@ -46,7 +46,7 @@ func (f files) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 		if addrs != nil {
 			return addrs, nil
 		}
-		if ctx.Err() != nil {
+		if over(ctx) {
 			return nil, os.ErrDeadlineExceeded
 		}
 	}
@@ -54,6 +54,12 @@ func (f files) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 		return nil, fmt.Errorf("no such host %q", host)
 	}
 	return nil, fmt.Errorf("cannot resolve %q: %v", host, result)
+}
+
+// over is whether ctx has ended, or is just about to: the last try ends with it, and may do so first.
+func over(ctx context.Context) bool {
+	deadline, limited := ctx.Deadline()
+	return ctx.Err() != nil || limited && !time.Now().Before(deadline)
 }
 
 // ask asks the servers in turn, as often as attempts says, each time for at most its share of the time that is left: a lost datagram or
@@ -67,7 +73,7 @@ func (c *config) ask(ctx context.Context, name string, qtype, port uint16) (addr
 			wait = min(wait, time.Until(deadline)/time.Duration(tries-i))
 		}
 		addrs, err = askServer(ctx, wait, server, port, name, qtype)
-		if err == nil || err == errNotFound || ctx.Err() != nil {
+		if err == nil || err == errNotFound || over(ctx) {
 			return addrs, err
 		}
 		err = fmt.Errorf("name server %v: %v", server, err)
