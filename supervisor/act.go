@@ -117,7 +117,7 @@ func (s *stop) sender() string {
 func (s *Supervisor) startApp() {
 	if s.stop.restarts > 0 {
 		s.restarted++
-		s.health = newHealth(&s.config.Checks, s.Exec)
+		s.health = newHealth(&s.config, s.Exec)
 		s.tty.hand(s.group, unix.Getpgrp()) // the last run's group has it
 	}
 	s.stopped, s.woken, s.status, s.fatal, s.ending = false, false, 0, nil, ending{}
@@ -125,7 +125,7 @@ func (s *Supervisor) startApp() {
 		s.startFailed(err)
 		return
 	}
-	if s.config.checks() {
+	if s.config.checks() || s.notify != nil {
 		go s.health.run(s.started)
 	}
 	for _, e := range s.kept {

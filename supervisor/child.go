@@ -3,6 +3,8 @@ package supervisor
 import (
 	"fmt"
 	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
 	"unsafe"
 
@@ -23,7 +25,7 @@ type child struct {
 	ignored   []signals.Signal
 	noFile    *unix.Rlimit
 	as        *identity
-	listenPID []byte   // where the app's pid goes in the environment, or nil
+	ownPIDs   [][]byte // where the app's pid goes in the environment
 	report    *failure // in a page shared with the parent
 	pgid      int32
 }
@@ -79,13 +81,15 @@ func newChild(p *process) (*child, error) {
 	if p.stdio != nil {
 		return c, nil
 	}
-	// Sockets that were passed to usher are the app's (sd_listen_fds(3)), which takes them only under its own pid.
-	own := fmt.Sprintf("LISTEN_PID=%d", unix.Getpid())
+	// Sockets that were passed to usher are the app's (sd_listen_fds(3)), which takes them, and a watchdog (sd_watchdog_enabled(3)), only under
+	// its own pid.
+	own := strconv.Itoa(unix.Getpid())
 	for i, entry := range p.env {
-		if entry == own {
-			b := make([]byte, len("LISTEN_PID=")+pidDigits+1)
-			copy(b, "LISTEN_PID=")
-			c.env[i], c.listenPID = &b[0], b[len("LISTEN_PID="):]
+		if name, value, _ := strings.Cut(entry, "="); value == own && (name == "LISTEN_PID" || name == "WATCHDOG_PID") {
+			b := make([]byte, len(name)+1+pidDigits+1)
+			n := copy(b, entry[:len(name)+1])
+			c.env[i] = &b[0]
+			c.ownPIDs = append(c.ownPIDs, b[n:])
 		}
 	}
 	if p.stderr > 0 {
@@ -153,8 +157,8 @@ func (c *child) exec() {
 	for fd := range c.stdio { // descriptors of usher's own are none of these: 0 to 2 are never closed (signals/entry.go)
 		syscall.RawSyscall6(unix.SYS_DUP3, c.stdio[fd], uintptr(fd), 0, 0, 0, 0)
 	}
-	if c.listenPID != nil {
-		decimal(c.listenPID, pid)
+	for i := range c.ownPIDs {
+		decimal(c.ownPIDs[i], pid)
 	}
 	if c.noFile != nil {
 		syscall.RawSyscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(c.noFile)), 0, 0, 0)

@@ -67,6 +67,8 @@ type Config struct {
 	HealthAddrs []string
 	// Checks are asked of the app, by what they are for.
 	Checks [check.Roles]Checks
+	// Watchdog is how often the app has to say that it is alive (sd_notify(3), WATCHDOG=1); 0 is not at all.
+	Watchdog time.Duration
 
 	// TerminationLog is the file for the last word; "" is none.
 	TerminationLog string
@@ -121,6 +123,9 @@ func (c *Config) Validate() error {
 		if _, err := healthz.ParseAddr(addr); err != nil {
 			errs = multierror.Append(errs, fmt.Errorf("--health-addr %q: %w", addr, err))
 		}
+	}
+	if c.Watchdog < 0 {
+		errs = multierror.Append(errs, fmt.Errorf("--watchdog %v: must not be negative", c.Watchdog))
 	}
 	for role := range check.Roles {
 		errs = multierror.Append(errs, mistakes(c.Checks[role].Params.Validate(role))...)

@@ -53,7 +53,7 @@ func (s *Supervisor) endpoints() map[string]healthz.Endpoint {
 
 //go:noinline
 func (s *Supervisor) app() []healthz.Result {
-	r := healthz.Result{Name: "app"}
+	r := healthz.Result{Name: "app", Note: s.checks().said.Load().Status}
 	// While an app is still to come, nothing is wrong: a liveness probe that failed would end what it waits for.
 	if snap := s.snapshot.Load(); !snap.alive && snap.waiting == "" {
 		r.Failure = "not running"
@@ -74,7 +74,12 @@ func (s *Supervisor) startupz() []healthz.Result {
 
 // livez fails for a startup check only when that has used up its failure threshold, which is when Kubernetes would restart the app.
 func (s *Supervisor) livez() []healthz.Result {
-	return s.checks().appendTo(s.checks().appendTo(s.app(), check.Startup, true), check.Live, false)
+	h := s.checks()
+	results := h.appendTo(h.appendTo(s.app(), check.Startup, true), check.Live, false)
+	if failure, asked := h.watchdog(time.Now()); asked {
+		results = append(results, healthz.Result{Name: "watchdog", Failure: failure})
+	}
+	return results
 }
 
 // ready is the app's own readiness, whether or not a stop is in progress.
@@ -84,8 +89,11 @@ func (s *Supervisor) ready() []healthz.Result {
 
 func (s *Supervisor) readyz() []healthz.Result {
 	r := healthz.Result{Name: "shutdown"} // the apiserver's name for it
-	if snap := s.snapshot.Load(); !snap.stopping.IsZero() {
+	switch snap := s.snapshot.Load(); {
+	case !snap.stopping.IsZero():
 		r.Failure = fmt.Sprintf("%s received %v ago", snap.signal, lastword.Round(time.Since(snap.stopping)))
+	case snap.checks.said.Load().Stopping:
+		r.Failure = "the app said STOPPING=1"
 	}
 	return append(s.ready(), r)
 }

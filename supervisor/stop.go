@@ -193,6 +193,13 @@ func (s *stop) stepOn(e *event) {
 	s.follow(e)
 }
 
+// extend gives the app, which has asked for it, more time before the next of the schedule, as far as there is any.
+func (s *stop) extend(until time.Time) {
+	if s.phase == stopping && until.After(s.deadline) && !s.deadline.IsZero() {
+		s.deadline = s.within(until, 0, s.timing.limit)
+	}
+}
+
 func (s *stop) kill(e *event) {
 	s.enter(killing, e.at, noLimit, 0)
 	s.killed = e.at

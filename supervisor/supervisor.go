@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/healthz"
+	"usher/healthz/notify"
 	"usher/signals"
 	"usher/supervisor/lastword"
 )
@@ -34,7 +35,9 @@ type Supervisor struct {
 	word      *lastword.Log
 	health    *health
 	listeners []*healthz.Listener
-	as        *identity // who the app runs as; nil is usher's own
+	notify    *notify.Socket // for the app; nil where nobody wants to know
+	notifyUp  string         // the NOTIFY_SOCKET that usher was given
+	as        *identity      // who the app runs as; nil is usher's own
 
 	// The loop's own.
 	self      int // usher's pid
@@ -87,7 +90,7 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 		commands: map[int]*command{},
 		again:    -1,
 	}
-	s.health = newHealth(&config.Checks, s.Exec)
+	s.health = newHealth(&s.config, s.Exec)
 	s.publish()
 	for _, c := range config.WaitFor {
 		c.SetExec(s.Exec)
@@ -101,6 +104,9 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 	if config.checks() || config.hooks() {
 		// The first timer makes the runtime open descriptors, and it dies if there are none left. Better here than later.
 		time.NewTimer(time.Hour).Stop()
+	}
+	if err := s.listenNotify(); err != nil {
+		return nil, err
 	}
 	for _, addr := range config.HealthAddrs {
 		l, err := healthz.Listen(addr)
@@ -117,6 +123,9 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 func (s *Supervisor) close() {
 	for _, l := range s.listeners {
 		l.Close()
+	}
+	if s.notify != nil {
+		s.notify.Close()
 	}
 }
 
@@ -173,6 +182,7 @@ func (s *Supervisor) start() error {
 	} else {
 		s.tty = openTTY()
 	}
+	env = s.notifyEnv(env)
 	terminal := -1
 	if s.tty.foreground(unix.Getpgrp()) { // an usher in the background leaves it alone
 		terminal = s.tty.fd
@@ -218,6 +228,9 @@ func (s *Supervisor) startFailed(err error) {
 func (s *Supervisor) serve() {
 	if s.tail != nil {
 		go s.tail.run()
+	}
+	if s.notify != nil {
+		go s.hear()
 	}
 	if len(s.listeners) > 0 {
 		server := healthz.NewServer(s.endpoints(), s.log.Errorf)

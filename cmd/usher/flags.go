@@ -60,7 +60,8 @@ Health:
       --live-check CHECK         /livez holds while the check does (repeatable)
       --startup-check CHECK      /startupz holds once the check has; until then the others wait (repeatable)
                                  CHECK: http://host:port/path, https://…, tcp://host:port, unix:///path, file:/path,
-                                 grpc://host:port/service, grpcs://…, exec:command args...
+                                 grpc://host:port/service, grpcs://…, exec:command args...,
+                                 notify: (the app sent READY=1, sd_notify)
       --check-header 'NAME: VALUE'         goes with every http and https check (repeatable)
   Each of ready, live and startup has Kubernetes' parameters:
       --ready-initial-delay DURATION       (0s)
@@ -68,6 +69,7 @@ Health:
       --ready-timeout DURATION             (1s)
       --ready-success-threshold N          (1; only ready may have more)
       --ready-failure-threshold N          (3)
+      --watchdog DURATION        /livez fails when the app has not sent WATCHDOG=1 (sd_notify) for this long
       --probe CHECK              run a check, or ask usher's own endpoint at --health-addr: exit code 0 or 1
 
 Other:
@@ -149,20 +151,7 @@ func parse(as *personality, args, environ []string) (options, error) {
 	fs.DurationVar(&c.StragglerGrace, "straggler-grace", 2*time.Second, "")
 	aroundFlags(fs, c)
 	fs.BoolVar(&o.plan, "plan", false, "")
-	fs.Var(&list{add: func(s string) error {
-		if s != "" { // which switches off nothing but itself
-			c.HealthAddrs = append(c.HealthAddrs, s)
-		}
-		return nil
-	}}, "health-addr", "")
-	for role := range check.Roles {
-		checkFlags(fs, role, &c.Checks[role])
-	}
-	fs.Var(&list{add: func(s string) error {
-		header, err := check.ParseHeader(s)
-		o.headers = append(o.headers, header)
-		return err
-	}}, "check-header", "")
+	healthFlags(fs, &o)
 	fs.StringVar(&o.probe, "probe", "", "")
 	fs.StringVar(&o.install, "install", "", "")
 	fs.StringVar(&c.TerminationLog, "termination-log", defaultTerminationLog, "")
@@ -209,45 +198,6 @@ func parse(as *personality, args, environ []string) (options, error) {
 	}
 	errs = multierror.Append(errs, o.prepare()...)
 	return o, errs.ErrorOrNil()
-}
-
-// checkFlags are those of one role: --live-check, --live-period, and so on.
-func checkFlags(fs *pflag.FlagSet, role check.Role, of *supervisor.Checks) {
-	name := role.String()
-	of.Params = check.DefaultParams()
-	p := &of.Params
-	fs.Var(&list{add: func(s string) error {
-		c, err := check.Parse(s)
-		of.Checks = append(of.Checks, c)
-		return err
-	}}, name+"-check", "")
-	fs.DurationVar(&p.InitialDelay, name+"-initial-delay", p.InitialDelay, "")
-	fs.DurationVar(&p.Period, name+"-period", p.Period, "")
-	fs.DurationVar(&p.Timeout, name+"-timeout", p.Timeout, "")
-	fs.IntVar(&p.SuccessThreshold, name+"-success-threshold", p.SuccessThreshold, "")
-	fs.IntVar(&p.FailureThreshold, name+"-failure-threshold", p.FailureThreshold, "")
-}
-
-// prepare gives every check the header fields of --check-header, which may come after it, and usher-check where it needs that.
-func (o *options) prepare() (errs []error) {
-	checks := append([]*check.Check{o.probeCheck}, o.config.WaitFor...)
-	for _, of := range o.config.Checks {
-		checks = append(checks, of.Checks...)
-	}
-	for _, c := range checks {
-		if c == nil { // a mistake that is known
-			continue
-		}
-		c.SetHeaders(o.headers)
-		if c.NeedsTool() {
-			file := usherCheck()
-			if err := unix.Access(file, unix.X_OK); err != nil {
-				errs = append(errs, fmt.Errorf("check %q needs usher-check, which lies beside usher: %q: %w", c, file, err))
-			}
-			c.SetTool(file)
-		}
-	}
-	return errs
 }
 
 func (o *options) validateProbe() (errs []error) {

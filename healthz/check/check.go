@@ -29,6 +29,7 @@ const ( // in the order of kinds
 	kindUnix
 	kindFile
 	kindExec
+	kindNotify
 	kindHTTPS
 	kindGRPC
 	kindGRPCS
@@ -72,6 +73,9 @@ func (c *Check) SetTool(path string) { c.tool = path }
 
 // NeedsTool reports whether usher-check has to run this check, since TLS and HTTP/2 are too large for usher.
 func (c *Check) NeedsTool() bool { return c.kind >= kindHTTPS }
+
+// IsNotify reports whether this is what the app tells usher by itself: Run cannot ask for it.
+func (c *Check) IsNotify() bool { return c.kind == kindNotify }
 
 // Command is what has to be run for the check, usher-check itself or exec's command; nil where that is nothing.
 func (c *Check) Command(timeout time.Duration) []string {
@@ -122,6 +126,8 @@ func (c *Check) ask(ctx context.Context) (stage string, err error) {
 	switch c.kind {
 	case kindUnix:
 		return stageConnect, connectUnix(ctx, c.target)
+	case kindNotify:
+		return "", errors.New("only usher knows what its app has said")
 	case kindFile:
 		var st unix.Stat_t
 		return "", unix.Stat(c.target, &st)

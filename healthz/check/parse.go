@@ -15,6 +15,7 @@ import (
 //	tcp://host:port                      unix:///path
 //	grpc://host:port[/service]           grpcs://host:port[/service], over TLS
 //	exec:command args…                   file:/path
+//	notify:
 //
 // An IPv6 address is in brackets. A path of unix and file is taken as it is, without escapes; a command is split by Words.
 func Parse(spec string) (*Check, error) {
@@ -26,7 +27,7 @@ func Parse(spec string) (*Check, error) {
 }
 
 // kinds are what a check can begin with, up to the colon.
-var kinds = [...]string{"tcp", "http", "unix", "file", "exec", "https", "grpc", "grpcs"}
+var kinds = [...]string{"tcp", "http", "unix", "file", "exec", "notify", "https", "grpc", "grpcs"}
 
 func (c *Check) parse() (err error) {
 	name, rest, ok := strings.Cut(c.spec, ":")
@@ -36,6 +37,11 @@ func (c *Check) parse() (err error) {
 	switch c.kind {
 	case kindUnix, kindFile:
 		return c.parsePath(strings.TrimPrefix(rest, "//"))
+	case kindNotify:
+		if rest != "" {
+			err = fmt.Errorf("%q: notify: takes nothing more", rest)
+		}
+		return err
 	case kindExec:
 		c.argv, err = Words(rest)
 		return err

@@ -44,7 +44,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-const noKind = "it has to begin with one of tcp, http, unix, file, exec, https, grpc, grpcs, and a colon"
+const noKind = "it has to begin with one of tcp, http, unix, file, exec, notify, https, grpc, grpcs, and a colon"
 
 func TestParseMistakes(t *testing.T) {
 	for _, tt := range []struct{ spec, want string }{
@@ -57,6 +57,7 @@ func TestParseMistakes(t *testing.T) {
 		{"grpc:h:1", `"grpc" is to be followed by ://`},
 		{"grpc://h:1/a/b", `"a/b" is not the name of a service`},
 		{"grpcs://h:1?x", `"?x": only a host and a port are wanted`},
+		{"notify:x", `"x": notify: takes nothing more`},
 		{"exec:", "no command given"},
 		{"exec:  ", "no command given"},
 		{"exec:a | b", `"|" is for a shell, and there is none: quote it, or run sh -c '...'`},
@@ -128,6 +129,9 @@ func FuzzParse(f *testing.F) {
 			if c.target[0] != '/' || strings.Contains(c.target, "\x00") {
 				t.Fatalf("%q: got %+v", spec, *c)
 			}
+			return
+		}
+		if c.kind == kindNotify {
 			return
 		}
 		if c.kind == kindExec {

@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -27,12 +28,16 @@ type Prober struct {
 	ask    func(context.Context) error
 
 	status atomic.Pointer[Status]
+	again  chan struct{}
 }
+
+// ErrPending from a Prober's ask says nothing about the app, but that it has asked for more time.
+var ErrPending = errors.New("pending")
 
 // NewProber returns a prober of valid parameters, the nth of its role, counted from 1. ask is a Check's Run, or the like; it has to
 // heed the context's end. It does nothing until Run.
 func NewProber(role Role, n int, ask func(context.Context) error, p Params) *Prober {
-	prober := &Prober{name: fmt.Sprintf("%v-%d", role, n), role: role, params: p, ask: ask}
+	prober := &Prober{name: fmt.Sprintf("%v-%d", role, n), role: role, params: p, ask: ask, again: make(chan struct{}, 1)}
 	status := newThreshold(role, p).status
 	prober.status.Store(&status)
 	return prober
@@ -45,6 +50,14 @@ func (p *Prober) Name() string { return p.name }
 // returned, the last one stays.
 func (p *Prober) Status() Status { return *p.status.Load() }
 
+// Again makes Run probe at once, and leaves its rhythm as it is. It never blocks.
+func (p *Prober) Again() {
+	select {
+	case p.again <- struct{}{}:
+	default:
+	}
+}
+
 // Run probes until the context ends: first when the initial delay since the app's start has passed, then every period, counted from
 // start to start. There is never more than one probe at a time: moments that pass during a slow one are left out, and the rhythm is
 // kept. A startup check's Run ends with its success. changed, if not nil, is called when the state has changed. To be called once.
@@ -56,19 +69,24 @@ func (p *Prober) Run(ctx context.Context, started time.Time, changed func(Status
 	}
 	timer := time.NewTimer(time.Until(due))
 	defer timer.Stop()
-	for first := true; ; first = false {
+	for first := true; ; {
+		inTurn := true
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
+		case <-p.again:
+			inTurn = false
 		}
 		err := p.probe(ctx)
 		if ctx.Err() != nil {
 			return // what was cut short says nothing about the app
 		}
 		now := time.Now()
-		before := t.status
-		status := t.observe(err, now)
+		before, status := t.status, t.status
+		if err != ErrPending {
+			status = t.observe(err, now)
+		}
 		p.status.Store(&status)
 		if changed != nil && (status.OK != before.OK || status.Failed != before.Failed) {
 			changed(status)
@@ -76,9 +94,13 @@ func (p *Prober) Run(ctx context.Context, started time.Time, changed func(Status
 		if p.role == Startup && status.OK {
 			return
 		}
+		if !inTurn {
+			continue
+		}
 		if first && p.role != Startup {
 			due = due.Add(-jitter(now, p.params.Period))
 		}
+		first = false
 		due = next(due, p.params.Period, now)
 		timer.Reset(time.Until(due))
 	}

@@ -160,6 +160,36 @@ func TestProberLate(t *testing.T) {
 	})
 }
 
+// TestAgain: out of turn, at once, and the rhythm stays; and a result that says nothing is none.
+func TestAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := DefaultParams()
+		p.InitialDelay, p.FailureThreshold = 5*sec, 1
+		prober, starts, cancel := startProber(t, Startup, p, func(_ context.Context, n int) error {
+			switch n {
+			case 1:
+				return ErrPending
+			case 4:
+				return nil
+			}
+			return errors.New("no")
+		})
+		defer cancel()
+		time.Sleep(3 * sec)
+		prober.Again()
+		synctest.Wait()
+		if got := prober.Status(); got.Failed || got.Failure != notYet {
+			t.Errorf("%+v", got)
+		}
+		time.Sleep(4 * sec)
+		if got := prober.Status(); !got.Failed {
+			t.Errorf("%+v", got)
+		}
+		time.Sleep(30 * sec)
+		wantStarts(t, *starts, 3*sec, 5*sec, 15*sec, 25*sec)
+	})
+}
+
 // TestProberTimeout: a check that hangs is ended by its timeout, is a failure, and the next comes in its turn.
 func TestProberTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

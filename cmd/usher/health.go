@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+
+	"usher/healthz/check"
+	"usher/supervisor"
+)
+
+// healthFlags are those of the endpoints and the checks.
+func healthFlags(fs *pflag.FlagSet, o *options) {
+	c := &o.config
+	fs.Var(&list{add: func(s string) error {
+		if s != "" { // which switches off nothing but itself
+			c.HealthAddrs = append(c.HealthAddrs, s)
+		}
+		return nil
+	}}, "health-addr", "")
+	fs.DurationVar(&c.Watchdog, "watchdog", 0, "")
+	for role := range check.Roles {
+		checkFlags(fs, role, &c.Checks[role])
+	}
+	fs.Var(&list{add: func(s string) error {
+		header, err := check.ParseHeader(s)
+		o.headers = append(o.headers, header)
+		return err
+	}}, "check-header", "")
+}
+
+// checkFlags are those of one role: --live-check, --live-period, and so on.
+func checkFlags(fs *pflag.FlagSet, role check.Role, of *supervisor.Checks) {
+	name := role.String()
+	of.Params = check.DefaultParams()
+	p := &of.Params
+	fs.Var(&list{add: func(s string) error {
+		c, err := check.Parse(s)
+		of.Checks = append(of.Checks, c)
+		return err
+	}}, name+"-check", "")
+	fs.DurationVar(&p.InitialDelay, name+"-initial-delay", p.InitialDelay, "")
+	fs.DurationVar(&p.Period, name+"-period", p.Period, "")
+	fs.DurationVar(&p.Timeout, name+"-timeout", p.Timeout, "")
+	fs.IntVar(&p.SuccessThreshold, name+"-success-threshold", p.SuccessThreshold, "")
+	fs.IntVar(&p.FailureThreshold, name+"-failure-threshold", p.FailureThreshold, "")
+}
+
+// prepare gives every check the header fields of --check-header, which may come after it, and usher-check where it needs that.
+func (o *options) prepare() (errs []error) {
+	checks := append([]*check.Check{o.probeCheck}, o.config.WaitFor...)
+	for _, of := range o.config.Checks {
+		checks = append(checks, of.Checks...)
+	}
+	for i, c := range checks {
+		switch {
+		case c == nil: // a mistake that is known
+			continue
+		case c.IsNotify() && i <= len(o.config.WaitFor):
+			errs = append(errs, fmt.Errorf("check %q: only the app itself says that", c))
+		}
+		c.SetHeaders(o.headers)
+		if c.NeedsTool() {
+			file := usherCheck()
+			if err := unix.Access(file, unix.X_OK); err != nil {
+				errs = append(errs, fmt.Errorf("check %q needs usher-check, which lies beside usher: %q: %w", c, file, err))
+			}
+			c.SetTool(file)
+		}
+	}
+	return errs
+}
