@@ -117,7 +117,8 @@ func (s *stop) sender() string {
 func (s *Supervisor) startApp() {
 	if s.stop.restarts > 0 {
 		s.restarted++
-		s.health = newHealth(&s.config, s.Exec)
+		s.health = s.newHealth()
+		s.steps = ""
 		s.tty.hand(s.group, unix.Getpgrp()) // the last run's group has it
 	}
 	s.stopped, s.woken, s.status, s.fatal, s.ending = false, false, 0, nil, ending{}
@@ -126,7 +127,8 @@ func (s *Supervisor) startApp() {
 		return
 	}
 	if s.config.checks() || s.notify != nil {
-		go s.health.run(s.started)
+		h := s.health
+		go h.run(s.started, func(why string) { s.unhealthy(h, why) })
 	}
 	for _, e := range s.kept {
 		s.forward(e)

@@ -67,6 +67,8 @@ type Config struct {
 	HealthAddrs []string
 	// Checks are asked of the app, by what they are for.
 	Checks [check.Roles]Checks
+	// OnUnhealthy is what usher does when a live check has failed.
+	OnUnhealthy UnhealthyPolicy
 	// Watchdog is how often the app has to say that it is alive (sd_notify(3), WATCHDOG=1); 0 is not at all.
 	Watchdog time.Duration
 

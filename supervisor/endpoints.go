@@ -102,7 +102,7 @@ func (s *Supervisor) readyz() []healthz.Result {
 func (s *Supervisor) noHold() string {
 	switch {
 	case failing(s.livez()):
-		return "its live check is failing"
+		return liveFails
 	case failing(s.ready()):
 		return "the app was not ready"
 	}

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"usher/healthz"
 	"usher/healthz/check"
 	"usher/healthz/notify"
+	"usher/signals"
 )
 
 // Checks are those of one role, and the parameters that they share.
@@ -18,27 +20,53 @@ type Checks struct {
 	Params check.Params
 }
 
+// UnhealthyPolicy says what usher does when a live check, a startup check or the app's watchdog has failed.
+type UnhealthyPolicy uint8
+
+const (
+	UnhealthyReport UnhealthyPolicy = iota // /livez says so, and the orchestrator acts
+	UnhealthyStop                          // …and usher stops the app, which is then started again where RestartPolicy has that
+)
+
+// ParseUnhealthyPolicy reads report or stop.
+func ParseUnhealthyPolicy(s string) (UnhealthyPolicy, error) {
+	switch s {
+	case "report":
+		return UnhealthyReport, nil
+	case "stop":
+		return UnhealthyStop, nil
+	}
+	return 0, fmt.Errorf("policy for an unhealthy app %q: want report or stop", s)
+}
+
+// liveFails is why there is no hold then.
+const liveFails = "its live check is failing"
+
 // health is the checks of one life of the app. The probers run on goroutines of their own, and the endpoints read what they found.
 type health struct {
 	probers [check.Roles][]*check.Prober
 	notify  []*check.Prober // those of them that wait for the app's own word
 
 	said    atomic.Pointer[notify.State] // what the app has said
+	heard   chan struct{}                // has something when it has said more; nil where nobody listens
 	started atomic.Pointer[time.Time]    // when the startup checks have held; nil is not yet
 
 	toStop, toEnd   context.Context // end when a stop begins, and when the app has ended
 	stopping, ended context.CancelFunc
 }
 
-func newHealth(c *Config, exec check.Exec) *health {
+func (s *Supervisor) newHealth() *health {
 	h := &health{}
-	h.said.Store(&notify.State{Watchdog: c.Watchdog})
+	h.said.Store(&notify.State{Watchdog: s.config.Watchdog})
+	if s.notify != nil {
+		h.heard = make(chan struct{}, 1)
+	}
 	h.toEnd, h.ended = context.WithCancel(context.Background())
 	h.toStop, h.stopping = context.WithCancel(h.toEnd)
 	for role := range check.Roles {
-		for i, of := range c.Checks[role].Checks {
-			of.SetExec(exec)
-			p := check.NewProber(role, i+1, h.ask(role, of), c.Checks[role].Params)
+		for i, of := range s.config.Checks[role].Checks {
+			of.SetExec(s.Exec)
+			p := check.NewProber(role, i+1, h.ask(role, of), s.config.Checks[role].Params)
 			h.probers[role] = append(h.probers[role], p)
 			if of.IsNotify() {
 				h.notify = append(h.notify, p)
@@ -66,10 +94,18 @@ func (h *health) ask(role check.Role, c *check.Check) func(context.Context) erro
 }
 
 // run probes until the app's end: first startup, then the rest. While a stop is in progress, only readiness goes on, as in Kubernetes.
-func (h *health) run(began time.Time) {
+// failed is told of every startup and live check, and a watchdog, that Kubernetes would restart the app for.
+func (h *health) run(began time.Time, failed func(why string)) {
+	look := func(p *check.Prober) func(check.Status) {
+		return func(st check.Status) {
+			if st.Failed {
+				failed(p.Name() + ": " + st.Failure)
+			}
+		}
+	}
 	var startup sync.WaitGroup
 	for _, p := range h.probers[check.Startup] {
-		startup.Go(func() { p.Run(h.toStop, began, nil) })
+		startup.Go(func() { p.Run(h.toStop, began, look(p)) })
 	}
 	startup.Wait()
 	if h.toStop.Err() != nil {
@@ -78,10 +114,37 @@ func (h *health) run(began time.Time) {
 	now := time.Now()
 	h.started.Store(&now)
 	for _, p := range h.probers[check.Live] {
-		go p.Run(h.toStop, began, nil)
+		go p.Run(h.toStop, began, look(p))
 	}
 	for _, p := range h.probers[check.Ready] {
 		go p.Run(h.toEnd, began, nil)
+	}
+	if h.heard != nil {
+		h.watch(now, failed)
+	}
+}
+
+// watch tells of the app's watchdog when it has run out. It wakes up when that can be, and when the app says something.
+func (h *health) watch(began time.Time, failed func(string)) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for told := false; ; {
+		said := h.said.Load()
+		why := said.Overdue(began, time.Now())
+		if why != "" && !told {
+			failed("watchdog: " + why)
+		}
+		told = why != ""
+		timer.Stop()
+		if due, ok := said.Due(began); ok && !told {
+			timer.Reset(time.Until(due))
+		}
+		select {
+		case <-h.toStop.Done():
+			return
+		case <-h.heard:
+		case <-timer.C:
+		}
 	}
 }
 
@@ -102,4 +165,17 @@ func (h *health) appendTo(results []healthz.Result, role check.Role, failedOnly 
 		}
 	}
 	return results
+}
+
+// unhealthy is what comes of a startup or live check, or a watchdog, that has failed in that life of the app.
+func (s *Supervisor) unhealthy(h *health, why string) {
+	s.post(func() {
+		if s.health != h || !s.stop.phase.alive() {
+			return
+		}
+		s.log.Infof("unhealthy: %s", why)
+		if s.config.OnUnhealthy == UnhealthyStop {
+			s.step(&event{kind: stopAsked, at: time.Now(), signal: &signals.Event{Signal: s.stop.timing.stopSignal}, cause: why, noHold: liveFails, retry: true})
+		}
+	})
 }

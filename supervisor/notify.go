@@ -94,6 +94,10 @@ func (s *Supervisor) heard(m notify.Message) {
 	for _, p := range h.notify {
 		p.Again()
 	}
+	select {
+	case h.heard <- struct{}{}:
+	default:
+	}
 }
 
 // isApps reports whether a process is the app's or its descendant: usher's, since orphans become that. One that is gone already, as

@@ -38,7 +38,7 @@ const (
 // again is whether the app, which is gone, is to be started again. It counts anew for one that has run long enough.
 func (s *stop) again() bool {
 	t := &s.timing
-	if s.final || !s.began.IsZero() || t.restart == RestartNo || t.restart == RestartOnFailure && !s.failed {
+	if s.final || !s.began.IsZero() && !s.retry || t.restart == RestartNo || t.restart == RestartOnFailure && !s.failed {
 		return false
 	}
 	if s.over.Sub(s.started) >= calmTime {

@@ -53,6 +53,7 @@ type stop struct {
 	actions  []action      // of the step at hand
 	signal   signals.Event // the one that began the stop
 	cause    string        // where it was no signal
+	retry    bool          // the app may be started again afterwards
 	began    time.Time     // when it came
 	told     time.Time     // when the app got it
 	holdOver string        // why the hold ended early, or that there was none
@@ -213,7 +214,7 @@ func (s *stop) pass(e *event) { s.act(action{verb: forward, signal: e.signal}) }
 // would a server behind `sh -c` die, whose shell is the app.
 func (s *stop) gone(e *event) {
 	spent := s.phase == killing
-	s.over, s.failed, s.final = e.at, e.failed, s.final || e.final
+	s.over, s.failed, s.final = e.at, e.failed || s.retry, s.final || e.final
 	s.endHook(abandon)
 	switch {
 	case e.last:
@@ -259,6 +260,10 @@ func (s *stop) settled(e *event) {
 
 func (s *stop) restart(e *event) {
 	s.over = time.Time{}
+	if s.retry {
+		s.signal, s.cause, s.retry, s.holdOver, s.item = signals.Event{}, "", false, "", 0
+		s.began, s.told, s.killed = time.Time{}, time.Time{}, time.Time{}
+	}
 	s.open(e.at)
 }
 

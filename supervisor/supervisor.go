@@ -90,7 +90,10 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 		commands: map[int]*command{},
 		again:    -1,
 	}
-	s.health = newHealth(&s.config, s.Exec)
+	if err := s.listenNotify(); err != nil {
+		return nil, err
+	}
+	s.health = s.newHealth()
 	s.publish()
 	for _, c := range config.WaitFor {
 		c.SetExec(s.Exec)
@@ -104,9 +107,6 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 	if config.checks() || config.hooks() {
 		// The first timer makes the runtime open descriptors, and it dies if there are none left. Better here than later.
 		time.NewTimer(time.Hour).Stop()
-	}
-	if err := s.listenNotify(); err != nil {
-		return nil, err
 	}
 	for _, addr := range config.HealthAddrs {
 		l, err := healthz.Listen(addr)

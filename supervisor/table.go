@@ -61,6 +61,7 @@ type event struct {
 	signal *signals.Event // stopAsked, signalled
 	cause  string         // stopAsked: why usher itself asks; "" for a signal
 	noHold string         // stopAsked: why there is nothing to hold for, "" if there is
+	retry  bool           // stopAsked: the app may be started again afterwards
 	failed bool           // hookEnded, appEnded: not with success
 	final  bool           // appEnded: it is not to be started again
 	last   bool           // appEnded: nothing but usher runs any more
@@ -132,6 +133,9 @@ func (s *stop) step(e *event) []action {
 		return nil
 	case e.cause != "" && !s.began.IsZero() && s.phase != holding:
 		return nil
+	}
+	if e.kind == stopAsked { // a signal means the whole of usher, also while an unhealthy app stops
+		s.retry = e.retry && s.began.IsZero()
 	}
 	table[s.phase][e.kind](s, e)
 	return s.decided()

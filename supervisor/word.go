@@ -128,6 +128,9 @@ func (s *Supervisor) appRecord(r *lastword.Record) {
 	default:
 		r.Reason = lastword.Error
 	}
+	if s.stop.cause != "" {
+		r.Reason = lastword.Unhealthy
+	}
 }
 
 // stopRecord is how the stop has gone until now; nil without one.

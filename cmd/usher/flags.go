@@ -69,6 +69,7 @@ Health:
       --ready-timeout DURATION             (1s)
       --ready-success-threshold N          (1; only ready may have more)
       --ready-failure-threshold N          (3)
+      --on-unhealthy POLICY      when a live or startup check has failed: report (in /livez), stop (the app; see --restart) (report)
       --watchdog DURATION        /livez fails when the app has not sent WATCHDOG=1 (sd_notify) for this long
       --probe CHECK              run a check, or ask usher's own endpoint at --health-addr: exit code 0 or 1
 

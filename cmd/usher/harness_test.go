@@ -249,3 +249,14 @@ func (u *usher) want(code int) {
 		u.t.Fatalf("exit code %d, want %d\nstdout: %s\nstderr: %s", got, code, &u.stdout, &u.stderr)
 	}
 }
+
+// eventuallyCount waits until the app has printed text so often.
+func eventuallyCount(t *testing.T, u *usher, text string, n int) {
+	t.Helper()
+	eventually(t, func() error {
+		if got := strings.Count(u.stdout.String(), text); got != n {
+			return fmt.Errorf("%q %d times, want %d\nstdout: %s\nstderr: %s", text, got, n, &u.stdout, &u.stderr)
+		}
+		return nil
+	})
+}

@@ -19,6 +19,10 @@ func healthFlags(fs *pflag.FlagSet, o *options) {
 		}
 		return nil
 	}}, "health-addr", "")
+	fs.Var(&list{add: func(s string) (err error) {
+		c.OnUnhealthy, err = supervisor.ParseUnhealthyPolicy(s)
+		return err
+	}}, "on-unhealthy", "")
 	fs.DurationVar(&c.Watchdog, "watchdog", 0, "")
 	for role := range check.Roles {
 		checkFlags(fs, role, &c.Checks[role])
