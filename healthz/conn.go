@@ -209,7 +209,7 @@ func (c *conn) answer(req request) (more bool) {
 	}
 	rt, name := c.s.route(req.path)
 	var results []Result
-	if rt != nil && req.method != methodOther {
+	if rt != nil && req.method != methodOther && rt.page == nil {
 		results = rt.endpoint()
 		if len(name) > 0 {
 			results = only(results, name)
@@ -220,6 +220,11 @@ func (c *conn) answer(req request) (more bool) {
 		res.status = 404
 	case req.method == methodOther:
 		res.status = 405
+	case rt.page != nil:
+		if res.kind = typePrometheus; req.openMetrics {
+			res.kind = typeOpenMetrics
+		}
+		c.body = rt.page(c.body[:0], req.openMetrics)
 	default:
 		var ok bool
 		if c.body, ok = appendAnswer(c.body[:0], rt.name, results, parseQuery(req.query)); !ok {

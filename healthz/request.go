@@ -24,6 +24,8 @@ type request struct {
 	http10 bool
 	keep   bool // the client will keep the connection open
 	body   bool // a body follows
+
+	openMetrics bool // the client takes OpenMetrics
 }
 
 // refusal is why a request gets no endpoint's answer. The zero value is no refusal.
@@ -85,6 +87,7 @@ func parseRequest(head []byte) (request, refusal) {
 		no = refusal{501, "unknown Transfer-Encoding"}
 	}
 	r.body = f.codings > 0 || f.length
+	r.openMetrics = f.openMetrics
 	r.keep = !f.close && (!r.http10 || f.keepAlive)
 	return r, no
 }
@@ -154,6 +157,7 @@ type fields struct {
 	length                  bool // a Content-Length other than 0
 	chunked                 bool
 	close, keepAlive        bool // options of Connection
+	openMetrics             bool // in Accept
 }
 
 // parseFields reads header lines up to and including the empty one.
@@ -186,6 +190,8 @@ func parseFields(b []byte) (f fields, no refusal) {
 		case equalFold(name, "transfer-encoding"):
 			f.codings++
 			f.chunked = equalFold(value, "chunked")
+		case equalFold(name, "accept"):
+			f.openMetrics = f.openMetrics || bytes.Contains(value, []byte("application/openmetrics-text"))
 		case equalFold(name, "connection"):
 			for len(value) > 0 {
 				var option []byte

@@ -34,9 +34,16 @@ func statusText(status int) string {
 	panic("healthz: no text for status " + strconv.Itoa(status))
 }
 
+const (
+	typePlain       = "text/plain; charset=utf-8"
+	typePrometheus  = "text/plain; version=0.0.4; charset=utf-8"
+	typeOpenMetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+)
+
 // response is one answer. It always has a Content-Length, so that its end never depends on the connection's.
 type response struct {
 	status int
+	kind   string // of the body; "" is typePlain
 	body   []byte
 	head   bool // the request was HEAD: the same header, no body
 	close  bool // the connection ends with it
@@ -49,7 +56,12 @@ func (r response) appendTo(b []byte, now time.Time) []byte {
 	b = strconv.AppendInt(b, int64(r.status), 10)
 	b = append(b, ' ')
 	b = append(b, statusText(r.status)...)
-	b = append(b, "\r\nContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nDate: "...)
+	b = append(b, "\r\nContent-Type: "...)
+	if r.kind == "" {
+		r.kind = typePlain
+	}
+	b = append(b, r.kind...)
+	b = append(b, "\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nDate: "...)
 	b = now.UTC().AppendFormat(b, "Mon, 02 Jan 2006 15:04:05 GMT")
 	b = append(b, "\r\nContent-Length: "...)
 	b = strconv.AppendInt(b, int64(len(r.body)), 10)

@@ -63,7 +63,8 @@ const maxFree = 16
 type route struct {
 	name     string
 	path     []byte
-	endpoint Endpoint
+	endpoint Endpoint // or
+	page     Page
 }
 
 // NewServer returns a server of the given endpoints. The map's keys are names without slash: "livez", "readyz", "healthz".
@@ -80,6 +81,11 @@ func NewServer(endpoints map[string]Endpoint, logf func(format string, args ...a
 	return s
 }
 
+// SetPage adds an endpoint that is a page. To be called before Serve.
+func (s *Server) SetPage(name string, page Page) {
+	s.routes = append(s.routes, route{name: name, path: []byte("/" + name), page: page})
+}
+
 func (s *Server) setLimits(l limits) {
 	s.limits = l
 	s.slots = make(chan struct{}, l.conns)
@@ -88,7 +94,7 @@ func (s *Server) setLimits(l limits) {
 // route returns the endpoint of a path, or nil, and the name of the one check of it that /readyz/NAME asks for.
 func (s *Server) route(path []byte) (rt *route, check []byte) {
 	for i := range s.routes {
-		if rest, ok := bytes.CutPrefix(path, s.routes[i].path); ok && (len(rest) == 0 || rest[0] == '/' && len(rest) > 1) {
+		if rest, ok := bytes.CutPrefix(path, s.routes[i].path); ok && (len(rest) == 0 || rest[0] == '/' && len(rest) > 1 && s.routes[i].page == nil) {
 			return &s.routes[i], rest[min(1, len(rest)):]
 		}
 	}

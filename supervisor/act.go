@@ -189,6 +189,7 @@ func (s *Supervisor) send(e *signals.Event, sig signals.Signal) {
 	if s.pid == 0 {
 		return
 	}
+	s.counters.forwarded[sig].Add(1)
 	err := unix.ESRCH
 	if s.config.ProcessGroup {
 		err, _ = e.Send(-s.pid, sig).(unix.Errno)

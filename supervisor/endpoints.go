@@ -14,7 +14,9 @@ import (
 
 // snapshot is what the endpoints are to know.
 type snapshot struct {
+	phase    phase
 	alive    bool
+	started  time.Time // when the app was
 	stopping time.Time // since when; zero if not
 	signal   string    // that began the stop
 	waiting  string    // what the app's readiness waits for; "" is nothing
@@ -25,7 +27,7 @@ type snapshot struct {
 // publish makes the snapshot that requests read.
 func (s *Supervisor) publish() {
 	st := &s.stop
-	snap := &snapshot{alive: st.phase.alive(), stopping: st.began, restarts: s.restarted, checks: s.health}
+	snap := &snapshot{phase: st.phase, alive: st.phase.alive(), started: s.started, stopping: st.began, restarts: s.restarted, checks: s.health}
 	if !st.began.IsZero() {
 		snap.signal = signals.Name(st.signal.Signal)
 	}

@@ -69,6 +69,7 @@ type Supervisor struct {
 
 	// What others read: probe requests never reach the loop.
 	snapshot atomic.Pointer[snapshot]
+	counters counters
 	// What others want done on the loop.
 	posts struct {
 		sync.Mutex
@@ -205,6 +206,7 @@ func (s *Supervisor) start() error {
 		return err
 	}
 	s.pid, s.group, s.childless = pid, pid, false
+	s.counters.starts.Add(1)
 	s.log.Debugf("started %q, pid %d", name, pid)
 	return nil
 }
@@ -234,6 +236,7 @@ func (s *Supervisor) serve() {
 	}
 	if len(s.listeners) > 0 {
 		server := healthz.NewServer(s.endpoints(), s.log.Errorf)
+		server.SetPage("metrics", s.metrics)
 		for _, l := range s.listeners {
 			go server.Serve(l)
 		}
@@ -296,6 +299,7 @@ func (s *Supervisor) reap(now time.Time) {
 				if c.status.Signaled() && c.status.Signal() == unix.SIGKILL {
 					s.memory.look(proc{pid: c.pid})
 				}
+				s.counters.reaped.Add(1)
 				if s.config.Orphan != nil && s.stop.phase.alive() {
 					s.config.Orphan(c.pid)
 				}
@@ -313,6 +317,8 @@ func (s *Supervisor) reap(now time.Time) {
 			s.pid = 0 // from here on the number may be anybody's
 			s.status = c.status
 			s.ended(c)
+			s.counters.exitCode.Store(int64(exitCode(c.status)))
+			s.counters.ends.Add(1)
 			ended = true
 		}
 	})

@@ -29,6 +29,13 @@ type Prober struct {
 
 	status atomic.Pointer[Status]
 	again  chan struct{}
+
+	held, failed, spent atomic.Int64 // results, and nanoseconds of them
+}
+
+// Counts are how often the check has held and failed so far, and how long all of that has taken.
+func (p *Prober) Counts() (held, failed int64, spent time.Duration) {
+	return p.held.Load(), p.failed.Load(), time.Duration(p.spent.Load())
 }
 
 // ErrPending from a Prober's ask says nothing about the app, but that it has asked for more time.
@@ -78,11 +85,18 @@ func (p *Prober) Run(ctx context.Context, started time.Time, changed func(Status
 		case <-p.again:
 			inTurn = false
 		}
+		asked := time.Now()
 		err := p.probe(ctx)
 		if ctx.Err() != nil {
 			return // what was cut short says nothing about the app
 		}
 		now := time.Now()
+		p.spent.Add(int64(now.Sub(asked)))
+		if err == nil {
+			p.held.Add(1)
+		} else {
+			p.failed.Add(1)
+		}
 		before, status := t.status, t.status
 		if err != ErrPending {
 			status = t.observe(err, now)

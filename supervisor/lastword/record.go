@@ -13,7 +13,6 @@ import (
 type Reason string
 
 const (
-	Unhealthy   Reason = "Unhealthy"   // usher has stopped the app since it was
 	Completed   Reason = "Completed"   // the app exited with 0
 	Error       Reason = "Error"       // the app exited with another code
 	Signaled    Reason = "Signaled"    // a signal killed the app

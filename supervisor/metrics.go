@@ -1,0 +1,86 @@
+package supervisor
+
+import (
+	"sync/atomic"
+	"time"
+
+	"usher/healthz"
+	"usher/healthz/check"
+	"usher/signals"
+)
+
+// counters are what /metrics shows beside the snapshot and the checks. The loop counts, a request reads.
+type counters struct {
+	starts    atomic.Int64
+	ends      atomic.Int64
+	exitCode  atomic.Int64 // of the last end
+	reaped    atomic.Int64
+	forwarded [signals.RTMax + 1]atomic.Int64
+}
+
+// metrics is /metrics. Names follow Prometheus' conventions (prometheus.io/docs/practices/naming).
+func (s *Supervisor) metrics(b []byte, open bool) []byte {
+	m := healthz.Metrics{Body: b, Open: open}
+	snap, c := s.snapshot.Load(), &s.counters
+	m.Family("usher_build_info", "gauge", "The version of usher.")
+	m.Sample("", `{version="`+check.Version+`"}`, 1)
+	m.Only("usher_app_up", "gauge", "Whether the app runs.", oneIf(snap.alive))
+	m.Only("usher_app_ready", "gauge", "Whether /readyz holds.", oneIf(!failing(s.readyz())))
+	m.Only("usher_app_live", "gauge", "Whether /livez holds.", oneIf(!failing(s.livez())))
+	m.Only("usher_app_starts", "counter", "How often the app was started.", float64(c.starts.Load()))
+	m.Only("usher_app_restarts", "counter", "How often the app was started again.", float64(snap.restarts))
+	if c.ends.Load() > 0 {
+		m.Only("usher_app_exit_code", "gauge", "The exit code of the app's last end, 128+n if signal n killed it.", float64(c.exitCode.Load()))
+	}
+	uptime := 0.0
+	if snap.alive {
+		uptime = time.Since(snap.started).Seconds()
+	}
+	m.Only("usher_app_uptime_seconds", "gauge", "How long the app has been running.", uptime)
+	m.Family("usher_phase", "gauge", "Where usher is: 1 for the present phase.")
+	for p := range phases {
+		m.Sample("", `{phase="`+p.String()+`"}`, oneIf(p == snap.phase))
+	}
+	m.Family("usher_signals_forwarded", "counter", "Signals that the app was sent, by the name under which it got them.")
+	for sig := range c.forwarded {
+		if n := c.forwarded[sig].Load(); n > 0 {
+			m.Sample("", `{signal="`+signals.Name(signals.Signal(sig))+`"}`, float64(n))
+		}
+	}
+	m.Only("usher_zombies_reaped", "counter", "Processes that were nobody else's to be waited for.", float64(c.reaped.Load()))
+	if s.config.checks() {
+		checkMetrics(&m, snap.checks)
+	}
+	return m.End()
+}
+
+func checkMetrics(m *healthz.Metrics, h *health) {
+	each := func(sample func(labels string, p *check.Prober)) {
+		for role := range check.Roles {
+			for _, p := range h.probers[role] {
+				sample(`{check="`+p.Name()+`"`, p)
+			}
+		}
+	}
+	m.Family("usher_check_ok", "gauge", "Whether the check holds, by its thresholds.")
+	each(func(labels string, p *check.Prober) { m.Sample("", labels+"}", oneIf(p.Status().OK)) })
+	m.Family("usher_check_results", "counter", "Results of single probes.")
+	each(func(labels string, p *check.Prober) {
+		held, failed, _ := p.Counts()
+		m.Sample("", labels+`,result="success"}`, float64(held))
+		m.Sample("", labels+`,result="failure"}`, float64(failed))
+	})
+	m.Family("usher_check_duration_seconds", "summary", "How long the probes took.")
+	each(func(labels string, p *check.Prober) {
+		held, failed, spent := p.Counts()
+		m.Sample("_sum", labels+"}", spent.Seconds())
+		m.Sample("_count", labels+"}", float64(held+failed))
+	})
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
