@@ -49,6 +49,33 @@ func (s *Supervisor) publish() {
 	s.snapshot.Store(snap)
 }
 
+// serve starts what runs beside the loop. None of it touches the loop's state.
+func (s *Supervisor) serve() {
+	if s.tail != nil {
+		go s.tail.run()
+	}
+	if s.notify != nil {
+		go s.hear()
+	}
+	if len(s.listeners) > 0 {
+		server := healthz.NewServer(s.endpoints(), s.log.Errorf)
+		server.SetPage("metrics", s.metrics)
+		for _, l := range s.listeners {
+			go server.Serve(l)
+		}
+	}
+}
+
+// close stops listening.
+func (s *Supervisor) close() {
+	for _, l := range s.listeners {
+		l.Close()
+	}
+	if s.notify != nil {
+		s.notify.Close()
+	}
+}
+
 func (s *Supervisor) endpoints() map[string]healthz.Endpoint {
 	return map[string]healthz.Endpoint{"livez": s.livez, "healthz": s.livez, "readyz": s.readyz, "startupz": s.startupz}
 }

@@ -120,16 +120,6 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 	return s, nil
 }
 
-// close stops listening.
-func (s *Supervisor) close() {
-	for _, l := range s.listeners {
-		l.Close()
-	}
-	if s.notify != nil {
-		s.notify.Close()
-	}
-}
-
 // Run starts the app, stands by it until its end and returns usher's exit code. It has to be called on the main thread, locked.
 // Once the app is started, nothing makes it return but the app's end: as PID 1 it would take the container with it.
 func (s *Supervisor) Run() int {
@@ -224,23 +214,6 @@ func (s *Supervisor) startFailed(err error) {
 	s.fatal = &lastword.Record{Reason: lastword.StartError, Message: x.why, Hint: x.hint, ExitCode: code}
 	// What could be started once may be so again: it is being replaced, or there is no memory.
 	s.step(&event{kind: appEnded, at: time.Now(), failed: true, final: s.restarted == 0, last: alone(s.self, s.childless)})
-}
-
-// serve starts what runs beside the loop. None of it touches the loop's state.
-func (s *Supervisor) serve() {
-	if s.tail != nil {
-		go s.tail.run()
-	}
-	if s.notify != nil {
-		go s.hear()
-	}
-	if len(s.listeners) > 0 {
-		server := healthz.NewServer(s.endpoints(), s.log.Errorf)
-		server.SetPage("metrics", s.metrics)
-		for _, l := range s.listeners {
-			go server.Serve(l)
-		}
-	}
 }
 
 // execPoll is how often usher looks for processes that are nobody's children here, and whose end nobody reports, once the app is gone.
