@@ -65,3 +65,26 @@ func (c *container) wantHealth(want string) {
 	c.t.Helper()
 	eventually(c.t, fmt.Sprintf("%s is %s", c.name, want), func() bool { return c.inspect().State.Health.Status == want })
 }
+
+// TestMetrics: the container's own memory, from its cgroup.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	c := serving(t, []string{"--memory=64m"})
+	eventually(t, "the limit is among the metrics", func() bool {
+		status, body := request("GET", c.address(8086), "/metrics")
+		return status == 200 && strings.Contains(body, "\nusher_memory_limit_bytes 6.7108864e+07\n") && strings.Contains(body, "\nusher_app_up 1\n")
+	})
+}
+
+// TestUsherCheck: the image has it beside usher, for what needs TLS or HTTP/2, and to be copied on its own.
+func TestUsherCheck(t *testing.T) {
+	t.Parallel()
+	r := run(t, spec{usherImage, []string{"--entrypoint", "/usher-check"}, []string{"grpc://127.0.0.1:1"}})
+	if r.code != 1 || r.stdout != "connection refused\n" {
+		t.Errorf("usher-check: %d %q %q", r.code, r.stdout, r.stderr)
+	}
+	r = run(t, spec{usherImage, nil, []string{"--probe", "https://127.0.0.1:1"}})
+	if r.code != 1 || r.stdout != "connection refused\n" {
+		t.Errorf("usher --probe: %d %q %q", r.code, r.stdout, r.stderr)
+	}
+}

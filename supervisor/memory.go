@@ -87,13 +87,7 @@ func (m *shortage) turn(now time.Time) (news bool) {
 }
 
 func (m *shortage) begin() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if !m.found {
-		m.find()
-		m.counts = m.group.Counts()
-	}
-	m.fd = m.group.Notify(m.self, unix.SIGCHLD)
+	m.fd = m.cgroup().Notify(m.self, unix.SIGCHLD)
 }
 
 func (m *shortage) over() {
@@ -111,6 +105,17 @@ func (m *shortage) measure() {
 	if len(m.largest) == 0 || len(procs) > 0 && procs[0].rss > m.largest[0].rss {
 		m.largest = procs
 	}
+}
+
+// cgroup is the container's, nil where it can't be seen. Any goroutine may ask.
+func (m *shortage) cgroup() *memory.Cgroup {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.found {
+		m.find()
+		m.counts = m.group.Counts()
+	}
+	return m.group
 }
 
 // find is to be called with mu held.

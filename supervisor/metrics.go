@@ -7,6 +7,7 @@ import (
 	"usher/healthz"
 	"usher/healthz/check"
 	"usher/signals"
+	"usher/supervisor/memory"
 )
 
 // counters are what /metrics shows beside the snapshot and the checks. The loop counts, a request reads.
@@ -48,10 +49,29 @@ func (s *Supervisor) metrics(b []byte, open bool) []byte {
 		}
 	}
 	m.Only("usher_zombies_reaped", "counter", "Processes that were nobody else's to be waited for.", float64(c.reaped.Load()))
+	memoryMetrics(&m, s.memory.cgroup())
 	if s.config.checks() {
 		checkMetrics(&m, snap.checks)
 	}
 	return m.End()
+}
+
+// memoryMetrics are the container's, where its cgroup can be seen.
+func memoryMetrics(m *healthz.Metrics, group *memory.Cgroup) {
+	if group == nil {
+		return
+	}
+	n := group.Counts()
+	m.Only("usher_memory_usage_bytes", "gauge", "What the container uses, caches included.", float64(group.Usage()))
+	if limit := group.Limit(); limit > 0 {
+		m.Only("usher_memory_limit_bytes", "gauge", "What the container may use.", float64(limit))
+	}
+	if peak := group.Peak(); peak > 0 {
+		m.Only("usher_memory_peak_bytes", "gauge", "The most that the container has used.", float64(peak))
+	}
+	m.Only("usher_memory_limit_hits", "counter", "How often usage was about to go over the limit.", float64(n.Limit))
+	m.Only("usher_memory_oom", "counter", "How often that could not be averted.", float64(n.OOM))
+	m.Only("usher_memory_oom_kills", "counter", "Processes that the kernel has killed for want of memory.", float64(n.Kills))
 }
 
 func checkMetrics(m *healthz.Metrics, h *health) {
