@@ -1,8 +1,6 @@
 package healthz
 
-import (
-	"strconv"
-)
+import "strconv"
 
 // Page is an endpoint of another kind than Endpoint: it appends a body in the Prometheus text format, or in OpenMetrics where that was
 // asked for. It never blocks.
@@ -17,6 +15,8 @@ type Metrics struct {
 }
 
 // Family begins the next one. Its name has the unit at its end; a counter's is without _total. kind is gauge, counter or summary.
+//
+//go:noinline
 func (m *Metrics) Family(name, kind, help string) {
 	m.name, m.kind = name, kind
 	if kind == "counter" && !m.Open { // OpenMetrics counts the suffix as the sample's
@@ -26,6 +26,8 @@ func (m *Metrics) Family(name, kind, help string) {
 }
 
 // Sample adds one, with labels in the form `{a="b"}` or "". suffix is a summary's, _sum or _count.
+//
+//go:noinline
 func (m *Metrics) Sample(suffix, labels string, value float64) {
 	if m.kind == "counter" {
 		suffix = "_total"
@@ -35,6 +37,8 @@ func (m *Metrics) Sample(suffix, labels string, value float64) {
 }
 
 // Only is a family of one sample without labels.
+//
+//go:noinline
 func (m *Metrics) Only(name, kind, help string, value float64) {
 	m.Family(name, kind, help)
 	m.Sample("", "", value)
@@ -48,6 +52,7 @@ func (m *Metrics) End() []byte {
 	return m.Body
 }
 
+//go:noinline
 func (m *Metrics) text(parts ...string) {
 	for _, s := range parts {
 		m.Body = append(m.Body, s...)

@@ -87,7 +87,7 @@ func (s *Supervisor) app() []healthz.Result {
 	if snap := s.snapshot.Load(); !snap.alive && snap.waiting == "" {
 		r.Failure = "not running"
 	}
-	return []healthz.Result{r}
+	return append(make([]healthz.Result, 0, 8), r) // room for the checks of most
 }
 
 func (s *Supervisor) checks() *health { return s.snapshot.Load().checks }

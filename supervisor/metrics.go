@@ -75,27 +75,33 @@ func memoryMetrics(m *healthz.Metrics, group *memory.Cgroup) {
 }
 
 func checkMetrics(m *healthz.Metrics, h *health) {
-	each := func(sample func(labels string, p *check.Prober)) {
+	const state, results, duration = 0, 1, 2
+	for family := state; family <= duration; family++ {
+		switch family {
+		case state:
+			m.Family("usher_check_ok", "gauge", "Whether the check holds, by its thresholds.")
+		case results:
+			m.Family("usher_check_results", "counter", "Results of single probes.")
+		case duration:
+			m.Family("usher_check_duration_seconds", "summary", "How long the probes took.")
+		}
 		for role := range check.Roles {
 			for _, p := range h.probers[role] {
-				sample(`{check="`+p.Name()+`"`, p)
+				held, failed, spent := p.Counts()
+				label := `{check="` + p.Name() + `"`
+				switch family {
+				case state:
+					m.Sample("", label+"}", oneIf(p.Status().OK))
+				case results:
+					m.Sample("", label+`,result="success"}`, float64(held))
+					m.Sample("", label+`,result="failure"}`, float64(failed))
+				case duration:
+					m.Sample("_sum", label+"}", spent.Seconds())
+					m.Sample("_count", label+"}", float64(held+failed))
+				}
 			}
 		}
 	}
-	m.Family("usher_check_ok", "gauge", "Whether the check holds, by its thresholds.")
-	each(func(labels string, p *check.Prober) { m.Sample("", labels+"}", oneIf(p.Status().OK)) })
-	m.Family("usher_check_results", "counter", "Results of single probes.")
-	each(func(labels string, p *check.Prober) {
-		held, failed, _ := p.Counts()
-		m.Sample("", labels+`,result="success"}`, float64(held))
-		m.Sample("", labels+`,result="failure"}`, float64(failed))
-	})
-	m.Family("usher_check_duration_seconds", "summary", "How long the probes took.")
-	each(func(labels string, p *check.Prober) {
-		held, failed, spent := p.Counts()
-		m.Sample("_sum", labels+"}", spent.Seconds())
-		m.Sample("_count", labels+"}", float64(held+failed))
-	})
 }
 
 func oneIf(b bool) float64 {

@@ -124,6 +124,11 @@ func TestChecksThroughUsherCheck(t *testing.T) {
 	}
 	u.signal(unix.SIGTERM)
 	u.want(143)
+	// What the app depends on may speak them as well.
+	status.Store(200)
+	u = start(t, &made, "--check-header", "X-Key: secret", "--wait-for", web.URL, "--wait-for", "grpc://"+l.Addr().String(), "--wait-for", "exec:true", "--wait-timeout", "20s", "--", "echo", "up")
+	u.want(0)
+	u.printed("up\n")
 }
 
 // Without usher-check such a check is a mistake, found at the start and reported with the others.

@@ -107,7 +107,6 @@ func TestProberStates(t *testing.T) {
 					}
 					return errors.New("connection refused")
 				})
-				defer cancel()
 				began := time.Now()
 				for i, want := range tt.want {
 					// The second probe comes between 6 and 11, the third between 16 and 21, and so on.
@@ -116,6 +115,7 @@ func TestProberStates(t *testing.T) {
 						t.Errorf("after %d probes: %+v, want %+v", i, got, want)
 					}
 				}
+				cancel()
 				if want := map[Role]int{Startup: 3, Live: 7, Ready: 7}[tt.role]; len(*starts) != want {
 					t.Errorf("%d probes, want %d", len(*starts), want)
 				}
@@ -174,7 +174,6 @@ func TestAgain(t *testing.T) {
 			}
 			return errors.New("no")
 		})
-		defer cancel()
 		time.Sleep(3 * sec)
 		prober.Again()
 		synctest.Wait()
@@ -186,6 +185,7 @@ func TestAgain(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 		time.Sleep(30 * sec)
+		cancel()
 		wantStarts(t, *starts, 3*sec, 5*sec, 15*sec, 25*sec)
 	})
 }

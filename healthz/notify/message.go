@@ -21,7 +21,9 @@ type Message struct {
 
 // Parse reads a datagram: KEY=VALUE lines. What can't be read is not there.
 func Parse(datagram []byte) (m Message) {
-	for line := range bytes.SplitSeq(datagram, []byte{'\n'}) {
+	var line []byte
+	for len(datagram) > 0 {
+		line, datagram, _ = bytes.Cut(datagram, []byte{'\n'})
 		key, value, ok := bytes.Cut(line, []byte{'='})
 		if !ok {
 			continue
@@ -63,8 +65,9 @@ func microseconds(b []byte) (time.Duration, bool) {
 // Forward is the datagram for whoever supervises usher: READY=1 comes first, since runc passes on only what begins with it, and what is
 // between the app and usher is left out: which process is the main one, and descriptors. It is empty where nothing is left.
 func Forward(datagram []byte) []byte {
-	var first, rest []byte
-	for line := range bytes.SplitSeq(datagram, []byte{'\n'}) {
+	var first, rest, line []byte
+	for len(datagram) > 0 {
+		line, datagram, _ = bytes.Cut(datagram, []byte{'\n'})
 		key, _, ok := bytes.Cut(line, []byte{'='})
 		if !ok {
 			continue
