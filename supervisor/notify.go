@@ -58,6 +58,7 @@ func (s *Supervisor) notifyEnv(env []string) []string {
 
 // hear takes what the app says, until the end, on a goroutine of its own.
 func (s *Supervisor) hear() {
+	complained := false // once is enough: it may be anybody
 	for {
 		datagram, sender, done, err := s.notify.Receive()
 		if err == os.ErrClosed {
@@ -74,7 +75,8 @@ func (s *Supervisor) hear() {
 					s.log.Debugf("cannot pass on %q to %q: %v", up, s.notifyUp, err)
 				}
 			}
-		} else {
+		} else if !complained {
+			complained = true
 			s.log.Errorf("sd_notify from pid %d (uid %d), which is not the app's, is not heeded", sender.Pid, sender.Uid)
 		}
 		done()
