@@ -10,13 +10,14 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 
 # Why these flags: signals/entry.go. Where there is an entry point of our own, usher blocks every signal before the Go runtime has
 # started, so that none is lost and none kills it; -checklinkname=0 lets the entry point name a runtime table. The container's CPU
-# limit is not looked for (containermaxprocs): that costs a start more than it could ever give. Elsewhere usher falls back to
-# os/signal, and -checklinkname=0 lets it have the limit of descriptors that the runtime has raised.
+# limit is not looked for (containermaxprocs): that costs a start more than it could ever give. Functions begin at multiples of 16 bytes
+# as they do for arm64, which on amd64 saves 29 kB. Elsewhere usher falls back to os/signal, and -checklinkname=0 lets it have the limit
+# of descriptors that the runtime has raised.
 LDFLAGS = -s -w -X main.version=$(VERSION) -checklinkname=0
 TAGS    = usher_linkname
 ifneq ($(filter $(GOARCH),amd64 arm64),)
 TAGS    = usher_entry
-LDFLAGS += -E usher/signals.entry -X runtime.godebugDefault=asyncpreemptoff=1,containermaxprocs=0,updatemaxprocs=0
+LDFLAGS += -funcalign=16 -E usher/signals.entry -X runtime.godebugDefault=asyncpreemptoff=1,containermaxprocs=0,updatemaxprocs=0
 endif
 
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2

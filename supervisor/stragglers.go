@@ -68,15 +68,9 @@ func stragglers(self int) []proc {
 	if !ownProc(self) {
 		return nil
 	}
-	dir, err := os.Open("/proc")
-	if err != nil {
-		return nil
-	}
-	defer dir.Close()
-	names, _ := dir.Readdirnames(-1)
 	children := map[int][]proc{}
 	var all []proc
-	for _, name := range names {
+	for _, name := range listProc() {
 		pid, err := strconv.Atoi(name)
 		if err != nil || pid == self {
 			continue

@@ -3,7 +3,8 @@ package supervisor
 import (
 	"errors"
 	"fmt"
-	"os/user"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,31 +41,35 @@ func lookUpUser(name string) (*identity, error) {
 	if name == "" {
 		return nil, errors.New("no user given")
 	}
-	u, err := user.Lookup(name)
-	if err != nil {
-		uid, numErr := parseID(name)
-		if numErr != nil {
-			return nil, fmt.Errorf("no user %q in /etc/passwd", name)
+	entry := find(passwdFile, func(e []string) bool { return e[0] == name })
+	if entry == nil {
+		uid, err := parseID(name)
+		if err != nil {
+			return nil, fmt.Errorf("no user %q in %s", name, passwdFile)
 		}
-		if u, err = user.LookupId(name); err != nil {
+		number := strconv.FormatUint(uint64(uid), 10)
+		if entry = find(passwdFile, func(e []string) bool { return e[2] == number }); entry == nil {
 			return &identity{uid: uid, groups: []uint32{0}}, nil
 		}
 	}
-	uid, err := parseID(u.Uid)
+	if len(entry) < 6 {
+		return nil, fmt.Errorf("the line of %q in %s is not whole", name, passwdFile)
+	}
+	uid, err := parseID(entry[2])
 	if err != nil {
 		return nil, err
 	}
-	gid, err := parseID(u.Gid)
+	gid, err := parseID(entry[3])
 	if err != nil {
 		return nil, err
 	}
-	id := &identity{uid: uid, gid: gid, home: u.HomeDir, groups: []uint32{gid}}
-	ids, _ := u.GroupIds() // no /etc/group: the user's own group is all there is
-	for _, s := range ids {
-		if g, err := parseID(s); err == nil && g != gid {
+	id := &identity{uid: uid, gid: gid, home: entry[5], groups: []uint32{gid}}
+	find(groupFile, func(e []string) bool {
+		if g, err := parseID(e[2]); err == nil && g != gid && slices.Contains(strings.Split(e[3], ","), entry[0]) {
 			id.groups = append(id.groups, g)
 		}
-	}
+		return false // on to the next
+	})
 	return id, nil
 }
 
@@ -72,14 +77,31 @@ func lookUpGroup(name string) (uint32, error) {
 	if name == "" {
 		return 0, errors.New("no group given after the colon")
 	}
-	if g, err := user.LookupGroup(name); err == nil {
-		return parseID(g.Gid)
+	if entry := find(groupFile, func(e []string) bool { return e[0] == name }); entry != nil {
+		return parseID(entry[2])
 	}
 	gid, err := parseID(name)
 	if err != nil {
-		return 0, fmt.Errorf("no group %q in /etc/group", name)
+		return 0, fmt.Errorf("no group %q in %s", name, groupFile)
 	}
 	return gid, nil
+}
+
+// passwd(5) has name:password:uid:gid:comment:home:shell, group(5) name:password:gid:members. Package os/user would cost 25 kB.
+const (
+	passwdFile = "/etc/passwd"
+	groupFile  = "/etc/group"
+)
+
+// find returns the first entry of passwd or group for which match holds, by its fields, at least four; nil without one, or a file.
+func find(file string, match func(entry []string) bool) []string {
+	text, _ := os.ReadFile(file)
+	for line := range strings.SplitSeq(string(text), "\n") {
+		if entry := strings.Split(line, ":"); len(entry) >= 4 && match(entry) {
+			return entry
+		}
+	}
+	return nil
 }
 
 // parseID reads a uid or gid; the largest one means "none" to the kernel (chown(2)).
