@@ -8,7 +8,7 @@ package signals
 //   - The runtime unblocks HUP, INT, QUIT, TERM, ABRT, CHLD, PROF, SYS, URG and others on each thread it makes, so that
 //     sigtimedwait(2) and signalfd(2) are of no use, and installs a handler for every signal. Both it does by the flags in
 //     runtime.sigtable; entry clears them. Blocked then stays blocked, and no handler is installed: 130 system calls less.
-//     SIGURG it unblocks for asynchronous preemption, so that is turned off (runtime.godebugDefault); usher has no loops that
+//     SIGURG it unblocks for asynchronous preemption, so that is turned off (GODEBUG); usher has no loops that
 //     would need it.
 //   - It raises RLIMIT_NOFILE, and dies if one of the descriptors 0 to 2 is closed and there is no /dev/null. entry saves the
 //     limit and fills the gaps with descriptors that can neither be read nor written (epoll's) and are closed on exec: the app
@@ -16,6 +16,8 @@ package signals
 //
 //   - It obeys GOGC, GOMEMLIMIT, GODEBUG and the like, which the environment has for the app, and dies of some of them (GOMEMLIMIT=x).
 //     entry hides all that begins with GO; Environ has them again.
+//   - It makes threads for every CPU, where one will do. entry adds GOMAXPROCS=1 to the environment, and the GODEBUG that is needed;
+//     Environ has neither.
 //
 // A fault (a nil dereference) in a program so built ends it with SIGSEGV and without a stack trace: the kernel does not let it
 // be blocked. Other panics are as ever.

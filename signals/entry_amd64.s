@@ -70,8 +70,34 @@ variable:
 	JMP	variable
 done:
 
+	// nobody asks for a memory profile, whose first sample is taken before the runtime finds that out
+	MOVQ	$0, runtime·MemProfileRate(SB)
+
+	// argc, argv and envp up to its NULL, which BX points at, move down by two words: envp ends with two settings of ours
+	MOVQ	BX, CX
+	SUBQ	SP, CX
+	SHRQ	$3, CX
+	MOVQ	SP, SI
+	SUBQ	$16, SP
+	SUBQ	$16, ·entryEnv(SB)
+	MOVQ	SP, DI
+	CLD
+	REP; MOVSQ
+	LEAQ	·maxProcs(SB), AX
+	MOVQ	AX, 0(DI)
+	LEAQ	·debug(SB), AX
+	MOVQ	AX, 8(DI)
+
 	MOVQ	$1, ·entered(SB)
 	JMP	_rt0_amd64_linux(SB)
 
 DATA	·all(SB)/8, $0xffffffffffffffff
 GLOBL	·all(SB), NOPTR|RODATA, $8
+DATA	·maxProcs+0(SB)/8, $"GOMAXPRO"
+DATA	·maxProcs+8(SB)/8, $"CS=1"
+GLOBL	·maxProcs(SB), NOPTR|RODATA, $16
+DATA	·debug+0(SB)/8, $"GODEBUG="
+DATA	·debug+8(SB)/8, $"asyncpre"
+DATA	·debug+16(SB)/8, $"emptoff="
+DATA	·debug+24(SB)/8, $"1"
+GLOBL	·debug(SB), NOPTR|RODATA, $32

@@ -71,8 +71,37 @@ variable:
 	B	variable
 done:
 
+	// nobody asks for a memory profile, whose first sample is taken before the runtime finds that out
+	MOVD	ZR, runtime·MemProfileRate(SB)
+
+	// argc, argv and envp up to its NULL, which R1 has passed, move down by two words: envp ends with two settings of ours
+	SUB	$8, R1
+	MOVD	·entryEnv(SB), R0
+	SUB	$16, R0
+	MOVD	R0, ·entryEnv(SB)
+	MOVD	RSP, R4
+	SUB	$16, R4, R2
+	MOVD	R2, RSP
+word:
+	MOVD.P	8(R4), R0
+	MOVD.P	R0, 8(R2)
+	CMP	R1, R4
+	BNE	word
+	MOVD	$·maxProcs(SB), R0
+	MOVD	R0, 0(R2)
+	MOVD	$·debug(SB), R0
+	MOVD	R0, 8(R2)
+
 	MOVD	R3, ·entered(SB)
 	B	_rt0_arm64_linux(SB)
 
 DATA	·all(SB)/8, $0xffffffffffffffff
 GLOBL	·all(SB), NOPTR|RODATA, $8
+DATA	·maxProcs+0(SB)/8, $"GOMAXPRO"
+DATA	·maxProcs+8(SB)/8, $"CS=1"
+GLOBL	·maxProcs(SB), NOPTR|RODATA, $16
+DATA	·debug+0(SB)/8, $"GODEBUG="
+DATA	·debug+8(SB)/8, $"asyncpre"
+DATA	·debug+16(SB)/8, $"emptoff="
+DATA	·debug+24(SB)/8, $"1"
+GLOBL	·debug(SB), NOPTR|RODATA, $32

@@ -52,9 +52,15 @@ func Open() (Source, error) {
 	return s, nil
 }
 
+// settings is how many variables entry adds to the environment.
+const settings = 2
+
 // Environ is the environment as the process was given it.
 func Environ() []string {
 	env := rawEnviron()
+	if entered != 0 {
+		env = env[:len(env)-settings]
+	}
 	for i, entry := range env {
 		if strings.HasPrefix(entry, "\x01O") {
 			env[i] = "G" + entry[1:]

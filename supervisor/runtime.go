@@ -7,12 +7,14 @@ import (
 )
 
 // threads are what usher keeps in reserve: for the log, whose reader may stall, for the endpoints and the checks. A tail takes one more.
-const threads = 3
+const threads = 2
 
-// reserve makes the threads that usher may need, before there is an app that can keep it from having them.
+// reserve makes the threads that usher may need. It is called when the app has been started, beside the app's own start and before it can
+// have done much.
 //
 // A Go runtime that needs one more thread and can't have it (a pids limit that the app has filled) dies, and the container with it. They
-// stay, asleep: one of them at a time runs Go code, the others are in system calls, so few are needed.
+// stay, asleep: one of them at a time runs Go code, the others are in system calls, so few
+// are needed.
 func reserve(threads int) {
 	ready, release := make(chan struct{}), make(chan struct{})
 	for range threads {
@@ -29,13 +31,20 @@ func reserve(threads int) {
 	close(release)
 }
 
-// settle makes the Go runtime fit for a life as PID 1. It is called when the app has been started, beside the app's own start. procs is how
-// many threads run Go code at a time.
-//
-// The heap is kept small, whatever GOGC and GOMEMLIMIT say, which are meant for the app: it would else grow to four megabytes before
-// the first collection.
-func settle(procs int) {
-	runtime.GOMAXPROCS(procs)
+// useCPUs says how many threads run Go code at a time. One is what the entry point has seen to (signals/entry.go): to change it stops all
+// of them.
+func useCPUs(n int) {
+	if runtime.GOMAXPROCS(0) != n {
+		runtime.GOMAXPROCS(n)
+	}
+}
+
+// settleAfter is when usher settles: neither a start waits for it, nor the end of an app that is soon over.
+const settleAfter = memoryDelay
+
+// settle keeps the heap small, whatever GOGC and GOMEMLIMIT say, which are meant for the app: it would else grow to four megabytes
+// before the first collection.
+func settle() {
 	debug.SetGCPercent(10)
 	debug.SetMemoryLimit(math.MaxInt64)
 }

@@ -50,6 +50,7 @@ type Supervisor struct {
 	woken     bool             // for the stop
 	childless bool             // as of the last reap
 	started   time.Time
+	settled   bool            // the Go runtime
 	status    unix.WaitStatus // the app's
 	orphans   int
 	commands  map[int]*command // that run, by pid
@@ -145,12 +146,12 @@ func (s *Supervisor) Run() int {
 			busy = 1
 		}
 	}
-	reserve(threads + busy)
 	s.childless = reap(func(change) {}) // of whoever became usher
 	s.stop.open(time.Now())
 	s.act(s.stop.decided())
+	useCPUs(1 + busy)
+	reserve(threads + busy)
 	s.publish()
-	settle(1 + busy)
 	s.serve()
 	s.memory.next = s.started.Add(memoryDelay)
 	for s.stop.phase != ended {
@@ -234,8 +235,15 @@ func (s *Supervisor) turn() {
 	if next := s.memory.next; !next.IsZero() && (timeout < 0 || time.Until(next) < timeout) {
 		timeout = max(0, time.Until(next))
 	}
+	if !s.settled && (timeout < 0 || timeout > settleAfter) {
+		timeout = settleAfter
+	}
 	e, ok := s.source.Wait(timeout)
 	now := time.Now()
+	if !s.settled && now.Sub(s.started) >= settleAfter {
+		settle()
+		s.settled = true
+	}
 	look := ok && e.Signal == unix.SIGCHLD
 	switch {
 	case look:
