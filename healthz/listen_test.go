@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -171,4 +173,32 @@ func TestListenUnix(t *testing.T) {
 			t.Errorf("%q: no error", bad)
 		}
 	}
+}
+
+// FuzzAddr: what is accepted package net reads as the same host and port.
+func FuzzAddr(f *testing.F) {
+	for _, seed := range []string{":8086", "127.0.0.1:0", "[::1]:80", "[fe80::1%lo]:1", "localhost:1", "unix:/run/x", "unix://", "[]:1", "::1:2"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		a, err := ParseAddr(s)
+		switch {
+		case err != nil:
+		case strings.HasPrefix(s, "unix:"):
+			if !strings.HasPrefix(a.Path, "/") || a.IsValid() {
+				t.Errorf("%q: %+v", s, a)
+			}
+		default:
+			host, port, err := net.SplitHostPort(s)
+			if err != nil {
+				t.Fatalf("%q: %+v; package net: %v", s, a, err)
+			}
+			if n, err := strconv.Atoi(port); err != nil || n != int(a.Port()) {
+				t.Errorf("%q: port %d", s, a.Port())
+			}
+			if want, err := netip.ParseAddr(host); err == nil && want != a.Addr() || err != nil && host != "" && host != "localhost" {
+				t.Errorf("%q: %v, package netip: %v, %v", s, a.Addr(), want, err)
+			}
+		}
+	})
 }

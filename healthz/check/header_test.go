@@ -55,3 +55,35 @@ func TestHeaderMistakes(t *testing.T) {
 		}
 	}
 }
+
+// FuzzHeader: what is accepted is one header line of a request, and nothing else of it changes.
+func FuzzHeader(f *testing.F) {
+	for _, seed := range []string{"X-Key: value", "Host: x", "A:", "X: a\r\nB: c", "Connection: close", "é: ü"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		h, err := ParseHeader(s)
+		if err != nil {
+			if strings.ContainsAny(err.Error(), "\r\n\x00") {
+				t.Errorf("%q: error of several lines: %q", s, err)
+			}
+			return
+		}
+		c, _ := Parse("http://host/path")
+		c.SetHeaders([]Header{h})
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(c.request())))
+		if err != nil {
+			if strings.EqualFold(h.Name, "host") { // whatever a server makes of it
+				return
+			}
+			t.Fatalf("%q: %v", s, err)
+		}
+		got := r.Header.Get(h.Name)
+		if strings.EqualFold(h.Name, "host") {
+			got = r.Host
+		}
+		if got != strings.TrimSpace(h.Value) && !strings.EqualFold(h.Name, "host") && !strings.EqualFold(h.Name, "trailer") || r.URL.Path != "/path" || !r.Close {
+			t.Errorf("%q: %+v", s, r)
+		}
+	})
+}
