@@ -261,10 +261,15 @@ func (s *stop) settled(e *event) {
 func (s *stop) restart(e *event) {
 	s.over = time.Time{}
 	if s.retry {
-		s.signal, s.cause, s.retry, s.holdOver, s.item = signals.Event{}, "", false, "", 0
-		s.began, s.told, s.killed = time.Time{}, time.Time{}, time.Time{}
+		s.forget()
 	}
 	s.open(e.at)
+}
+
+// forget is for a stop that usher itself has asked for, and that is over.
+func (s *stop) forget() {
+	s.signal, s.cause, s.retry, s.holdOver, s.item = signals.Event{}, "", false, "", 0
+	s.began, s.told, s.killed = time.Time{}, time.Time{}, time.Time{}
 }
 
 func (s *stop) forgoRestart(e *event) {

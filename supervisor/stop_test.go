@@ -42,7 +42,7 @@ var (
 	inputs = []input{
 		{name: "TERM", after: time.Second, event: event{kind: stopAsked, signal: term}},
 		{name: "TERM, not ready", after: time.Second, event: event{kind: stopAsked, signal: term, noHold: "the app was not ready"}},
-		{name: "unhealthy", after: time.Second, event: event{kind: stopAsked, signal: term, noHold: "unhealthy", cause: "unhealthy"}, can: alive},
+		{name: "unhealthy", after: time.Second, event: event{kind: stopAsked, signal: term, noHold: "unhealthy", cause: "unhealthy", retry: true}, can: alive},
 		{name: "HUP", after: time.Second, event: event{kind: signalled, signal: hup}},
 		{name: "time", event: event{kind: timeUp}, can: func(p *played) bool { return !p.stop.deadline.IsZero() }}, // whenever the deadline is
 		{name: "a long time", after: 40 * time.Second, event: event{kind: signalled, signal: hup}},
@@ -120,6 +120,7 @@ type played struct {
 	stop                          stop
 	now, asked, told              time.Time
 	ready                         bool // when asked
+	retry                         bool // usher itself has asked, and nobody else
 	alive, hook, prepFailed       bool
 	done                          int // preparations
 	launches, postStops, finishes int
@@ -158,9 +159,13 @@ func (p *played) happens(e event) error {
 	p.now = e.at
 	switch e.kind {
 	case stopAsked:
-		if p.asked.IsZero() && p.finishes == 0 {
-			p.asked, p.ready = e.at, e.noHold == ""
+		if p.retry && e.cause == "" && p.stop.phase == backingOff {
+			p.asked, p.told, p.retry = time.Time{}, time.Time{}, false
 		}
+		if p.asked.IsZero() && p.finishes == 0 {
+			p.asked, p.ready, p.retry = e.at, e.noHold == "", e.retry
+		}
+		p.retry = p.retry && e.retry
 	case appEnded:
 		p.alive = false
 	case hookEnded:
@@ -197,7 +202,7 @@ func (p *played) look(e *event, actions []action) error {
 			return fmt.Errorf("action %d, and the app lives", a.verb)
 		case a.verb == save && (p.launches > 0 || a.signal == nil):
 			return errors.New("a signal is kept")
-		case a.verb == launch && (i < len(actions)-1 || !p.asked.IsZero() || p.prepFailed || p.done < len(p.stop.timing.prepare)):
+		case a.verb == launch && (i < len(actions)-1 || !p.asked.IsZero() && !p.retry || p.prepFailed || p.done < len(p.stop.timing.prepare)):
 			return errors.New("the app should not be started")
 		}
 		switch a.verb {
@@ -214,6 +219,9 @@ func (p *played) look(e *event, actions []action) error {
 			p.launches++
 			p.alive = true
 			p.kills, p.sweeps, p.clears = 0, 0, 0
+			if p.retry { // this stop is over
+				p.asked, p.told, p.retry = time.Time{}, time.Time{}, false
+			}
 			return p.happens(event{kind: appStarted, at: p.now})
 		case prepare, postStart, preStop, postStop:
 			if p.hook {
@@ -285,7 +293,7 @@ func (p *played) holds() error {
 		return errors.New("stragglers have more time than they were given")
 	case st.phase == sweeping && asked && tm.limit > 0 && due(tm.limit):
 		return errors.New("stragglers have more time than the budget")
-	case !p.alive && asked && tm.end > 0 && !p.now.Before(latest(st.over, p.asked.Add(tm.end)).Add(2*clearTime)):
+	case !p.alive && asked && !p.retry && tm.end > 0 && !p.now.Before(latest(st.over, p.asked.Add(tm.end)).Add(2*clearTime)):
 		return errors.New("the budget is spent")
 	case tm.restartMax > 0 && p.launches > 1+tm.restartMax && p.now.Sub(time.Unix(0, 0)) < calmTime:
 		return fmt.Errorf("started %d times", p.launches)

@@ -134,7 +134,10 @@ func (s *stop) step(e *event) []action {
 	case e.cause != "" && !s.began.IsZero() && s.phase != holding:
 		return nil
 	}
-	if e.kind == stopAsked { // a signal means the whole of usher, also while an unhealthy app stops
+	if e.kind == stopAsked { // a signal means the whole of usher, also while an unhealthy app stops; and its budget begins when that is done
+		if s.retry && s.phase == backingOff {
+			s.forget()
+		}
 		s.retry = e.retry && s.began.IsZero()
 	}
 	table[s.phase][e.kind](s, e)
