@@ -104,6 +104,7 @@ func signalStragglers(self, group int, sig signals.Signal) []proc {
 		switch {
 		case self == 1:
 			_ = unix.Kill(-1, s) // everybody but PID 1 (kill(2))
+		case len(found) == 0 && group == 0: // there has been no app; 0 would be usher's own group
 		case len(found) == 0:
 			_ = unix.Kill(-group, s)
 		default:

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -270,6 +271,18 @@ func TestWaitFor(t *testing.T) {
 		u.want(6)
 		u.printed("started\n")
 	})
+}
+
+// Where no app has ever run, nothing but usher's own children is told of the end: not the group that usher itself is in.
+func TestOthersAreLeftAlone(t *testing.T) {
+	u := commandHere(t, &made, "--wait-for", "tcp://127.0.0.1:1", "--wait-timeout", "100ms", "--", "true")
+	u.cmd.Args = append([]string{"bash", "-c", `"$@"; echo "survived $?"`, "bash", made.path}, u.cmd.Args[1:]...)
+	u.cmd.Path = "/bin/bash"
+	u.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // it would hit this test as well
+	u.begin().want(0)
+	if out := u.stdout.String(); out != "survived 124\n" {
+		t.Errorf("stdout: %q", out)
+	}
 }
 
 // Requests as hooks.
