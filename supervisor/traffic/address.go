@@ -3,6 +3,8 @@ package traffic
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
+	"strings"
 )
 
 // mapped is 0.0.0.0 as IPv6 has it.
@@ -23,18 +25,18 @@ type Net struct {
 
 // ParseNet reads "10.0.0.0/8", "fd00::/8", or an address, which is a range of one.
 func ParseNet(s string) (Net, error) {
-	prefix, err := netip.ParsePrefix(s)
-	if err != nil {
-		var ip netip.Addr
-		if ip, err = netip.ParseAddr(s); err == nil && ip.Zone() == "" {
-			prefix = netip.PrefixFrom(ip, ip.BitLen())
-		}
+	addr, length, isRange := strings.Cut(s, "/")
+	ip, err := netip.ParseAddr(addr)
+	bits := ip.BitLen()
+	if isRange && err == nil {
+		var n uint64
+		n, err = strconv.ParseUint(length, 10, 8)
+		bits = int(n)
 	}
-	if !prefix.IsValid() {
+	if err != nil || ip.Zone() != "" || bits > ip.BitLen() {
 		return Net{}, fmt.Errorf("%q is neither an address nor a range such as 10.0.0.0/8 or fd00::/8", s)
 	}
-	ip := prefix.Addr()
-	return Net{ip.As16(), 128 - ip.BitLen() + prefix.Bits()}, nil
+	return Net{ip.As16(), 128 - ip.BitLen() + bits}, nil
 }
 
 func (n *Net) contains(ip *[16]byte) bool {

@@ -60,7 +60,7 @@ func TestJudgement(t *testing.T) {
 		{"ignored", func(s *socket) { s.peer.ip = ip("192.168.3.4") }, never, false, false},
 		{"ignored, IPv6", func(s *socket) { s.peer.ip = ip("fd01::7") }, never, false, false},
 	} {
-		w := &Watcher{Port: 8086, Own: func(port uint16) bool { return port == 50000 }, Ignore: []Net{mustNet("192.168.0.0/16"), mustNet("fd01::/16")}}
+		w := &Watcher{Ports: []uint16{8086}, Own: func(port uint16) bool { return port == 50000 }, Ignore: []Net{mustNet("192.168.0.0/16"), mustNet("fd01::/16")}}
 		now := time.Now()
 		for _, at := range []endpoint{{port: 80}, {port: 80}, {ip: ip("10.0.0.9"), port: 81}, {ip: ip("0.0.0.0"), port: 8086}} {
 			w.see(&socket{state: listening, local: at, info: true}, now)
@@ -120,7 +120,7 @@ func TestNet(t *testing.T) {
 			}
 		}
 	}
-	for _, s := range []string{"", "x", "10.0.0.0/33", "10.0.0", "10.0.0.1:80", "localhost", "::1/129", "fe80::1%eth0"} {
+	for _, s := range []string{"", "x", "10.0.0.0/33", "10.0.0", "10.0.0.1:80", "localhost", "::1/129", "fe80::1%eth0", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/300", "/8", "10.0.0.0/8/8"} {
 		if _, err := ParseNet(s); err == nil {
 			t.Errorf("%q is taken", s)
 		}

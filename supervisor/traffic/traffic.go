@@ -4,7 +4,10 @@
 // What it can't see: UDP and with it QUIC, unix sockets, and what has been handed to another network namespace.
 package traffic
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Look is what one look at the namespace's inbound connections has found. Those of a Watcher's own ports and checks, and ignored peers, are not
 // among them.
@@ -20,8 +23,8 @@ type Look struct {
 
 // Watcher looks at the network namespace of the goroutine that makes it. One goroutine may use it at a time.
 type Watcher struct {
-	// Port is a listening port of the watcher's own, which does not count; 0 is none.
-	Port uint16
+	// Ports are listening ports of the watcher's own, which don't count.
+	Ports []uint16
 	// Own says whether a local port is one of the watcher's own clients'; nil is no.
 	Own func(port uint16) bool
 	// Ignore are the peers that don't count.
@@ -121,7 +124,7 @@ func (w *Watcher) accepted(local *endpoint) bool {
 
 // ignored: usher's own, and whom it was told to leave out.
 func (w *Watcher) ignored(s *socket) bool {
-	if s.local.port == w.Port && w.Port != 0 {
+	if slices.Contains(w.Ports, s.local.port) {
 		return true
 	}
 	// Another host may use the same port. Within a namespace a connection has the same address at both ends, or the loopback's.

@@ -166,9 +166,9 @@ func TestIgnored(t *testing.T) {
 			}
 		}
 		at := s.l.Addr().(*net.TCPAddr)
-		w.Port = uint16(at.Port)
+		w.Ports = []uint16{uint16(at.Port)}
 		ignored("the watcher's own port")
-		w.Port = 0
+		w.Ports = nil
 		w.Own = func(port uint16) bool { return port != uint16(at.Port) }
 		ignored("the watcher's own client")
 		w.Own = nil
