@@ -49,6 +49,7 @@ type Check struct {
 	exec       Exec
 	own        bool   // http: usher's own endpoint
 	socket     string // http: the path of a socket, instead of host and port; "" is none
+	ports      *socket.Ports
 }
 
 // Endpoint is a check of usher's own endpoint at an http spec, or at the socket with that path if there is one. Its failure is what the
@@ -67,6 +68,9 @@ type Exec func(ctx context.Context, argv []string) error
 
 // SetExec says how commands are run: a check never waits for a child of its own. To be called before Run.
 func (c *Check) SetExec(exec Exec) { c.exec = exec }
+
+// SetPorts has ports told the local port of every connection that is made for the check. To be called before Run.
+func (c *Check) SetPorts(ports *socket.Ports) { c.ports = ports }
 
 // SetTool says where usher-check is. To be called before Run where NeedsTool.
 func (c *Check) SetTool(path string) { c.tool = path }
@@ -153,9 +157,9 @@ func (c *Check) ask(ctx context.Context) (stage string, err error) {
 
 func (c *Check) dial(ctx context.Context) (conn *socket.Conn, stage string, err error) {
 	if c.socket == "" {
-		return dial(ctx, c.host, c.port)
+		return dial(ctx, c.host, c.port, c.ports)
 	}
-	conn, err = socket.Dial(ctx, &unix.SockaddrUnix{Name: c.socket}, unix.SOCK_STREAM)
+	conn, err = socket.Dial(ctx, &unix.SockaddrUnix{Name: c.socket}, unix.SOCK_STREAM, nil)
 	return conn, stageConnect, err
 }
 
@@ -182,7 +186,7 @@ func text(err error) string {
 //
 // "localhost" is not looked up but means the loopback addresses (RFC 6761 6.3): an image from scratch may have no
 // /etc/hosts, and a name server would be asked.
-func dial(ctx context.Context, host, port string) (conn *socket.Conn, stage string, err error) {
+func dial(ctx context.Context, host, port string, ports *socket.Ports) (conn *socket.Conn, stage string, err error) {
 	addrs := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
 	if host != "localhost" {
 		if addrs, err = resolve.Lookup(ctx, host); err != nil {
@@ -191,7 +195,7 @@ func dial(ctx context.Context, host, port string) (conn *socket.Conn, stage stri
 	}
 	n, _ := strconv.ParseUint(port, 10, 16)
 	for i, addr := range addrs {
-		conn, dialErr := dialOne(ctx, addr, uint16(n), len(addrs)-i)
+		conn, dialErr := dialOne(ctx, addr, uint16(n), len(addrs)-i, ports)
 		if dialErr == nil {
 			return conn, "", nil
 		}
@@ -206,7 +210,7 @@ func dial(ctx context.Context, host, port string) (conn *socket.Conn, stage stri
 }
 
 // dialOne connects to one address, within an equal share of the time that is left for as many.
-func dialOne(ctx context.Context, addr netip.Addr, port uint16, shares int) (*socket.Conn, error) {
+func dialOne(ctx context.Context, addr netip.Addr, port uint16, shares int, ports *socket.Ports) (*socket.Conn, error) {
 	sa, err := socket.Address(addr, port)
 	if err != nil {
 		return nil, err
@@ -216,7 +220,7 @@ func dialOne(ctx context.Context, addr netip.Addr, port uint16, shares int) (*so
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(shares))
 		defer cancel()
 	}
-	return socket.Dial(ctx, sa, unix.SOCK_STREAM)
+	return socket.Dial(ctx, sa, unix.SOCK_STREAM, ports)
 }
 
 func isTimeout(err error) bool {

@@ -1,7 +1,6 @@
 package socket
 
 import (
-	"context"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -23,35 +22,21 @@ func (p *Ports) Has(port uint16) bool {
 	return false
 }
 
-type portsKey struct{}
-
-// WithPorts is a context in which Dial tells ports of every connection over TCP, before the other end can exist.
-func WithPorts(ctx context.Context, ports *Ports) context.Context {
-	return context.WithValue(ctx, portsKey{}, ports)
-}
-
-// note gives fd a local port, which connect(2) would do later, and notes it. Where there is none to be had it is left to connect, which can
-// share a port among destinations.
-func note(ctx context.Context, fd int, sa unix.Sockaddr) {
-	p, ok := ctx.Value(portsKey{}).(*Ports)
-	if !ok {
-		return
-	}
-	var port int
+// note gives fd, which is to connect to sa, a local port, which connect(2) would do later, and notes it before the other end can exist.
+// Where there is none to be had it is left to connect, which can share a port among destinations.
+func (p *Ports) note(fd int, sa unix.Sockaddr) {
 	switch sa.(type) {
 	case *unix.SockaddrInet4:
 		_ = unix.Bind(fd, &unix.SockaddrInet4{})
 	case *unix.SockaddrInet6:
 		_ = unix.Bind(fd, &unix.SockaddrInet6{})
 	}
+	var port int
 	switch local, _ := unix.Getsockname(fd); local := local.(type) {
 	case *unix.SockaddrInet4:
 		port = local.Port
 	case *unix.SockaddrInet6:
 		port = local.Port
-	}
-	if port == 0 {
-		return
 	}
 	p.last[p.n.Add(1)%uint32(len(p.last))].Store(uint32(port))
 }

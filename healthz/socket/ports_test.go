@@ -27,7 +27,7 @@ func TestPorts(t *testing.T) {
 			}
 			var first uint16
 			for i := range len(ports.last) + 1 {
-				c, err := Dial(WithPorts(t.Context(), &ports), to, unix.SOCK_STREAM)
+				c, err := Dial(t.Context(), to, unix.SOCK_STREAM, &ports)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -48,7 +48,7 @@ func TestPorts(t *testing.T) {
 			if ports.Has(first) {
 				t.Error("the first port is still known")
 			}
-			c, err := Dial(t.Context(), to, unix.SOCK_STREAM)
+			c, err := Dial(t.Context(), to, unix.SOCK_STREAM, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -103,14 +103,14 @@ func open(sa unix.Sockaddr, kind int) (int, error) {
 }
 
 // Dial connects to sa with a socket of kind unix.SOCK_STREAM or SOCK_DGRAM, until the context ends; the error is then
-// os.ErrDeadlineExceeded. The deadline stays on the connection.
-func Dial(ctx context.Context, sa unix.Sockaddr, kind int) (*Conn, error) {
+// os.ErrDeadlineExceeded. The deadline stays on the connection. Ports, if not nil, are told its local port.
+func Dial(ctx context.Context, sa unix.Sockaddr, kind int, ports *Ports) (*Conn, error) {
 	fd, err := open(sa, kind)
 	if err != nil {
 		return nil, err
 	}
-	if kind == unix.SOCK_STREAM {
-		note(ctx, fd, sa)
+	if ports != nil {
+		ports.note(fd, sa)
 	}
 	c := &Conn{os.NewFile(uintptr(fd), "")}
 	if deadline, limited := ctx.Deadline(); limited {

@@ -32,7 +32,7 @@ func pair(t *testing.T, sa unix.Sockaddr) (client, server *Conn) {
 			t.Fatal(err)
 		}
 	}
-	if client, err = Dial(t.Context(), to, unix.SOCK_STREAM); err != nil {
+	if client, err = Dial(t.Context(), to, unix.SOCK_STREAM, nil); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
@@ -96,7 +96,7 @@ func TestEveryInterface(t *testing.T) {
 	defer l.Close()
 	for _, ip := range []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()} {
 		to, _ := Address(ip, l.Addr().Port())
-		c, err := Dial(t.Context(), to, unix.SOCK_STREAM)
+		c, err := Dial(t.Context(), to, unix.SOCK_STREAM, nil)
 		if err != nil && ip.Is6() && !os.IsTimeout(err) {
 			t.Skipf("no IPv6 here: %v", err)
 		} else if err != nil {
@@ -127,7 +127,7 @@ func TestWithoutIPv6(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := Dial(t.Context(), &unix.SockaddrInet4{Port: int(l.Addr().Port()), Addr: [4]byte{127, 0, 0, 1}}, unix.SOCK_STREAM)
+	c, err := Dial(t.Context(), &unix.SockaddrInet4{Port: int(l.Addr().Port()), Addr: [4]byte{127, 0, 0, 1}}, unix.SOCK_STREAM, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestDialEnds(t *testing.T) {
 	if _, err := l.Accept(); err == nil || !errors.Is(err, os.ErrClosed) {
 		t.Errorf("accept after Close: %v", err)
 	}
-	if _, err := Dial(t.Context(), free, unix.SOCK_STREAM); err != unix.ECONNREFUSED {
+	if _, err := Dial(t.Context(), free, unix.SOCK_STREAM, nil); err != unix.ECONNREFUSED {
 		t.Errorf("got %v", err)
 	}
 
@@ -165,7 +165,7 @@ func TestDialEnds(t *testing.T) {
 	timeout := func(d time.Duration) (*Conn, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), d)
 		defer cancel()
-		return Dial(ctx, full, unix.SOCK_STREAM)
+		return Dial(ctx, full, unix.SOCK_STREAM, nil)
 	}
 	for range 10 {
 		c, err := timeout(50 * time.Millisecond)
@@ -178,7 +178,7 @@ func TestDialEnds(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(20*time.Millisecond, cancel)
-		if _, err := Dial(ctx, full, unix.SOCK_STREAM); err != os.ErrDeadlineExceeded {
+		if _, err := Dial(ctx, full, unix.SOCK_STREAM, nil); err != os.ErrDeadlineExceeded {
 			t.Errorf("cancelled: %v", err)
 		}
 		return

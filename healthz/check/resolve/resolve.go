@@ -119,7 +119,7 @@ func askServer(ctx context.Context, wait time.Duration, server netip.Addr, port 
 
 // exchange sends a query and waits for its answer.
 func exchange(ctx context.Context, sa unix.Sockaddr, query []byte, kind int) (reply, error) {
-	conn, err := socket.Dial(ctx, sa, kind)
+	conn, err := socket.Dial(ctx, sa, kind, nil)
 	if err != nil {
 		return reply{}, err
 	}
