@@ -15,6 +15,8 @@ func (s *Supervisor) step(e *event) {
 	before := s.stop.phase
 	actions := s.stop.step(e)
 	if s.stop.phase != before {
+		s.watched.Store(uint32(s.stop.phase))
+		s.left(before, e)
 		s.entered(e)
 	}
 	s.act(actions)
@@ -74,8 +76,14 @@ func (s *Supervisor) entered(e *event) {
 	st := &s.stop
 	switch st.phase {
 	case holding:
-		s.log.Infof("%s from %s, held back for %v", signals.Name(st.signal.Signal), st.sender(), st.timing.hold)
+		if s.config.QuietPeriod == 0 {
+			s.log.Infof("%s from %s, held back for %v", signals.Name(st.signal.Signal), st.sender(), st.timing.hold)
+			break
+		}
+		s.log.Infof("%s from %s, held back until traffic has been quiet for %v, at most %v", signals.Name(st.signal.Signal), st.sender(), s.config.QuietPeriod, st.timing.hold)
+		go s.watch(holding, st.began)
 	case draining:
+		go s.watch(draining, st.began)
 		s.log.Infof("requests that are being answered may finish, within %v", st.timing.drain)
 	case backingOff:
 		s.log.Infof("%s; started again in %v", s.record(), lastword.Round(st.deadline.Sub(e.at)))

@@ -19,6 +19,7 @@ const defaultHookTime = 30 * time.Second
 func (c *Config) timing() timing {
 	t := timing{
 		hold:       c.TermDelay,
+		drain:      c.DrainTimeout,
 		schedule:   c.StopSchedule,
 		stragglers: c.StragglerGrace,
 		restart:    c.Restart,

@@ -11,6 +11,7 @@ import (
 	"usher/healthz"
 	"usher/healthz/check"
 	"usher/signals"
+	"usher/supervisor/traffic"
 )
 
 // Config is all that usher can be told. Its zero value with a Command is a plain init.
@@ -34,6 +35,12 @@ type Config struct {
 
 	// TermDelay is how long a stop signal is held back from the app; 0 is not at all.
 	TermDelay time.Duration
+	// QuietPeriod ends the hold once nothing has come in for so long, counted from the stop signal at the earliest; 0 is that it does not.
+	QuietPeriod time.Duration
+	// QuietIgnore are the peers whose connections don't count.
+	QuietIgnore []traffic.Net
+	// DrainTimeout is how long the app, after the hold, may take to answer what it has been asked; 0 is not at all.
+	DrainTimeout time.Duration
 	// GracePeriod is what the orchestrator grants from the stop signal on (terminationGracePeriodSeconds, docker stop -t); 0 is
 	// unknown, and usher then never kills.
 	GracePeriod time.Duration
@@ -101,11 +108,17 @@ func (c *Config) Validate() error {
 	if len(c.Command) == 0 && !c.Pause {
 		errs = multierror.Append(errs, errors.New("no command given"))
 	}
-	for _, d := range []part{{"--term-delay", c.TermDelay}, {"--grace-period", c.GracePeriod}, {"--straggler-grace", c.StragglerGrace},
-		{"--wait-timeout", c.WaitTimeout}, {"--hook-timeout", c.HookTimeout}} {
+	for _, d := range []part{{"--term-delay", c.TermDelay}, {"--drain-timeout", c.DrainTimeout}, {"--grace-period", c.GracePeriod},
+		{"--straggler-grace", c.StragglerGrace}, {"--wait-timeout", c.WaitTimeout}, {"--hook-timeout", c.HookTimeout}} {
 		if d.takes < 0 {
 			errs = multierror.Append(errs, fmt.Errorf("%s %v: must not be negative", d.flag, d.takes))
 		}
+	}
+	if c.QuietPeriod < 0 || c.QuietPeriod > max(c.TermDelay, 0) {
+		errs = multierror.Append(errs, fmt.Errorf("--quiet-period %v: must be from 0 to --term-delay, which is %v", c.QuietPeriod, c.TermDelay))
+	}
+	if len(c.QuietIgnore) > 0 && !c.watches() {
+		errs = multierror.Append(errs, errors.New("--quiet-ignore: there is neither --quiet-period nor --drain-timeout"))
 	}
 	if c.RestartMax < 0 {
 		errs = multierror.Append(errs, fmt.Errorf("--restart-max %d: must not be negative", c.RestartMax))
@@ -144,6 +157,9 @@ func (c *Config) checks() bool {
 	}
 	return false
 }
+
+// watches is whether a stop looks at traffic.
+func (c *Config) watches() bool { return c.QuietPeriod > 0 || c.DrainTimeout > 0 }
 
 // mistakes are the single errors in err, which may be nil.
 func mistakes(err error) []error {

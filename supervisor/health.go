@@ -46,6 +46,7 @@ const liveFails = "its live check is failing"
 type health struct {
 	probers [check.Roles][]*check.Prober
 	notify  []*check.Prober // those of them that wait for the app's own word
+	rests   []bool          // of the ready checks: during a stop as well
 
 	said    atomic.Pointer[notify.State] // what the app has said
 	heard   chan struct{}                // has something when it has said more; nil where nobody listens
@@ -55,6 +56,8 @@ type health struct {
 	stopping, ended context.CancelFunc
 }
 
+// newHealth has ports noted where a stop looks at traffic: usher's own connections don't count there. Those of a program can't be told from
+// others', so that it is not run then.
 func (s *Supervisor) newHealth() *health {
 	h := &health{}
 	h.said.Store(&notify.State{Watchdog: s.config.Watchdog})
@@ -66,10 +69,14 @@ func (s *Supervisor) newHealth() *health {
 	for role := range check.Roles {
 		for i, of := range s.config.Checks[role].Checks {
 			of.SetExec(s.Exec)
+			of.SetPorts(s.ports)
 			p := check.NewProber(role, i+1, h.ask(role, of), s.config.Checks[role].Params)
 			h.probers[role] = append(h.probers[role], p)
 			if of.IsNotify() {
 				h.notify = append(h.notify, p)
+			}
+			if role == check.Ready {
+				h.rests = append(h.rests, s.ports != nil && of.Command(0) != nil)
 			}
 		}
 	}
@@ -116,8 +123,12 @@ func (h *health) run(began time.Time, failed func(why string)) {
 	for _, p := range h.probers[check.Live] {
 		go p.Run(h.toStop, began, look(p))
 	}
-	for _, p := range h.probers[check.Ready] {
-		go p.Run(h.toEnd, began, nil)
+	for i, p := range h.probers[check.Ready] {
+		ctx := h.toEnd
+		if h.rests[i] {
+			ctx = h.toStop
+		}
+		go p.Run(ctx, began, nil)
 	}
 	if h.heard != nil {
 		h.watch(now, failed)

@@ -41,7 +41,11 @@ func (c *Config) Plan() []Stage {
 	t := c.timing()
 	var l timeline
 	l.add(0, "stop signal: "+stopNames(c.StopSignals)+"; /readyz fails", "--stop-signals")
-	l.maybe(t.hold, "hold: the app keeps serving", "--term-delay")
+	hold := "hold: the app keeps serving"
+	if c.QuietPeriod > 0 {
+		hold += ", until traffic is quiet for " + c.QuietPeriod.String()
+	}
+	l.maybe(t.hold, hold, "--term-delay")
 	l.maybe(t.drain, "drain: what is being answered may finish", "--drain-timeout")
 	l.maybe(t.preStop, "pre-stop: "+c.PreStop.String(), "--pre-stop")
 	killed := l.schedule(c, &t)

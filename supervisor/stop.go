@@ -56,7 +56,10 @@ type stop struct {
 	retry    bool          // the app may be started again afterwards
 	began    time.Time     // when it came
 	told     time.Time     // when the app got it
-	holdOver string        // why the hold ended early, or that there was none
+	let      bool          // the hold is over, or there was none
+	held     time.Duration // how long it was
+	holdOver string        // why it ended early, or that there was none
+	calm     bool          // it ended early because traffic was quiet
 	item     int           // of the schedule
 	killed   time.Time     // when SIGKILL was sent
 }
@@ -119,12 +122,19 @@ func (s *stop) hurry(e *event) {
 }
 
 func (s *stop) holdQuiet(e *event) {
-	s.holdOver = "traffic is quiet"
+	s.calm = true
 	s.drain(e)
+}
+
+func (s *stop) letGo(e *event) {
+	if !s.let {
+		s.let, s.held = true, e.at.Sub(s.began)
+	}
 }
 
 // drain follows the hold.
 func (s *stop) drain(e *event) {
+	s.letGo(e)
 	if s.timing.drain == 0 {
 		s.leave(e)
 		return
@@ -137,6 +147,7 @@ func (s *stop) drain(e *event) {
 //
 //go:noinline
 func (s *stop) leave(e *event) {
+	s.letGo(e)
 	if s.timing.preStop == 0 {
 		s.tell(e)
 		return

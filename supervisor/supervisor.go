@@ -12,6 +12,7 @@ import (
 
 	"usher/healthz"
 	"usher/healthz/notify"
+	"usher/healthz/socket"
 	"usher/signals"
 	"usher/supervisor/lastword"
 )
@@ -68,6 +69,12 @@ type Supervisor struct {
 	steps string           // what of the schedule the app was sent after the first signal
 	notes string           // what else went wrong
 
+	// For what looks at traffic, and from it.
+	ports   *socket.Ports // of usher's own checks; nil where no stop looks at traffic
+	watched atomic.Uint32 // the phase
+	busy    atomic.Int32  // connections with unfinished business, at the last look
+	drained string        // how the drain went
+
 	// What others read: probe requests never reach the loop.
 	snapshot atomic.Pointer[snapshot]
 	counters counters
@@ -92,6 +99,9 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 		commands: map[int]*command{},
 		again:    -1,
 	}
+	if config.watches() {
+		s.ports = &socket.Ports{}
+	}
 	if err := s.listenNotify(); err != nil {
 		return nil, err
 	}
@@ -106,7 +116,7 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 			return nil, err
 		}
 	}
-	if config.checks() || config.hooks() {
+	if config.checks() || config.watches() || config.hooks() {
 		// The first timer makes the runtime open descriptors, and it dies if there are none left. Better here than later.
 		time.NewTimer(time.Hour).Stop()
 	}

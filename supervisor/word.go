@@ -148,8 +148,14 @@ func (s *Supervisor) stopRecord(now time.Time) *lastword.Stop {
 		Over:     !st.phase.alive(),
 		Steps:    s.steps,
 	}
+	if st.calm {
+		w.HoldOver = "quiet for " + s.config.QuietPeriod.String()
+	}
+	if st.let {
+		w.Held, w.Between, w.Drained = st.held, st.told.IsZero(), s.drained
+	}
 	if !st.told.IsZero() {
-		w.Held, w.Took = st.told.Sub(st.began), now.Sub(st.told)
+		w.Took = now.Sub(st.told)
 		w.Told = s.firstSignal()
 	}
 	if !st.killed.IsZero() {

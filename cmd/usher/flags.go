@@ -15,6 +15,7 @@ import (
 	"usher/signals"
 	"usher/supervisor"
 	"usher/supervisor/lastword"
+	"usher/supervisor/traffic"
 )
 
 const usage = `usher starts a command as the init of a container, forwards its signals, reaps zombies, serves health
@@ -36,6 +37,9 @@ The app:
 
 Stopping:
       --term-delay DURATION      hold SIGTERM back from the app for this long, while /readyz fails
+      --quiet-period DURATION    ... but no longer than until nothing has come in for this long
+      --quiet-ignore NETWORK     leave out peers, such as a node's probes: 10.0.0.7, fd00::/8 (repeatable)
+      --drain-timeout DURATION   then wait for requests that are being answered, at most this long
       --grace-period DURATION    what the orchestrator grants from SIGTERM on (terminationGracePeriodSeconds,
                                  docker stop -t): the app gets SIGKILL in time before its end
       --stop-signals SIG,...     what begins a stop (TERM)
@@ -148,6 +152,13 @@ func parse(as *personality, args, environ []string) (options, error) {
 	fs.Var(&list{add: func(s string) error { return parseExitCode(c.ExitCodes, s) }}, "exit-code", "")
 	fs.BoolVarP(&c.ProcessGroup, "process-group", "g", false, "")
 	fs.DurationVar(&c.TermDelay, "term-delay", 0, "")
+	fs.DurationVar(&c.QuietPeriod, "quiet-period", 0, "")
+	fs.Var(&list{add: func(s string) error {
+		n, err := traffic.ParseNet(s)
+		c.QuietIgnore = append(c.QuietIgnore, n)
+		return err
+	}}, "quiet-ignore", "")
+	fs.DurationVar(&c.DrainTimeout, "drain-timeout", 0, "")
 	fs.DurationVar(&c.GracePeriod, "grace-period", 0, "")
 	fs.DurationVar(&c.StragglerGrace, "straggler-grace", 2*time.Second, "")
 	aroundFlags(fs, c)

@@ -138,6 +138,7 @@ func (r *Record) appendJSON(app []byte) []byte {
 		o.seconds("holdSeconds", s.Hold)
 		o.seconds("heldSeconds", s.Held)
 		o.string("holdEnded", s.HoldOver)
+		o.string("drain", s.Drained)
 		o.string("sent", s.Told)
 		o.string("sentThen", strings.TrimPrefix(s.Steps, ", "))
 		o.seconds("tookSeconds", s.Took)

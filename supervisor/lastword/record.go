@@ -89,6 +89,8 @@ type Stop struct {
 	Hold           time.Duration
 	HoldOver       string        // why the hold ended early or there was none; "" if it ran its time
 	Held           time.Duration // how long it was
+	Drained        string        // how the drain went; "" is that there was none, or nothing to wait for
+	Between        bool          // the hold is over, and the app has not been told
 	Told           string        // the signal the app got; "" while it has got none
 	Took           time.Duration // from then to the end of the app
 	Grace          time.Duration // when the app was sent SIGKILL, counted from the stop signal; 0 if it was not
@@ -217,22 +219,30 @@ func (s *Stop) String() string {
 	switch {
 	case s.Told == "" && s.Over && s.Held < 0:
 		return b + ", when the app was gone already"
-	case s.Told == "" && s.Over:
+	case s.Told == "" && s.Over && !s.Between:
 		return b + ", app gone after " + Round(s.Held).String() + " of a hold of " + Round(s.Hold).String()
-	case s.Told == "":
+	case s.Told == "" && !s.Between:
 		return b + ", being held back for " + Round(s.Hold).String()
 	case s.Hold > 0 && s.HoldOver != "" && s.Held == 0:
 		b += ", not held back: " + s.HoldOver
 	case s.Hold > 0 && s.HoldOver != "":
-		b += ", held back for " + Round(s.Held).String() + " (" + s.HoldOver + ")"
+		b += ", held back for " + Round(s.Held).String() + " of at most " + Round(s.Hold).String() + " (" + s.HoldOver + ")"
 	case s.Hold > 0:
 		b += ", held back for " + Round(s.Held).String()
+	}
+	if s.Drained != "" {
+		b += ", " + s.Drained
 	}
 	b += s.Steps
 	if s.Grace > 0 {
 		b += ", SIGKILL after " + Round(s.Grace).String()
 	}
-	if s.Over {
+	switch {
+	case s.Between && s.Over:
+		return b + ", app gone before it was told"
+	case s.Between:
+		return b + ", app had not been told"
+	case s.Over:
 		return b + ", app gone " + Round(s.Took).String() + " after " + s.Told
 	}
 	return b + ", app had not ended after " + s.Told

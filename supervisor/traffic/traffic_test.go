@@ -239,10 +239,11 @@ func TestBusy(t *testing.T) {
 			}
 
 			// More than the buffers on both sides hold.
-			server.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
-			for n, err := 0, error(nil); err == nil; n, err = server.Write(make([]byte, 1<<20)) {
-				_ = n
+			for deadline := time.Now().Add(5 * time.Second); look(t, w).Busy == 0 && time.Now().Before(deadline); {
+				server.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+				server.Write(make([]byte, 1<<20))
 			}
+			rest()
 			busy("an answer that is being sent", 1)
 			client.Close()
 			server.Close()

@@ -1,0 +1,89 @@
+package supervisor
+
+import (
+	"fmt"
+	"time"
+
+	"usher/supervisor/lastword"
+	"usher/supervisor/traffic"
+)
+
+// A stop that waits for the end of traffic looks at it from a goroutine of its own, which tells the loop once that it is there, and ends
+// with the phase. At other times nothing is read.
+
+// How long it is from one look to the next.
+const (
+	// holdLooks is for what comes and goes: of the rest, a look knows when it moved last.
+	holdLooks  = 250 * time.Millisecond
+	drainLooks = 50 * time.Millisecond
+	// restShare bounds what looking takes, where there are tens of thousands of connections, to a 20th of one CPU.
+	restShare = 20
+)
+
+// nextLook is how long to wait before the next look, in a phase of a stop that began at t0; not positive is that traffic is over:
+// that nothing has come in or moved for the quiet period, which begins at t0 at the earliest, or that nothing is left to be answered.
+func nextLook(p phase, look traffic.Look, t0, now time.Time, quietPeriod time.Duration) time.Duration {
+	if p == draining {
+		return min(time.Duration(look.Busy), 1) * drainLooks
+	}
+	if look.Active.After(t0) {
+		t0 = look.Active
+	}
+	return min(t0.Add(quietPeriod).Sub(now), holdLooks)
+}
+
+// watch looks while usher is in a phase that waits for traffic.
+func (s *Supervisor) watch(p phase, t0 time.Time) {
+	w := &traffic.Watcher{Own: s.ports.Has, Ignore: s.config.QuietIgnore}
+	for _, l := range s.listeners {
+		w.Ports = append(w.Ports, l.Addr().Port())
+	}
+	fallback, err := w.Open()
+	defer w.Close()
+	if fallback != nil && err == nil {
+		s.log.Infof("%v: traffic is looked for in /proc/net/tcp, which shows less, so that the stop may take longer", fallback)
+	}
+	for err == nil && phase(s.watched.Load()) == p {
+		began := time.Now()
+		var look traffic.Look
+		if look, err = w.Look(); err != nil {
+			break
+		}
+		now := time.Now()
+		s.busy.Store(int32(look.Busy))
+		wait := nextLook(p, look, t0, now, s.config.QuietPeriod)
+		if wait <= 0 {
+			s.post(func() { s.trafficOver(p) })
+			return
+		}
+		time.Sleep(max(wait, restShare*now.Sub(began)))
+	}
+	if err != nil {
+		s.log.Infof("%v: traffic can't be seen, the stop takes its full time", err)
+	}
+}
+
+func (s *Supervisor) trafficOver(p phase) {
+	e := event{kind: quiet, at: time.Now()}
+	if p == draining {
+		e.kind = drained
+	}
+	s.step(&e)
+}
+
+// left logs how a phase has ended that waits for traffic.
+func (s *Supervisor) left(p phase, e *event) {
+	took := e.at.Sub(s.stop.began.Add(s.stop.held))
+	switch {
+	case p == holding && e.kind == quiet:
+		s.log.Infof("traffic has been quiet for %v, after %v of at most %v", s.config.QuietPeriod, lastword.Round(s.stop.held), s.config.TermDelay)
+		return
+	case p != draining || e.kind == appEnded || e.kind == drained && took < drainLooks: // there was nothing to wait for
+		return
+	case e.kind == drained:
+		s.drained = "drained in " + lastword.Round(took).String()
+	default:
+		s.drained = fmt.Sprintf("connections still busy after %v: %d", lastword.Round(took), s.busy.Load())
+	}
+	s.log.Infof("%s", s.drained)
+}
