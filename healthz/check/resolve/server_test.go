@@ -152,7 +152,8 @@ func TestServers(t *testing.T) {
 			if want == "file" { // 1 s, as a check's
 				want, timeout = os.ErrDeadlineExceeded.Error(), time.Second
 			}
-			if got := lookup(t, write(t, "", tt.resolv, port), "db", timeout); got != want {
+			// Whose time is over first, the lookup's or that of its last try, is chance.
+			if got := lookup(t, write(t, "", tt.resolv, port), "db", timeout); got != want && (tt.want != "file" || !strings.HasSuffix(got, want)) {
 				t.Errorf("got %s, want %s", got, want)
 			}
 		})
