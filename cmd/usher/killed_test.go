@@ -1,0 +1,180 @@
+package main_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// The words of a run with a stop in it, in the order of its steps. What was longer before may be blank.
+var stages = []*regexp.Regexp{
+	regexp.MustCompile(`^$`),
+	regexp.MustCompile(`^StopTimeout: ended from outside in the middle of a stop; uptime \S+; SIGTERM from [^;]*, being held back for 30ms\n *$`),
+	regexp.MustCompile(`^StopTimeout: ended from outside in the middle of a stop; uptime \S+; SIGTERM from [^;]*, held back for \S+, app had not ended after SIGTERM\n *$`),
+	regexp.MustCompile(`^Error: exit code 3; uptime \S+; SIGTERM from [^;]*, held back for \S+, app gone \S+ after SIGTERM; peak memory \S+, CPU \S+\n *$`),
+}
+
+// SIGKILL at every system call of usher's loop, from its first to its last: what is in the termination log is true each time, and its
+// parts are never mixed. The app asks for the stop itself.
+func TestKilledAtEverySystemCall(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip(err)
+	}
+	// All of it in a PID namespace, with a shell as PID 1: what is left of a run ends with that, and a parent is nobody outside.
+	attr, err := namespaces()
+	if err != nil {
+		t.Skipf("no PID namespace can be made here: %v", err)
+	}
+	const app = `trap 'exit 3' TERM; kill -TERM $PPID; while :; do sleep 0.005; done`
+	for _, format := range []string{"text", "json"} {
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			seen := map[int]int{}
+			run := func(inject ...string) (trace string, killed bool) {
+				log, trace := newLog(t), filepath.Join(t.TempDir(), "trace")
+				cmd := exec.Command("sh", append(append([]string{"-c", `"$@"; exit $?`, "sh", strace, "-qq", "-o", trace}, inject...),
+					made.path, "-q", "--term-delay", "30ms", "--termination-format", format, "--termination-log", log, "--", "bash", "-c", app)...)
+				cmd.SysProcAttr = attr
+				out, err := cmd.CombinedOutput()
+				word := readLog(t, log)
+				stage := stageOf(t, format, word)
+				seen[stage]++
+				var exit *exec.ExitError
+				switch {
+				case !errors.As(err, &exit) || exit.ExitCode() != 3 && exit.ExitCode() != 137:
+					t.Errorf("%q: %v\n%s", inject, err, out)
+				case stage < 0 || exit.ExitCode() == 3 && stage != len(stages)-1:
+					t.Errorf("%q: exit code %d, %q", inject, exit.ExitCode(), word)
+				}
+				return readLog(t, trace), exit != nil && exit.ExitCode() == 137
+			}
+			// strace counts the calls of each name for themselves.
+			calls := map[string]int{}
+			trace, _ := run()
+			for line := range strings.Lines(trace) {
+				if name, _, ok := strings.Cut(line, "("); ok && !strings.ContainsAny(name, " ") {
+					calls[name]++
+				}
+			}
+			kills := 0
+			for name, count := range calls {
+				for n := 1; n <= count; n++ {
+					if name == "execve" {
+						continue // usher's own
+					}
+					if _, killed := run("-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", name, n)); killed {
+						kills++
+					}
+				}
+			}
+			t.Logf("killed at %d calls of %d names, in stages %v", kills, len(calls), seen)
+			for stage := range stages {
+				if seen[stage] == 0 {
+					t.Errorf("never killed in stage %d", stage)
+				}
+			}
+		})
+	}
+}
+
+// stageOf finds the stage that word is of; -1 is none.
+func stageOf(t *testing.T, format, word string) int {
+	if format == "json" && word != "" {
+		var r struct {
+			Reason           string
+			EndedFromOutside bool
+			ExitCode         int
+			Stop             struct{ Sent string }
+		}
+		if err := json.Unmarshal([]byte(word), &r); err != nil {
+			t.Errorf("%v: %q", err, word)
+		}
+		switch {
+		case r.Reason == "Error" && r.ExitCode == 3 && !r.EndedFromOutside:
+			return 3
+		case r.Reason == "StopTimeout" && r.EndedFromOutside && r.Stop.Sent == "SIGTERM":
+			return 2
+		case r.Reason == "StopTimeout" && r.EndedFromOutside:
+			return 1
+		}
+		return -1
+	}
+	for i, stage := range stages {
+		if stage.MatchString(word) {
+			return i
+		}
+	}
+	return -1
+}
+
+// The same from outside, and the app by itself, at each step.
+func TestKilledAtEachStep(t *testing.T) {
+	const app = `mount -t proc proc /proc
+trap 'kill -KILL $$' USR1; trap 'echo got TERM; $0' TERM; echo ready; while :; do sleep 0.01; done`
+	for _, c := range []struct {
+		name, term  string // what the app does on SIGTERM
+		signal      bool   // a stop is asked for
+		until       string // what has to be printed or logged
+		usher, self string // the word after SIGKILL to usher, and to the app itself
+	}{
+		{"running", "exit", false, "ready\n", `^$`, `^Signaled: killed by SIGKILL \(exit code 137\); uptime [^;]*; peak memory `},
+		{"holding", "exit", true, "held back for", `^StopTimeout: ended from outside in the middle of a stop; .*, being held back for `,
+			`^Signaled: killed by SIGKILL \(exit code 137\); .*, app gone after \S+ of a hold of `},
+		{"stopping", ":", true, "got TERM\n", `^StopTimeout: ended from outside in the middle of a stop; .*, app had not ended after SIGTERM\n$`,
+			`^Signaled: killed by SIGKILL \(exit code 137\); .*, app gone \S+ after SIGTERM; peak`},
+		{"sweeping", "(trap 'echo swept' TERM; while :; do sleep 0.01; done) & sleep 0.3; exit 7", true, "swept\n",
+			`^Error: exit code 7; .*, app gone \S+ after SIGTERM; peak memory `, ""},
+	} {
+		for _, usherItself := range []bool{true, false} {
+			if c.self == "" && !usherItself {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s, usher %v", c.name, usherItself), func(t *testing.T) {
+				t.Parallel()
+				log, delay := newLog(t), "200ms"
+				if c.name == "holding" {
+					delay = "1h"
+				}
+				u := start(t, &made, "--term-delay", delay, "--straggler-grace", "1h", "--termination-log", log, "--", "bash", "-c", app, "eval "+c.term)
+				u.printed("ready\n")
+				if c.signal {
+					u.signal(unix.SIGTERM)
+				}
+				eventually(t, func() error {
+					if !strings.Contains(u.stdout.String()+u.stderr.String(), c.until) {
+						return errors.New("not yet: " + c.until)
+					}
+					return nil
+				})
+				want := c.usher
+				// What is written comes right after what is logged, or done.
+				if want != "^$" {
+					eventually(t, func() error {
+						if word := readLog(t, log); !regexp.MustCompile(want).MatchString(word) {
+							return fmt.Errorf("ahead it says %q", word)
+						}
+						return nil
+					})
+				}
+				if usherItself {
+					u.signal(unix.SIGKILL)
+				} else {
+					want = c.self
+					u.signal(unix.SIGUSR1)
+				}
+				u.want(137)
+				if word := readLog(t, log); !regexp.MustCompile(want).MatchString(word) {
+					t.Errorf("termination log: %q", word)
+				}
+			})
+		}
+	}
+}
