@@ -44,3 +44,20 @@ func TestOutOfMemory(t *testing.T) {
 		})
 	}
 }
+
+// TestOutOfMemoryWhileTheAppLives: usher knows of a child of the app, which reaps it itself, no later than it is asked.
+func TestOutOfMemoryWhileTheAppLives(t *testing.T) {
+	t.Parallel()
+	log, mount := terminationLog(t)
+	c := start(t, spec{nginxImage, append([]string{mount, "-e=USHER_READY_CHECK=", "-e=USHER_TERM_DELAY=0s"}, limited...),
+		[]string{"sh", "-c", "trap 'exit 3' QUIT; sleep 0.3; tail /dev/zero; echo on it goes; while :; do sleep 0.1; done"}})
+	c.wantLog("on it goes")
+	status, body := request("GET", c.address(8086), "/livez?verbose")
+	if status != 200 || !strings.Contains(body, "[+]app ok: out of memory: ") || !strings.Contains(body, " killed, memory limit 32Mi") {
+		t.Errorf("/livez?verbose: %d %s", status, body)
+	}
+	c.wantLog("usher: out of memory: ")
+	c.stop()
+	c.wantExit(3)
+	wantLastWord(t, log, "Error: exit code 3; out of memory: ")
+}

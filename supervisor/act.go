@@ -87,6 +87,9 @@ func (s *Supervisor) entered(e *event) {
 		s.log.Infof("requests that are being answered may finish, within %v", st.timing.drain)
 	case backingOff:
 		s.log.Infof("%s; started again in %v", s.record(), lastword.Round(st.deadline.Sub(e.at)))
+		s.write(s.record())
+	case clearing, cleaning:
+		s.write(s.record()) // the app's end: what is written so far has a stop that goes on
 	}
 }
 
@@ -125,6 +128,7 @@ func (s *stop) sender() string {
 func (s *Supervisor) startApp() {
 	if s.stop.restarts > 0 {
 		s.restarted++
+		s.report(s.word.Clear()) // what the last run has left
 		s.health = s.newHealth()
 		s.steps = ""
 		s.tty.hand(s.group, unix.Getpgrp()) // the last run's group has it

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"usher/healthz"
@@ -83,6 +84,9 @@ func (s *Supervisor) endpoints() map[string]healthz.Endpoint {
 //go:noinline
 func (s *Supervisor) app() []healthz.Result {
 	r := healthz.Result{Name: "app", Note: s.checks().said.Load().Status}
+	if note := s.memory.note(); note != "" {
+		r.Note = strings.TrimSuffix(note+"; "+r.Note, "; ")
+	}
 	// While an app is still to come, nothing is wrong: a liveness probe that failed would end what it waits for.
 	if snap := s.snapshot.Load(); !snap.alive && snap.waiting == "" {
 		r.Failure = "not running"

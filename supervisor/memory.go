@@ -31,6 +31,7 @@ type shortage struct {
 	group   *memory.Cgroup
 	counts  memory.Counts // as of the last look
 	kills   int
+	asked   time.Time // when a probe did last
 	killed  time.Time // when the last of them was noticed
 	victim  string
 	reached time.Time // when the limit was, while it is not over
@@ -87,7 +88,10 @@ func (m *shortage) turn(now time.Time) (news bool) {
 }
 
 func (m *shortage) begin() {
-	m.fd = m.cgroup().Notify(m.self, unix.SIGCHLD)
+	fd := m.cgroup().Notify(m.self, unix.SIGCHLD)
+	m.mu.Lock()
+	m.fd = fd
+	m.mu.Unlock()
 }
 
 func (m *shortage) over() {
@@ -133,17 +137,22 @@ func (m *shortage) look(died proc) (trouble bool) {
 		return false
 	}
 	now, n := time.Now(), m.group.Counts()
-	kills, failing := n.Kills-m.counts.Kills, n.OOM > m.counts.OOM
-	atLimit := n.Limit > m.counts.Limit || failing
-	m.counts = n
+	kills := n.Kills - m.counts.Kills
+	m.counts.Kills = n.Kills
 	if kills > 0 {
 		m.kills += int(kills)
 		m.killed, m.victim = now, m.name(died)
 		r := m.record()
 		m.log.Errorf("%s", &r)
 	}
+	if died.pid != 0 {
+		return false
+	}
+	failing := n.OOM > m.counts.OOM
+	atLimit := n.Limit > m.counts.Limit || failing
+	m.counts = n
 	// What caches take the kernel takes back, perhaps it already has: a limit that was reached with them is no trouble.
-	if !atLimit || died.pid != 0 || m.group.Usage() < m.group.Cache()+m.group.Limit()/4*3 {
+	if !atLimit || m.group.Usage() < m.group.Cache()+m.group.Limit()/4*3 {
 		return false
 	}
 	if m.reached.IsZero() {
@@ -151,6 +160,26 @@ func (m *shortage) look(died proc) (trouble bool) {
 	}
 	m.moved, m.failing = now, m.failing || failing
 	return true
+}
+
+// note is for a probe request: who has died for want of memory, if anybody has. Where the kernel tells nothing by itself, it is asked.
+func (m *shortage) note() string {
+	m.mu.Lock()
+	ask := m.found && m.fd < 0 && time.Since(m.asked) > memoryRest
+	if ask {
+		m.asked = time.Now()
+	}
+	m.mu.Unlock()
+	if ask {
+		m.look(proc{pid: -m.self})
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.kills == 0 {
+		return ""
+	}
+	r := m.record()
+	return r.String()
 }
 
 // name is who was killed, as far as can be known: the kernel says only how many, and takes the largest.

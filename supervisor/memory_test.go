@@ -114,6 +114,9 @@ func TestShortage(t *testing.T) {
 	if len(log.all) != 1 || !strings.HasPrefix(log.all[0], "out of memory: java (pid 4194304) killed, memory limit 100Mi") {
 		t.Errorf("log: %q", log.all)
 	}
+	if got := m.note(); got != log.all[0] {
+		t.Errorf("for a probe: %q", got)
+	}
 	moved := m.moved
 	m.moved = at(4 * time.Second)
 	turn(5100*time.Millisecond, false, 14*time.Second)
@@ -142,5 +145,12 @@ func TestShortage(t *testing.T) {
 			t.Errorf("%+v: %s", c, r.Reason)
 		}
 	}
+	// One that is noticed as a process is reaped takes nothing away from the news of a shortage.
+	g.set(90, 1, 4, 100, 0)
+	m.look(proc{pid: 1 << 22, name: "php"})
+	if len(log.all) != 2 || !strings.HasPrefix(log.all[1], "out of memory: 2 processes killed, the last ") {
+		t.Errorf("log: %q", log.all)
+	}
+	turn(20*time.Second, true, 20*time.Second)
 	unix.Close(m.fd)
 }

@@ -154,6 +154,16 @@ func (s *Supervisor) stopRecord(now time.Time) *lastword.Stop {
 	if st.let {
 		w.Held, w.Between, w.Drained = st.held, st.told.IsZero(), s.drained
 	}
+	at := st.phase
+	if w.Over {
+		at = s.ending.phase
+	}
+	switch at {
+	case draining:
+		w.Doing = "requests being finished"
+	case leaving:
+		w.Doing = "pre-stop at work"
+	}
 	if !st.told.IsZero() {
 		w.Took = now.Sub(st.told)
 		w.Told = s.firstSignal()

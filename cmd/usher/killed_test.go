@@ -124,14 +124,19 @@ trap 'kill -KILL $$' USR1; trap 'echo got TERM; $0' TERM; echo ready; while :; d
 		signal      bool   // a stop is asked for
 		until       string // what has to be printed or logged
 		usher, self string // the word after SIGKILL to usher, and to the app itself
+		args        []string
 	}{
-		{"running", "exit", false, "ready\n", `^$`, `^Signaled: killed by SIGKILL \(exit code 137\); uptime [^;]*; peak memory `},
-		{"holding", "exit", true, "held back for", `^StopTimeout: ended from outside in the middle of a stop; .*, being held back for `,
-			`^Signaled: killed by SIGKILL \(exit code 137\); .*, app gone after \S+ of a hold of `},
-		{"stopping", ":", true, "got TERM\n", `^StopTimeout: ended from outside in the middle of a stop; .*, app had not ended after SIGTERM\n$`,
-			`^Signaled: killed by SIGKILL \(exit code 137\); .*, app gone \S+ after SIGTERM; peak`},
-		{"sweeping", "(trap 'echo swept' TERM; while :; do sleep 0.01; done) & sleep 0.3; exit 7", true, "swept\n",
-			`^Error: exit code 7; .*, app gone \S+ after SIGTERM; peak memory `, ""},
+		{name: "running", term: "exit", until: "ready\n", usher: `^$`, self: `^Signaled: killed by SIGKILL \(exit code 137\); uptime [^;]*; peak memory `},
+		{name: "holding", term: "exit", signal: true, until: "held back for", usher: `^StopTimeout: ended from outside in the middle of a stop; .*, being held back for `,
+			self: `^Signaled: killed by SIGKILL \(exit code 137\); .*, app gone after \S+ of a hold of `},
+		{name: "stopping", term: ":", signal: true, until: "got TERM\n", usher: `^StopTimeout: ended from outside in the middle of a stop; .*, app had not ended after SIGTERM\n$`,
+			self: `^Signaled: killed by SIGKILL \(exit code 137\); .*, app gone \S+ after SIGTERM; peak`},
+		{name: "pre-stop", term: ":", signal: true, until: "pre-stop: at it", usher: `^StopTimeout: ended from outside in the middle of a stop; .*, app had not been told \(pre-stop at work\)\n$`,
+			self: `^Signaled: killed by SIGKILL \(exit code 137\); .*, app gone before it was told \(pre-stop at work\); peak`, args: []string{"--pre-stop", "exec:sh -c 'echo at it; exec sleep 1000'"}},
+		{name: "post-stop", term: "exit 7", signal: true, until: "post-stop: at it", usher: `^Error: exit code 7; .*, app gone \S+ after SIGTERM; peak memory `,
+			args: []string{"--post-stop", "exec:sh -c 'echo at it; exec sleep 1000'"}},
+		{name: "sweeping", term: "(trap 'echo swept' TERM; while :; do sleep 0.01; done) & sleep 0.3; exit 7", signal: true, until: "swept\n",
+			usher: `^Error: exit code 7; .*, app gone \S+ after SIGTERM; peak memory `},
 	} {
 		for _, usherItself := range []bool{true, false} {
 			if c.self == "" && !usherItself {
@@ -143,7 +148,7 @@ trap 'kill -KILL $$' USR1; trap 'echo got TERM; $0' TERM; echo ready; while :; d
 				if c.name == "holding" {
 					delay = "1h"
 				}
-				u := start(t, &made, "--term-delay", delay, "--straggler-grace", "1h", "--termination-log", log, "--", "bash", "-c", app, "eval "+c.term)
+				u := start(t, &made, append([]string{"--term-delay", delay, "--straggler-grace", "1h", "--termination-log", log}, append(c.args, "--", "bash", "-c", app, "eval "+c.term)...)...)
 				u.printed("ready\n")
 				if c.signal {
 					u.signal(unix.SIGTERM)
@@ -177,4 +182,42 @@ trap 'kill -KILL $$' USR1; trap 'echo got TERM; $0' TERM; echo ready; while :; d
 			})
 		}
 	}
+}
+
+// Before the app nothing has happened that would have to be told; between two runs of it there is the end of the last.
+func TestKilledWithoutAnApp(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		log  string
+		word string
+	}{
+		{[]string{"--pre-start", "sh -c 'echo at it; exec sleep 1000'", "--", "echo", "started"}, "pre-start-1: at it", `^$`},
+		{[]string{"--wait-for", "file:/no/such/file", "--", "echo", "started"}, "waiting for ", `^$`},
+		{[]string{"--restart", "always", "--", "sh", "-c", "exit 3"}, "started again in 10s", `^Error: exit code 3; uptime [^;]*, restarts 1; peak memory `},
+	} {
+		log := newLog(t)
+		u := start(t, &made, append([]string{"--termination-log", log}, c.args...)...)
+		u.logged(c.log)
+		eventually(t, func() error {
+			if word := readLog(t, log); !regexp.MustCompile(c.word).MatchString(word) {
+				return fmt.Errorf("%q: %q", c.args, word)
+			}
+			return nil
+		})
+		u.signal(unix.SIGKILL)
+		u.want(137)
+		if word := readLog(t, log); !regexp.MustCompile(c.word).MatchString(word) {
+			t.Errorf("%q: %q", c.args, word)
+		}
+	}
+	// A run that goes on has no old word.
+	log := newLog(t)
+	u := start(t, &made, "--restart", "always", "--termination-log", log, "--", "bash", "-c", "[ ! -e $0 ] || { echo again; exec sleep 1000; }; > $0; exit 3", filepath.Join(t.TempDir(), "flag"))
+	u.printed("again\n")
+	eventually(t, func() error {
+		if word := readLog(t, log); word != "" {
+			return fmt.Errorf("while the app runs again: %q", word)
+		}
+		return nil
+	})
 }

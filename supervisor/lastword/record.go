@@ -95,6 +95,7 @@ type Stop struct {
 	Took           time.Duration // from then to the end of the app
 	Grace          time.Duration // when the app was sent SIGKILL, counted from the stop signal; 0 if it was not
 	Over           bool          // the app is gone
+	Doing          string        // what came after the hold, while Told is ""
 	Steps          string        // what else it got, each after a ", "
 }
 
@@ -237,11 +238,15 @@ func (s *Stop) String() string {
 	if s.Grace > 0 {
 		b += ", SIGKILL after " + Round(s.Grace).String()
 	}
+	doing := ""
+	if s.Doing != "" {
+		doing = " (" + s.Doing + ")"
+	}
 	switch {
 	case s.Between && s.Over:
-		return b + ", app gone before it was told"
+		return b + ", app gone before it was told" + doing
 	case s.Between:
-		return b + ", app had not been told"
+		return b + ", app had not been told" + doing
 	case s.Over:
 		return b + ", app gone " + Round(s.Took).String() + " after " + s.Told
 	}
