@@ -227,7 +227,7 @@ func (m *shortage) tell(r *lastword.Record, code int, ended time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.found {
-		m.find()
+		return // a short and good life, not worth the time that looking takes
 	}
 	r.Memory = m.record()
 	switch {

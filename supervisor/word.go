@@ -107,7 +107,9 @@ func (s *Supervisor) record() *lastword.Record {
 	if s.tail != nil {
 		r.Stderr = s.tail.end()
 	}
-	s.memory.tell(r, exitCode(s.status), now)
+	if r.Reason != lastword.Completed || r.Stop != nil || !s.word.Off() {
+		s.memory.tell(r, exitCode(s.status), now)
+	}
 	return r
 }
 

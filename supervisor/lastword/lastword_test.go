@@ -165,6 +165,12 @@ func TestLogBegins(t *testing.T) {
 	if _, err := os.Stat(path); err == nil {
 		t.Error("Begin has made the file")
 	}
+	for create, off := range map[bool]bool{true: false, false: true} {
+		l := NewLog(path, create, false)
+		if l.Begin(); l.Off() != off {
+			t.Errorf("create %v: off %v", create, l.Off())
+		}
+	}
 	NewLog("", true, false).Begin()
 	NewLog(filepath.Dir(path), true, false).Begin()
 }

@@ -28,12 +28,16 @@ type Log struct {
 func NewLog(path string, create, json bool) *Log { return &Log{path: path, create: create, json: json} }
 
 // Begin empties the file: what it says before the app is started is an earlier run's, usher's and the app's, where the same file is
-// mounted again (a Docker volume; kubelet's is new each time). That it can't is for Write to say.
+// mounted again (a Docker volume; kubelet's is new each time). That it can't is for Write to say. A file that
+// is missing then, and that is not to be made, is not looked for again.
 func (l *Log) Begin() {
 	if l.path == "" {
 		return
 	}
 	fd, err := unix.Open(l.path, unix.O_WRONLY|openFlags, 0)
+	if err == unix.ENOENT && !l.create {
+		l.path = ""
+	}
 	if err != nil {
 		return
 	}
@@ -43,6 +47,9 @@ func (l *Log) Begin() {
 		_ = unix.Ftruncate(fd, 0)
 	}
 }
+
+// Off reports whether there is nowhere to write.
+func (l *Log) Off() bool { return l.path == "" }
 
 // Clear takes out what Write has put there, and leaves what the app has written.
 func (l *Log) Clear() error { return l.Write(nil) }

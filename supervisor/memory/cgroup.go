@@ -79,6 +79,9 @@ type mount struct {
 // parseMount parses a line of proc_pid_mountinfo(5); false if it is none of a hierarchy that could have memory.
 func parseMount(line string) (mount, bool) {
 	before, after, ok := strings.Cut(line, " - ")
+	if !strings.HasPrefix(after, "cgroup") {
+		return mount{}, false
+	}
 	fields, fs := strings.Fields(before), strings.Fields(after)
 	if !ok || len(fields) < 6 || len(fs) < 3 {
 		return mount{}, false
@@ -176,7 +179,7 @@ func read(path string) string {
 	defer unix.Close(fd)
 	var all []byte
 	for {
-		var b [4096]byte
+		var b [1024]byte // the stack is the loop's, and small
 		n, err := unix.Read(fd, b[:])
 		if n <= 0 && err != unix.EINTR {
 			return string(all)

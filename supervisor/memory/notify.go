@@ -26,7 +26,7 @@ func (c *Cgroup) Notify(pid int, sig unix.Signal) int {
 
 // Moved reports whether there is news since it was last asked.
 func Moved(fd int) bool {
-	var b [4096]byte
+	var b [256]byte // the same event is there once
 	n, _ := unix.Read(fd, b[:])
 	return n > 0
 }
