@@ -3,8 +3,10 @@ package memory
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -177,13 +179,14 @@ func read(path string) string {
 		return ""
 	}
 	defer unix.Close(fd)
-	var all []byte
+	// One size of allocation, and no copy: what is touched once stays resident.
+	all := make([]byte, 0, 2048)
 	for {
-		var b [1024]byte // the stack is the loop's, and small
-		n, err := unix.Read(fd, b[:])
+		all = slices.Grow(all, 1)
+		n, err := unix.Read(fd, all[len(all):cap(all)])
 		if n <= 0 && err != unix.EINTR {
-			return string(all)
+			return unsafe.String(unsafe.SliceData(all), len(all))
 		}
-		all = append(all, b[:max(n, 0)]...)
+		all = all[:len(all)+max(n, 0)]
 	}
 }
