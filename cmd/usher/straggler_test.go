@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -122,5 +123,16 @@ func TestServerBehindAShell(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Where there was no app there is no group of its: nobody else is signalled, whoever has called usher least of all.
+func TestNoAppNoStragglers(t *testing.T) {
+	u := commandHere(t, &made)
+	u.cmd.Path, u.cmd.Args = "/bin/sh", []string{"sh", "-c", made.path + ` --pre-start 'sh -c "exit 4"' -- echo started; echo $?; sleep 0.2; echo still here`}
+	u.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	u.begin().want(0)
+	if out := u.stdout.String(); out != "4\nstill here\n" {
+		t.Errorf("stdout %q, stderr %q", out, &u.stderr)
 	}
 }
