@@ -107,7 +107,7 @@ func TestGracePeriod(t *testing.T) {
 		})
 		u.want(137)
 		took(t, begin, 1500*time.Millisecond)
-		if word := readLog(t, log); !regexp.MustCompile(`^StopTimeout: killed by SIGKILL \(exit code 137\); .*held back for 3\d\dms, SIGKILL after 1\.[5-9]s, app gone \S+ after SIGTERM; still there: bash \(pid \d+, state [RS](, in \w+)?\)`).MatchString(word) {
+		if word := readLog(t, log); !regexp.MustCompile(`^StopTimeout: killed by SIGKILL \(exit code 137\); .*held back for 3\d\dms, SIGKILL after 1\.[5-9]s, app gone \S+ after SIGTERM; still there: bash \(pid \d+, state [RSD](, in \w+)?\)`).MatchString(word) {
 			t.Errorf("termination log: %q", word)
 		}
 	})

@@ -77,7 +77,7 @@ func TestNoStragglersNoWait(t *testing.T) {
 
 // The budget of a stop holds for stragglers, too.
 func TestStragglersInTheBudget(t *testing.T) {
-	u := start(t, &made, "--grace-period", "1s", "--straggler-grace", "1h", "--", "bash", "-c", `(trap '' TERM; echo up; while :; do sleep 0.01; done) & trap 'exit 42' TERM; while :; do sleep 0.01; done`)
+	u := start(t, &made, "--grace-period", "1s", "--straggler-grace", "1h", "--", "bash", "-c", `trap 'exit 42' TERM; (trap '' TERM; echo up; while :; do sleep 0.01; done) & while :; do sleep 0.01; done`)
 	u.printed("up\n")
 	begin := time.Now()
 	u.signal(unix.SIGTERM)
