@@ -12,7 +12,8 @@ import (
 
 // whatTheAppSees prints all that a process can see of its state, as "field: value" lines.
 const whatTheAppSees = `
-while read -r line; do echo "status $line"; done < /proc/self/status
+# At once: read takes it byte by byte, and its counters grow meanwhile.
+while read -r line; do echo "status $line"; done <<< "$(< /proc/self/status)"
 while read -r line; do echo "limits $line"; done < /proc/self/limits
 echo "cwd: $PWD $(pwd -P)"
 echo "umask: $(umask)"
