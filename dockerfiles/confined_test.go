@@ -2,6 +2,7 @@ package dockerfiles
 
 import (
 	"fmt"
+	"syscall"
 	"testing"
 )
 
@@ -81,18 +82,39 @@ func TestConfinedExit(t *testing.T) {
 // of one more thread.
 func TestPidsLimit(t *testing.T) {
 	t.Parallel()
-	log, mount := terminationLog(t)
-	c := start(t, spec{image: redisImage, flags: []string{"--pids-limit=40", mount, "-e=USHER_TERM_DELAY=1s", "-e=USHER_READY_CHECK=tcp://127.0.0.1:8086",
-		"-e=USHER_READY_PERIOD=100ms", "--entrypoint=/usher"},
-		command: []string{"--", "sh", "-c", `trap 'exit 3' TERM; sleep 1000 & (while :; do sleep 1000 & done); echo full; while :; do wait; done`}})
-	c.wantLog("full\n")
-	for range 20 { // at once: each needs something of the runtime
-		go request("GET", c.address(8086), "/readyz")
+	const bomb = `trap 'exit 3' TERM; trap : USR1; sleep 1000 & (while :; do sleep 1000 & done); echo full; while :; do wait; done`
+	limited := func(t *testing.T, flags ...string) (c *container, log string) {
+		t.Helper()
+		log, mount := terminationLog(t)
+		c = start(t, spec{image: redisImage, flags: append([]string{"--pids-limit=40", mount, "--entrypoint=/usher"}, flags...),
+			command: []string{"-v", "--", "sh", "-c", bomb}})
+		c.wantLog("full\n")
+		return c, log
 	}
-	wantStatus(t, c.address(8086), "/readyz", 200)
-	stopped := c.beginStop()
-	wantStatus(t, c.address(8086), "/readyz", 503)
-	stopped()
-	c.wantExit(3)
-	wantLastWord(t, log, "Error", "TERM")
+	t.Run("with endpoints", func(t *testing.T) {
+		t.Parallel()
+		c, log := limited(t, "-e=USHER_TERM_DELAY=1s", "-e=USHER_READY_CHECK=tcp://127.0.0.1:8086", "-e=USHER_READY_PERIOD=100ms")
+		for range 20 { // at once: each needs something of the runtime
+			go request("GET", c.address(8086), "/readyz")
+		}
+		wantStatus(t, c.address(8086), "/readyz", 200)
+		stopped := c.beginStop()
+		wantStatus(t, c.address(8086), "/readyz", 503)
+		stopped()
+		c.wantExit(3)
+		wantLastWord(t, log, "Error", "TERM")
+	})
+	t.Run("plain", func(t *testing.T) {
+		t.Parallel()
+		c, log := limited(t, "-e=USHER_HEALTH_ADDR=", "-e=USHER_READY_CHECK=", "-e=USHER_TERM_DELAY=0s")
+		pid := c.inspect().State.Pid
+		for range 20_000 { // a line of the log each: enough for a few collections
+			if err := syscall.Kill(pid, syscall.SIGUSR1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.stop()
+		c.wantExit(3)
+		wantLastWord(t, log, "Error", "TERM")
+	})
 }

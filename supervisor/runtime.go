@@ -6,15 +6,10 @@ import (
 	"runtime/debug"
 )
 
-// threads are what usher keeps in reserve: for the log, whose reader may stall, for the endpoints and the checks. A tail takes one more.
-const threads = 2
-
-// reserve makes the threads that usher may need. It is called when the app has been started, beside the app's own start and before it can
-// have done much.
-//
-// A Go runtime that needs one more thread and can't have it (a pids limit that the app has filled) dies, and the container with it. They
-// stay, asleep: one of them at a time runs Go code, the others are in system calls, so few
-// are needed.
+// reserve makes the threads that usher may need. It has to be called before the app is started: a Go runtime that needs one more thread and
+// can't have it (a pids limit that the app has filled, which takes it a few milliseconds) dies, and the container with it. They stay, asleep:
+// one of them at a time runs Go code, the others are in system calls, so few are needed. Even a plain run writes to the log, whose reader may
+// stall, while it collects garbage.
 func reserve(threads int) {
 	ready, release := make(chan struct{}), make(chan struct{})
 	for range threads {

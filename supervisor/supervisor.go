@@ -156,11 +156,15 @@ func (s *Supervisor) Run() int {
 			busy = 1
 		}
 	}
+	useCPUs(1 + busy)
+	threads := 1 + busy
+	if len(s.listeners) > 0 || s.notify != nil || s.config.checks() || s.config.hooks() {
+		threads++
+	}
+	reserve(threads)
 	s.childless = reap(func(change) {}) // of whoever became usher
 	s.stop.open(time.Now())
 	s.act(s.stop.decided())
-	useCPUs(1 + busy)
-	reserve(threads + busy)
 	s.publish()
 	s.serve()
 	s.memory.next = s.started.Add(memoryDelay)

@@ -129,5 +129,5 @@ func TestExec(t *testing.T) {
 			t.Fatal("the command's child has survived")
 		}
 	}
-	want(t, "", "exec:sh -c 'sleep 1000 & exit 0'")
+	want(t, "", "exec:sh -c 'sleep 30 & exit 0'")
 }
