@@ -33,12 +33,16 @@ func main() {
 	out := flag.String("json", "", "write all values there, as JSON")
 	only := flag.String("only", "", "measure only what matches")
 	factor := flag.Float64("rounds", 1, "as many rounds, compared with the default")
+	serve := flag.String("serve", "", "instead, serve what usher does with net/http at this address")
 	size := flag.String("size", "", "instead, say what each package costs this binary, which is not stripped")
 	flag.Parse()
 	err := error(nil)
-	if *size != "" {
+	switch {
+	case *size != "":
 		err = printSizes(*size)
-	} else {
+	case *serve != "":
+		err = serveNetHTTP(*serve)
+	default:
 		err = measureAll(*usher, *out, regexp.MustCompile(*only), *factor)
 	}
 	if err != nil {
@@ -88,12 +92,9 @@ func measureAll(usher, out string, only *regexp.Regexp, factor float64) error {
 	}
 	b.print()
 	if only.MatchString("requests") {
-		n, err := requests(b, b.peers[0])
-		if err != nil {
+		if err := b.requests(max(1, int(5*factor))); err != nil {
 			return fmt.Errorf("requests: %w", err)
 		}
-		fmt.Printf("\nusher's endpoint: %.0f requests a second on one connection\n", n)
-		b.add("usher", map[string]float64{"requests per second": n})
 	}
 	if out == "" {
 		return nil

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"slices"
 	"strconv"
@@ -217,33 +214,4 @@ func sum(dir, name string) (total float64) {
 		total += field(dir+"task/"+task.Name()+"/status", name)
 	}
 	return total
-}
-
-// requests: how often usher's endpoint answers in a second, on one connection that is kept.
-func requests(b *bench, p peer) (float64, error) {
-	const addr = "127.0.0.1:8086"
-	p.argv = []string{p.argv[0], "--health-addr", addr, "--"}
-	r, err := start(p, b.app, "signals")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { r.kill() }()
-	var c net.Conn
-	for deadline := time.Now().Add(5 * time.Second); c == nil; time.Sleep(time.Millisecond) {
-		if c, err = net.Dial("tcp", addr); err != nil && time.Now().After(deadline) {
-			return 0, err
-		}
-	}
-	defer c.Close()
-	buf, n := make([]byte, 4096), 0
-	began := time.Now()
-	for ; time.Since(began) < time.Second; n++ {
-		if _, err := io.WriteString(c, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-			return 0, err
-		}
-		if m, err := c.Read(buf); err != nil || !bytes.HasPrefix(buf[:m], []byte("HTTP/1.1 200 ")) {
-			return 0, fmt.Errorf("answer %q, %v", buf[:m], err)
-		}
-	}
-	return float64(n) / time.Since(began).Seconds(), nil
 }
