@@ -126,7 +126,7 @@ func TestTerminal(t *testing.T) {
 		return strings.Contains(shown.String(), "size-2")
 	})
 	step("stty size\n", "33 99\r\n")
-	step("bash -c 'trap \"echo int-$((1+1))\" INT; echo runs-$((1+1)); sleep 1000; echo over-$((1+1))'\n", "runs-2")
+	step("bash -c 'trap \"echo int-$((1+1)); over=1\" INT; echo runs-$((1+1)); while [ -z \"$over\" ]; do sleep 0.05; done; echo over-$((1+1))'\n", "runs-2")
 	step("\x03", "over-2")
 	if n := strings.Count(shown.String(), "int-2"); n != 1 {
 		t.Errorf("Ctrl-C arrived %d times", n)
