@@ -49,6 +49,7 @@ func TestBalancer(t *testing.T) {
 		u.cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWNET
 		u.begin()
 		pid := fmt.Sprint(u.cmd.Process.Pid)
+		_ = exec.Command(ip, "link", "delete", "out").Run() // the last one's namespace may take its time to go, and the link with it
 		for _, line := range []string{
 			ip + " link add out type veth peer name in netns " + pid,
 			ip + " address add 10.99.0.1/24 dev out",
