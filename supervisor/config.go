@@ -161,6 +161,11 @@ func (c *Config) checks() bool {
 // watches is whether a stop looks at traffic.
 func (c *Config) watches() bool { return c.QuietPeriod > 0 || c.DrainTimeout > 0 }
 
+// besides is whether anything runs beside the loop, on goroutines that wait and on timers.
+func (c *Config) besides() bool {
+	return c.checks() || c.watches() || c.hooks() || c.Watchdog > 0 || len(c.HealthAddrs) > 0
+}
+
 // mistakes are the single errors in err, which may be nil.
 func mistakes(err error) []error {
 	var merr *multierror.Error

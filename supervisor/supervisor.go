@@ -116,7 +116,7 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 			return nil, err
 		}
 	}
-	if config.checks() || config.watches() || config.hooks() {
+	if config.besides() {
 		// The first timer makes the runtime open descriptors, and it dies if there are none left. Better here than later.
 		time.NewTimer(time.Hour).Stop()
 	}
@@ -158,7 +158,7 @@ func (s *Supervisor) Run() int {
 	}
 	useCPUs(1 + busy)
 	threads := 1 + busy
-	if len(s.listeners) > 0 || s.notify != nil || s.config.checks() || s.config.hooks() {
+	if s.notify != nil || s.config.besides() {
 		threads++
 	}
 	reserve(threads)

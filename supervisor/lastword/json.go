@@ -139,6 +139,7 @@ func (r *Record) appendJSON(app []byte) []byte {
 		o.seconds("heldSeconds", s.Held)
 		o.string("holdEnded", s.HoldOver)
 		o.string("drain", s.Drained)
+		o.string("doing", s.Doing)
 		o.string("sent", s.Told)
 		o.string("sentThen", strings.TrimPrefix(s.Steps, ", "))
 		o.seconds("tookSeconds", s.Took)

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +123,60 @@ func TestStderr(t *testing.T) {
 		got := string((&Record{Reason: "word", Stderr: []byte(c.stderr)}).appendText([]byte(c.app)))
 		if got != c.want {
 			t.Errorf("%d bytes, %q: …%q", len(c.app), c.stderr, got[max(0, len(got)-60):])
+		}
+	}
+}
+
+// fill sets all that a value has to something that is not nothing.
+func fill(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			v.Set(reflect.ValueOf(time.Unix(1, 0)))
+			return
+		}
+		for i := range v.NumField() {
+			fill(v.Field(i))
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem())
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0))
+	case reflect.String:
+		v.SetString("x")
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int64:
+		v.SetInt(int64(time.Second))
+	default:
+		v.Set(reflect.ValueOf(1).Convert(v.Type()))
+	}
+}
+
+// Every name there is in the object is one that the README has.
+func TestJSONNamesAreDocumented(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ended, ahead Record
+	fill(reflect.ValueOf(&ended).Elem())
+	ahead = ended
+	ended.Ahead = false
+	names := map[string]bool{}
+	for _, r := range []*Record{&ended, &ahead} {
+		for _, m := range regexp.MustCompile(`"(\w+)":`).FindAllSubmatch(r.appendJSON([]byte("app")), -1) {
+			names[string(m[1])] = true
+		}
+	}
+	if len(names) < 35 {
+		t.Errorf("only %d names: %v", len(names), names)
+	}
+	for name := range names {
+		if !bytes.Contains(readme, []byte("`"+name+"`")) {
+			t.Errorf("the README does not have %q", name)
 		}
 	}
 }
