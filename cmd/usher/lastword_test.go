@@ -41,7 +41,7 @@ func TestJSON(t *testing.T) {
 	eachBuild(t, func(t *testing.T, b *build) {
 		log := newLog(t)
 		u := start(t, b, "-v", "--log-format", "json", "--termination-format", "json", "--term-delay", "300ms", "--termination-log", log, "--", "bash", "-c",
-			`trap 'printf "disk \"full\"\n" > `+log+`; exit 3' TERM; echo ready; while :; do sleep 0.01; done`)
+			`trap 'until grep -q sent `+log+`; do sleep 0.01; done; printf "disk \"full\"\n" > `+log+`; exit 3' TERM; echo ready; while :; do sleep 0.01; done`)
 		u.printed("ready\n")
 		u.signal(unix.SIGTERM)
 		var word struct {
