@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -38,8 +39,11 @@ func TestKilledAtEverySystemCall(t *testing.T) {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
 			seen := map[int]int{}
-			run := func(inject ...string) (trace string, killed bool) {
-				log, trace := newLog(t), filepath.Join(t.TempDir(), "trace")
+			log, trace := newLog(t), filepath.Join(t.TempDir(), "trace")
+			run := func(inject ...string) (calls string, killed bool) {
+				if err := os.WriteFile(log, nil, 0o666); err != nil {
+					t.Fatal(err)
+				}
 				cmd := exec.Command("sh", append(append([]string{"-c", `"$@"; exit $?`, "sh", strace, "-qq", "-o", trace}, inject...),
 					made.path, "-q", "--term-delay", "30ms", "--termination-format", format, "--termination-log", log, "--", "bash", "-c", app)...)
 				cmd.SysProcAttr = attr
@@ -58,8 +62,8 @@ func TestKilledAtEverySystemCall(t *testing.T) {
 			}
 			// strace counts the calls of each name for themselves.
 			calls := map[string]int{}
-			trace, _ := run()
-			for line := range strings.Lines(trace) {
+			whole, _ := run()
+			for line := range strings.Lines(whole) {
 				if name, _, ok := strings.Cut(line, "("); ok && !strings.ContainsAny(name, " ") {
 					calls[name]++
 				}

@@ -216,7 +216,6 @@ func TestLogKilledInBetween(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	path := filepath.Join(t.TempDir(), "log")
 	const before = "StopTimeout: ended from outside in the middle of a stop" + code + "\n"
 	if os.Getenv("LASTWORD_PATH") != "" {
 		l := NewLog(os.Getenv("LASTWORD_PATH"), true, false)
@@ -224,10 +223,12 @@ func TestLogKilledInBetween(t *testing.T) {
 		write(t, l, "Completed")
 		return
 	}
+	dir := t.TempDir() // not before: of a process that is killed it would stay
+	path := filepath.Join(dir, "log")
 	seen := map[string]bool{}
 	for n := 1; ; n++ {
 		os.WriteFile(path, nil, 0o666)
-		cmd := exec.Command(strace, "-f", "-qq", "-P", path, "-e", "trace=pwrite64,ftruncate,close", "-o", filepath.Join(t.TempDir(), "trace"),
+		cmd := exec.Command(strace, "-f", "-qq", "-P", path, "-e", "trace=pwrite64,ftruncate,close", "-o", filepath.Join(dir, "trace"),
 			"-e", fmt.Sprintf("inject=pwrite64,ftruncate,close:signal=KILL:when=%d", n), os.Args[0], "-test.run=^TestLogKilledInBetween$")
 		cmd.Env = append(os.Environ(), "LASTWORD_PATH="+path)
 		out, err := cmd.CombinedOutput()
