@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -340,6 +341,56 @@ func TestHookOutput(t *testing.T) {
 	u.signal(unix.SIGTERM)
 	u.want(42)
 	quickly(t, begin)
+}
+
+// Each line of the log is a write of its own, also of what a hook has written at once, and of mistakes: a socket that keeps messages apart shows it.
+func TestOneWritePerLine(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want []string // of the lines; in JSON, what comes after the level
+	}{
+		{[]string{"--pre-start", `printf 'one\n\n"two"\nthree'`, "--", "true"}, []string{"pre-start-1: one", "pre-start-1: ", `pre-start-1: "two"`, "pre-start-1: three"}},
+		{[]string{"--pre-start", `printf 'one\n\n"two"\nthree'`, "--log-format", "json", "--", "true"},
+			[]string{`"hook":"pre-start-1","msg":"one"}`, `"hook":"pre-start-1","msg":""}`, `"hook":"pre-start-1","msg":"\"two\""}`, `"hook":"pre-start-1","msg":"three"}`}},
+		{[]string{"--term-delay", "-1s", "--nonsense"}, []string{"usher: error: unknown flag: --nonsense", "usher: error: no command given",
+			"usher: error: --term-delay -1s: must not be negative", "usher: hint: usher --help lists the flags and their variables"}},
+		{[]string{"--term-delay", "-1s", "--log-format", "json", "--nonsense"}, []string{`"msg":"unknown flag: --nonsense"}`, `"msg":"no command given"}`,
+			`"msg":"--term-delay -1s: must not be negative"}`, `"msg":"hint: usher --help lists the flags and their variables"}`}},
+		{[]string{"--health-addr", "unix:/no/such/dir/socket", "--log-format=json", "true"}, []string{`"msg":"cannot listen on \"unix:/no/such/dir/socket\": bind: no such file or directory"}`}},
+	} {
+		ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := os.NewFile(uintptr(ends[1]), "stderr")
+		u := command(t, &made, c.args...)
+		u.cmd.Stderr = w
+		u.begin()
+		w.Close()
+		var got []string
+		for b := make([]byte, 1<<16); ; {
+			n, err := unix.Read(ends[0], b)
+			if n <= 0 || err != nil {
+				break
+			}
+			got = append(got, string(b[:n]))
+		}
+		unix.Close(ends[0])
+		u.wait()
+		if len(got) != len(c.want) {
+			t.Errorf("%q: %d writes: %q", c.args, len(got), got)
+			continue
+		}
+		for i, line := range got {
+			ok := line == c.want[i]+"\n"
+			if strings.HasPrefix(c.want[i], `"`) {
+				ok = json.Valid([]byte(line)) && strings.HasPrefix(line, `{"time":"`) && strings.HasSuffix(line, c.want[i]+"\n")
+			}
+			if !ok {
+				t.Errorf("%q: write %d is %q, want %q", c.args, i, line, c.want[i])
+			}
+		}
+	}
 }
 
 // What a hook leaves in the background goes on, its output in the log, and is told at the end like all that outlives the app.

@@ -26,8 +26,10 @@ const (
 func (l level) String() string { return [...]string{"error", "info", "debug"}[l] }
 
 const (
-	// room is how many lines may wait for stderr; a line is at most a few hundred bytes.
+	// room is how many lines may wait for stderr, or as many times what a command has written at once.
 	room = 256
+	// roomBytes is how many bytes may wait before commands have to.
+	roomBytes = 256 << 10
 	// flushTime is how long the end of usher waits for a reader of stderr that has stalled.
 	flushTime = 200 * time.Millisecond
 )
@@ -38,8 +40,10 @@ const (
 type logger struct {
 	level level
 	json  bool
-	lines chan string
+	lines chan string // whole lines, one or several
 	done  atomic.Bool
+
+	waiting atomic.Int64 // bytes of lines
 
 	mu      sync.Mutex
 	begun   bool
@@ -86,8 +90,8 @@ func (l *logger) Output(name, lines string) {
 	l.put(b.String())
 }
 
-// Stalled reports whether half of the room is taken.
-func (l *logger) Stalled() bool { return len(l.lines) > room/2 }
+// Stalled reports whether half of the room is taken, or many bytes wait: a command's empty lines are longer here.
+func (l *logger) Stalled() bool { return len(l.lines) > room/2 || l.waiting.Load() > roomBytes }
 
 // put queues a line, or several, as they are.
 func (l *logger) put(line string) {
@@ -97,22 +101,32 @@ func (l *logger) put(line string) {
 		l.begun = true
 		go l.write()
 	}
+	lost := ""
 	if l.dropped > 0 {
-		line = l.line(quiet, "", fmt.Sprintf("%d lines lost: stderr had stalled", l.dropped)) + line
+		lost = l.line(quiet, "", fmt.Sprintf("%d lines lost: stderr had stalled", l.dropped))
 	}
 	select {
-	case l.lines <- line:
+	case l.lines <- lost + line:
 		l.dropped = 0
+		l.waiting.Add(int64(len(lost + line)))
 	default:
-		l.dropped++
+		l.dropped += strings.Count(line, "\n")
 	}
 }
 
 func (l *logger) write() {
-	for line := range l.lines {
-		writeAll(2, []byte(line))
+	for lines := range l.lines {
+		writeLines(lines)
+		l.waiting.Add(-int64(len(lines)))
 	}
 	l.done.Store(true)
+}
+
+// writeLines writes each line by itself, so that other writers' come between them, and not into one.
+func writeLines(lines string) {
+	for line := range strings.Lines(lines) {
+		writeAll(2, []byte(line))
+	}
 }
 
 // flush ends the log and waits for what is still to be written, for flushTime at most. It is the last thing before the exit.

@@ -5,10 +5,8 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"runtime"
-	"strings"
 
 	"github.com/hashicorp/go-multierror"
 
@@ -28,7 +26,7 @@ func init() {
 func main() {
 	source, err := signals.Open()
 	if err != nil {
-		fail(supervisor.ExitFailure, err)
+		fail(false, supervisor.ExitFailure, err)
 	}
 	check.Version = version
 	as := personalityOf(os.Args)
@@ -44,13 +42,13 @@ func main() {
 		tool()
 		os.Exit(printed(o.notice.fd, o.notice.text))
 	case err != nil && as != nil:
-		fail(as.wrong, err, as.usage)
+		fail(o.logJSON, as.wrong, err, as.usage)
 	case err != nil:
-		fail(supervisor.ExitFailure, err, "usher --help lists the flags and their variables")
+		fail(o.logJSON, supervisor.ExitFailure, err, "usher --help lists the flags and their variables")
 	case o.install != "":
 		tool()
 		if err := install(o.install); err != nil {
-			fail(supervisor.ExitFailure, err)
+			fail(o.logJSON, supervisor.ExitFailure, err)
 		}
 		os.Exit(0)
 	case o.plan:
@@ -70,7 +68,7 @@ func main() {
 	}
 	s, err := supervisor.New(o.config, source, log)
 	if err != nil {
-		fail(supervisor.ExitFailure, err)
+		fail(o.logJSON, supervisor.ExitFailure, err)
 	}
 	code := s.Run()
 	log.flush(source)
@@ -88,19 +86,24 @@ func printed(fd int, s string) int {
 	return 0
 }
 
-// fail reports every mistake that err holds, one a line, and exits.
-func fail(code int, err error, hints ...string) {
-	var b strings.Builder
+// fail reports every mistake that err holds, one a line, in the log's format, and exits.
+func fail(json bool, code int, err error, hints ...string) {
 	errs := []error{err}
 	if merr, ok := err.(*multierror.Error); ok {
 		errs = merr.Errors
 	}
+	say := func(text, msg string) {
+		line := "usher: " + text + "\n"
+		if json {
+			line = (&logger{json: true}).line(quiet, "", msg)
+		}
+		writeLines(line)
+	}
 	for _, err := range errs {
-		fmt.Fprintf(&b, "usher: error: %v\n", err)
+		say("error: "+err.Error(), err.Error())
 	}
 	for _, hint := range hints {
-		fmt.Fprintf(&b, "usher: hint: %s\n", hint)
+		say("hint: "+hint, "hint: "+hint)
 	}
-	writeAll(2, []byte(b.String()))
 	os.Exit(code)
 }
