@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"bytes"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,13 @@ const (
 	keep = lastword.Size
 	// tailTime is how long usher waits at its end for a reader of stderr that takes nothing.
 	tailTime = 500 * time.Millisecond
+	// much is as much in the pipe, half of what it holds, as shows that the app writes faster than it is read. Then the pipe is made wide:
+	// three processes that wait for each other at every 64 kB cost more than what they do. Not wider, since what all pipes of a user may
+	// have is limited as well (pipe(7), pipe-user-pages-soft).
+	much, wide = 32 << 10, 256 << 10
+	// stint is how many rounds of a flood are done before Go's scheduler is called, which is every few milliseconds. A goroutine that has not
+	// called it for 10 ms is taken its processor away in every system call, and another thread is woken for that (runtime, retake).
+	stint = 64
 )
 
 // newTail makes the pipe; nil, with a word in the log, where there is no tail to be had. A terminal stays a terminal for the app.
@@ -52,25 +60,27 @@ func (t *tail) run() {
 	defer t.done.Store(true)
 	defer unix.Close(t.r)
 	buf := make([]byte, keep)
-	flood := 2 * keep
-	for {
-		if n, err := unix.IoctlGetInt(t.r, unix.TIOCINQ); err == nil && n > flood {
-			if !t.splice(n - keep) {
-				flood = 1 << 30 // a file that is appended to, or no file at all
-			}
+	flood, widened := 2*keep, false
+	for round := 1; ; round++ {
+		if round%stint == 0 {
+			runtime.Gosched()
 		}
-		n, err := unix.Read(t.r, buf)
+		n, err := unix.IoctlGetInt(t.r, unix.TIOCINQ)
+		if err == nil && n >= much && !widened {
+			widened = true
+			_, _ = unix.FcntlInt(uintptr(t.r), unix.F_SETPIPE_SZ, wide) // or it stays as it is
+		}
+		if err == nil && n > flood && !t.splice(n-keep) {
+			flood = 1 << 30 // a file that is appended to, or no file at all
+		}
+		n, err = unix.Read(t.r, buf)
 		switch {
 		case err == unix.EINTR:
 			continue
 		case n <= 0:
 			return
 		}
-		t.mu.Lock()
-		if t.kept = append(t.kept, buf[:n]...); len(t.kept) > 2*keep {
-			t.kept = append(t.kept[:0], t.kept[len(t.kept)-keep:]...)
-		}
-		t.mu.Unlock()
+		t.keep(buf[:n])
 		for b := buf[:n]; len(b) > 0; {
 			n, err := unix.Write(2, b)
 			if err != nil && !again(err) {
@@ -79,6 +89,14 @@ func (t *tail) run() {
 			b = b[max(n, 0):]
 			t.copied.Add(int64(max(n, 0)))
 		}
+	}
+}
+
+func (t *tail) keep(b []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.kept = append(t.kept, b...); len(t.kept) > 2*keep {
+		t.kept = append(t.kept[:0], t.kept[len(t.kept)-keep:]...)
 	}
 }
 
@@ -117,6 +135,28 @@ func (t *tail) drain() {
 		if now := t.copied.Load(); now != copied {
 			copied, deadline = now, time.Now().Add(tailTime)
 		}
+	}
+	if !t.done.Load() {
+		t.look()
+	}
+}
+
+// look keeps what is in the pipe, and leaves it there: the reader of stderr may yet come back.
+func (t *tail) look() {
+	var fds [2]int
+	size, err := unix.FcntlInt(uintptr(t.r), unix.F_GETPIPE_SZ, 0)
+	if err != nil || unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK) != nil {
+		return
+	}
+	_, _ = unix.FcntlInt(uintptr(fds[0]), unix.F_SETPIPE_SZ, size)
+	_, _ = unix.Tee(t.r, fds[1], wide, unix.SPLICE_F_NONBLOCK)
+	buf := make([]byte, keep)
+	for {
+		n, err := unix.Read(fds[0], buf)
+		if n <= 0 && err != unix.EINTR {
+			return // usher ends
+		}
+		t.keep(buf[:max(n, 0)])
 	}
 }
 

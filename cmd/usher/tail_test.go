@@ -131,6 +131,81 @@ func TestTailWhileStderrStalls(t *testing.T) {
 	})
 }
 
+// What the app wrote last is in the termination log even if nobody takes it, and stays where it is for whoever comes back.
+func TestTailOfWhatNobodyReads(t *testing.T) {
+	eachBuild(t, func(t *testing.T, b *build) {
+		for _, flood := range []int{1000, 50000, 100000} {
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			log := newLog(t)
+			u := command(t, b, "-q", "--termination-log", log, "--termination-tail", "3", "--", "sh", "-c", "head -c $0 /dev/zero >&2; printf '\\none\\ntwo\\nthree\\n' >&2; exit 3", fmt.Sprint(flood))
+			u.cmd.Stderr = w
+			u.begin().want(3)
+			w.Close()
+			if tail := tailed(t, log); tail != "one\ntwo\nthree\n" {
+				t.Errorf("%d bytes: tail %.100q", flood, tail)
+			}
+		}
+	})
+}
+
+// A flood has the pipe made wider, and nothing else has.
+func TestTailWidens(t *testing.T) {
+	for flood, want := range map[int]string{1: "65536", 1000: "262144"} {
+		u := start(t, &made, "--termination-tail", "3", "--", "perl", "-e",
+			`syswrite STDERR, "x" x ($ARGV[0] > 1 ? 1 << 16 : 100) for 1..$ARGV[0]; print fcntl(STDERR, 1032, 0)`, fmt.Sprint(flood)) // F_GETPIPE_SZ
+		u.want(0)
+		if u.stdout.String() != want {
+			t.Errorf("after %d writes the app's pipe has room for %s, want %s", flood, &u.stdout, want)
+		}
+	}
+}
+
+// A socket, and descriptors that do not block, with a reader that is slow.
+func TestTailToWhatDoesNotBlock(t *testing.T) {
+	for _, socket := range []bool{false, true} {
+		var ends [2]int
+		var err error
+		if socket {
+			ends, err = unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		} else {
+			err = unix.Pipe2(ends[:], unix.O_CLOEXEC)
+		}
+		if err == nil {
+			err = unix.SetNonblock(ends[1], true)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		log := newLog(t)
+		u := command(t, &made, "--termination-log", log, "--termination-tail", "1", "--", "sh", "-c", "seq 1 300000 >&2; exit 3")
+		u.cmd.Path, u.cmd.Args = "/bin/sh", append([]string{"sh", "-c", `exec "$@" 2>&3`, "sh", made.path}, u.cmd.Args[1:]...)
+		w := os.NewFile(uintptr(ends[1]), "stderr")
+		u.cmd.ExtraFiles = []*os.File{w}
+		u.begin()
+		if flags, err := unix.FcntlInt(uintptr(ends[1]), unix.F_GETFL, 0); err != nil || flags&unix.O_NONBLOCK == 0 {
+			t.Fatalf("stderr would block: %x, %v", flags, err)
+		}
+		w.Close()
+		total := 0
+		for b := make([]byte, 20000); ; time.Sleep(time.Millisecond) {
+			n, err := unix.Read(ends[0], b)
+			if n <= 0 || err != nil {
+				break
+			}
+			total += n
+		}
+		unix.Close(ends[0])
+		u.want(3)
+		if tail := tailed(t, log); total != 1988895 || tail != "300000\n" {
+			t.Errorf("socket %v: %d bytes, tail %q", socket, total, tail)
+		}
+	}
+}
+
 // A slow reader gets all of it.
 func TestTailOfASlowReader(t *testing.T) {
 	r, w, err := os.Pipe()
@@ -167,22 +242,32 @@ func TestTailOfATerminal(t *testing.T) {
 	}
 }
 
-// BenchmarkTail compares with a pipe that nobody stands in: 80 percent of its throughput are promised. It takes two gigabytes: with less, the
-// start and the end of usher count as well.
+// BenchmarkTail compares with a pipe that nobody stands in, of whose throughput 80 percent are promised between two cats, and with one that a third cat
+// stands in, which is what the machine can do with three processes. What head writes is 4 kB at a time, cat 128. It takes two gigabytes: with
+// less, the start and the end of usher count as well.
 func BenchmarkTail(b *testing.B) {
-	const flood = "head -c 2000000000 /dev/zero"
-	for _, c := range []struct{ name, script string }{
-		{"direct", flood + " | cat > /dev/null"},
-		{"tail", fmt.Sprintf("%s --termination-log= --termination-tail 10 -- sh -c '%s >&2' 2>&1 >/dev/null | cat > /dev/null", made.path, flood)},
+	file := filepath.Join(b.TempDir(), "file")
+	if err := os.WriteFile(file, make([]byte, 50_000_000), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	for _, flood := range []struct{ by, script string }{
+		{"cat", "cat" + strings.Repeat(" "+file, 40)},
+		{"head", "head -c 2000000000 /dev/zero"},
 	} {
-		b.Run(c.name, func(b *testing.B) {
-			b.SetBytes(2_000_000_000)
-			for b.Loop() {
-				if out, err := exec.Command("sh", "-c", c.script).CombinedOutput(); err != nil {
-					b.Fatalf("%v\n%s", err, out)
+		for _, c := range []struct{ name, script string }{
+			{"direct", flood.script + " | cat > /dev/null"},
+			{"third", flood.script + " | cat | cat > /dev/null"},
+			{"tail", fmt.Sprintf("%s --termination-log= --termination-tail 10 -- sh -c '%s >&2' 2>&1 >/dev/null | cat > /dev/null", made.path, flood.script)},
+		} {
+			b.Run(flood.by+"/"+c.name, func(b *testing.B) {
+				b.SetBytes(2_000_000_000)
+				for b.Loop() {
+					if out, err := exec.Command("sh", "-c", c.script).CombinedOutput(); err != nil {
+						b.Fatalf("%v\n%s", err, out)
+					}
 				}
-			}
-		})
+			})
+		}
 	}
 }
 
