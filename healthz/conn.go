@@ -2,144 +2,120 @@ package healthz
 
 import (
 	"bytes"
-	"errors"
-	"io"
-	"os"
-	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"usher/healthz/socket"
 )
 
-// conn is one connection, served by one goroutine. Requests are read into a fixed buffer; answers to those that came
-// together leave together.
+// conn is one connection. Its requests are read into the server's buffer, and answers to those that came together leave together.
 type conn struct {
-	s     *Server
-	nc    stream
-	index int // in s.conns, under s.mu
+	s  *Server
+	id int32 // its place in s.conns
+	fd int   // -1: it has ended
 
-	// phase is how long after s.start the present wait began: of an idle connection as it is, of one with a request or an
-	// answer under way negative.
-	phase   atomic.Int64
-	evicted atomic.Bool // make room: end at the next wait
-	looked  bool        // …after one last look
+	state    state
+	since    time.Duration // when the present wait began
+	deadline time.Duration // when it ends
+	events   uint32        // that the poller waits for
+	watched  bool          // by the poller
 
-	now       time.Time // of the last read
-	readArmed time.Time // when the idle deadline was last set; zero: another one is
-	sentArmed time.Time // when the write deadline was last set
-	begun     bool      // the deadline of an unfinished request is set
-	answered  bool      // at least one request was
+	answered bool // at least one request was
+	begun    bool // a request has, whose end has not come
+	evicted  bool // it makes room: the next answer is the last
+	last     bool // the last answer is given
+	linger   bool // …and the client may be sending still
 
-	r, w int    // buf[r:w] is unread
-	out  []byte // answers not yet written
-	body []byte // scratch
-	buf  [maxHead]byte
+	unread    []byte // what has come but was not answered: the beginning of a head, or more
+	unsent    []byte // answers that the client has not taken
+	scanned   int    // how much of unread is known to hold no head's end
+	blank     int    // empty lines before the request
+	discarded int    // how much was read after the last answer
 }
 
-// stream is a *socket.Conn.
-type stream interface {
-	io.ReadWriteCloser
-	SetDeadline(time.Time) error
-	SetReadDeadline(time.Time) error
-	SetWriteDeadline(time.Time) error
-}
+// state is what a connection waits for.
+type state uint8
 
-// maxOut is how much of answers is gathered before it is written, and how much of their buffers outlives a connection.
+const (
+	reading   state = iota // a request
+	writing                // the client to take its answers
+	lingering              // the client's end, after the last answer
+)
+
+// maxOut is how much of answers is gathered before it is written.
 const maxOut = 4096
 
-// armSlack: a deadline is set anew only when an eighth of it has passed. That is cheaper than a timer change a request.
-const armSlack = 8
+// idle reports whether nothing is under way.
+func (c *conn) idle() bool { return c.state == reading && c.answered && !c.begun }
 
-var errEvicted = errors.New("evicted")
-
-func (c *conn) reset(nc stream) {
-	out, body := c.out[:0], c.body[:0]
-	if cap(out) > 2*maxOut {
-		out = nil
+// ready is called when there may be something to read, or room to write.
+func (c *conn) ready() {
+	switch c.state {
+	case reading:
+		n := copy(c.s.in[:], c.unread)
+		if m, ok := c.receive(c.s.in[n:]); m > 0 {
+			c.serve(c.s.in[:n+m])
+		} else if ok {
+			c.wait()
+		}
+	case writing:
+		c.s.out = append(c.s.out[:0], c.unsent...)
+		switch {
+		case !c.flush():
+		case c.last:
+			c.finish()
+		default:
+			c.state = reading
+			c.serve(c.s.in[:copy(c.s.in[:], c.unread)])
+		}
+	case lingering:
+		if n, _ := c.receive(c.s.in[:]); n > 0 {
+			if c.discarded += n; c.discarded > maxDiscard {
+				c.end()
+			}
+		}
 	}
-	if cap(body) > maxOut {
-		body = nil
-	}
-	c.nc, c.now, c.readArmed, c.sentArmed = nc, time.Now(), time.Time{}, time.Time{}
-	c.begun, c.answered, c.looked, c.r, c.w, c.out, c.body = false, false, false, 0, 0, out, body
-	c.evicted.Store(false)
-	c.waiting(false)
 }
 
-// waiting notes when the present phase began.
-func (c *conn) waiting(idle bool) {
-	since := max(int64(c.now.Sub(c.s.start)), 1)
-	if !idle {
-		since = -since
+// receive reads what the client has sent. It reports whether the connection is still there; if it is not, it has ended.
+func (c *conn) receive(b []byte) (n int, ok bool) {
+	n, err := socket.Receive(c.fd, b)
+	if n > 0 || err == unix.EAGAIN {
+		return n, true
 	}
-	c.phase.Store(since)
+	c.end() // also at the end of what it sends: all that could be answered was
+	return 0, false
 }
 
-// serve answers requests until either side has enough.
-func (c *conn) serve() {
-	defer c.s.remove(c)
-	defer func() {
-		if v := recover(); v != nil { // an endpoint's: c.out holds whole answers only
-			c.s.logf("health: panic while answering: %v", v)
-			c.refuse(refusal{500, ""})
-			c.flush()
-		}
-	}()
-	for {
-		head, no, err := c.next()
-		if err != nil {
-			return
-		}
+// serve answers the requests in b, which is the server's buffer.
+func (c *conn) serve(b []byte) {
+	for c.s.out = c.s.out[:0]; ; {
+		head, rest, no := c.next(b)
 		var req request
-		if no.status == 0 {
+		switch {
+		case no.status == 0 && head == nil:
+			c.keep(rest)
+			if c.flush() {
+				c.wait()
+			}
+			return
+		case no.status == 0:
 			req, no = parseRequest(head)
 		}
 		if no.status != 0 {
 			c.refuse(no)
-			c.discard()
 			return
 		}
-		if c.answer(req) {
-			continue
+		if !c.answer(req) {
+			c.last, c.linger = true, req.body || len(rest) > 0
+			c.finish()
+			return
 		}
-		if req.body || c.r < c.w {
-			c.discard()
-		} else {
-			c.flush()
-		}
-		return
-	}
-}
-
-// next returns the head of the next request, or why there is none: a refusal, or an error that needs no answer.
-func (c *conn) next() (head []byte, no refusal, err error) {
-	scanned, blank := 0, 0
-	for {
-		b := c.buf[c.r:c.w]
-		for scanned == 0 && blank < maxBlank { // RFC 9112 2.2: empty lines before a request are to be ignored
-			if !bytes.HasPrefix(b, []byte("\n")) && !bytes.HasPrefix(b, []byte("\r\n")) {
-				break
+		if b = rest; len(c.s.out) >= maxOut {
+			if c.keep(b); !c.flush() {
+				return
 			}
-			_, b = cutLine(b)
-			blank++
-			c.r = c.w - len(b)
-		}
-		if n := headEnd(b, scanned); n >= 0 {
-			c.r += n
-			if c.begun {
-				c.begun, c.readArmed = false, time.Time{}
-			}
-			return b[:n:n], refusal{}, nil
-		}
-		scanned = len(b)
-		switch {
-		case scanned > 0 && !isToken(b[0]) && string(b) != "\r":
-			return nil, bad("not HTTP"), nil // most often TLS; waiting for the end of such a head would end in 408
-		case scanned > maxTarget && bytes.IndexByte(b[:maxTarget+1], '\n') < 0:
-			return nil, refusal{414, ""}, nil
-		case scanned == maxHead:
-			return nil, refusal{431, ""}, nil
-		}
-		if no, err := c.fill(); no.status != 0 || err != nil {
-			return nil, no, err
 		}
 	}
 }
@@ -147,71 +123,95 @@ func (c *conn) next() (head []byte, no refusal, err error) {
 // maxBlank is how many empty lines may precede a request; some clients send one after a body.
 const maxBlank = 4
 
-// fill writes what is due and reads more of the client's, within the deadline of the state the connection is in.
-func (c *conn) fill() (refusal, error) {
-	if err := c.flush(); err != nil {
-		return refusal{}, err
+// next cuts the head of the next request off b. It is nil where its end has not come yet, unless there is a refusal.
+func (c *conn) next(b []byte) (head, rest []byte, no refusal) {
+	for c.scanned == 0 && c.blank < maxBlank { // RFC 9112 2.2: empty lines before a request are to be ignored
+		if !bytes.HasPrefix(b, []byte("\n")) && !bytes.HasPrefix(b, []byte("\r\n")) {
+			break
+		}
+		_, b = cutLine(b)
+		c.blank++
 	}
-	c.w = copy(c.buf[:], c.buf[c.r:c.w])
-	c.r = 0
+	if n := headEnd(b, c.scanned); n >= 0 {
+		c.scanned, c.blank, c.begun = 0, 0, false
+		return b[:n:n], b[n:], refusal{}
+	}
+	c.scanned = len(b)
 	switch {
-	case c.w > 0 && !c.begun: // one deadline for all of a head: it is not extended by a byte now and then
-		c.begun = true
-		c.nc.SetReadDeadline(c.now.Add(c.s.limits.request))
-	case c.w > 0:
-	case c.answered:
-		c.arm(c.s.limits.idle)
-		c.waiting(true)
-	default:
-		c.arm(c.s.limits.first)
+	case len(b) > 0 && !isToken(b[0]) && string(b) != "\r":
+		no = bad("not HTTP") // most often TLS; waiting for the end of such a head would end in 408
+	case len(b) > maxTarget && bytes.IndexByte(b[:maxTarget+1], '\n') < 0:
+		no = refusal{414, ""}
+	case len(b) == maxHead:
+		no = refusal{431, ""}
 	}
-	n, err := 0, errEvicted
-	if !c.evicted.Load() { // asked after the deadline is set: whoever sets evicted then sets one that has passed
-		n, err = c.nc.Read(c.buf[c.w:])
-	}
-	if n == 0 && c.evicted.Load() && !c.looked { // a request that has come already is still answered
-		c.looked = true
-		c.nc.SetReadDeadline(time.Now().Add(time.Millisecond))
-		n, err = c.nc.Read(c.buf[c.w:])
-	}
-	c.w += n
-	c.now = time.Now()
-	c.waiting(false)
-	switch {
-	case n > 0:
-		return refusal{}, nil
-	case c.w > 0 && errors.Is(err, os.ErrDeadlineExceeded) && !c.evicted.Load():
-		return refusal{408, ""}, nil
-	case err == nil:
-		err = io.ErrNoProgress
-	}
-	return refusal{}, err
+	return nil, b, no
 }
 
-func (c *conn) arm(d time.Duration) {
-	if c.readArmed.IsZero() || c.now.Sub(c.readArmed) > d/armSlack {
-		c.readArmed = c.now
-		c.nc.SetReadDeadline(c.now.Add(d))
+// keep keeps what is left in the server's buffer.
+func (c *conn) keep(b []byte) {
+	if len(b) == 0 {
+		c.unread = nil
+	} else {
+		c.unread = append(c.unread[:0], b...)
+	}
+}
+
+// wait waits for the client to send something, within the deadline of the state the connection is in.
+func (c *conn) wait() {
+	switch {
+	case c.evicted:
+		c.end()
+		return
+	case len(c.unread) > 0 && !c.begun: // one deadline for all of a head: it is not extended by a byte now and then
+		c.begun = true
+		c.until(c.s.limits.request)
+	case len(c.unread) == 0 && c.answered:
+		c.until(c.s.limits.idle)
+	}
+	c.watch(unix.EPOLLIN)
+}
+
+// until begins a wait.
+func (c *conn) until(d time.Duration) { c.since, c.deadline = c.s.now, c.s.now+d }
+
+// watch has the poller wait for events, until the deadline.
+func (c *conn) watch(events uint32) {
+	c.s.wake(c.deadline)
+	if c.events == events {
+		return
+	}
+	c.events = events
+	if c.s.poll.Watch(c.fd, c.id, events, &c.watched) != nil { // for want of memory
+		c.end()
 	}
 }
 
 // answer answers one request and reports whether the connection goes on.
 func (c *conn) answer(req request) (more bool) {
-	if !c.answered {
-		c.answered, c.readArmed = true, time.Time{} // from limits.first to limits.idle
-	}
+	s := c.s
+	whole := len(s.out)
+	defer func() {
+		if v := recover(); v != nil { // an endpoint's
+			s.logf("health: panic while answering: %v", v)
+			s.out = s.out[:whole]
+			s.appendRefusal(refusal{500, ""})
+			more = false
+		}
+	}()
+	c.answered = true
 	res := response{
 		status: 200,
 		head:   req.method == methodHead,
 		http10: req.http10,
 		// A body is not read: what would be taken for the next request could be part of it.
-		close: !req.keep || req.body || c.evicted.Load(),
+		close: !req.keep || req.body || c.evicted,
 	}
-	rt, name := c.s.route(req.path)
+	rt, name := s.route(req.path)
 	var results []Result
 	if rt != nil && req.method != methodOther && rt.page == nil {
-		results = rt.endpoint()
-		if len(name) > 0 {
+		s.results = rt.endpoint(s.results[:0])
+		if results = s.results; len(name) > 0 {
 			results = only(results, name)
 		}
 	}
@@ -224,63 +224,100 @@ func (c *conn) answer(req request) (more bool) {
 		if res.kind = typePrometheus; req.openMetrics {
 			res.kind = typeOpenMetrics
 		}
-		c.body = rt.page(c.body[:0], req.openMetrics)
+		s.body = rt.page(s.body[:0], req.openMetrics)
 	default:
 		var ok bool
-		if c.body, ok = appendAnswer(c.body[:0], rt.name, results, parseQuery(req.query)); !ok {
+		if s.body, ok = appendAnswer(s.body[:0], rt.name, results, parseQuery(req.query)); !ok {
 			res.status = 503
 		}
 	}
 	if res.status >= 400 && res.status < 500 {
-		c.body = appendRefusal(c.body[:0], refusal{status: res.status})
+		s.body = appendRefusal(s.body[:0], refusal{status: res.status})
 	}
-	res.body = c.body
-	c.out = res.appendTo(c.out, c.now)
-	if len(c.out) >= maxOut && c.flush() != nil {
-		return false
-	}
+	res.body = s.body
+	s.out = res.appendTo(s.out, s.httpDate())
 	return !res.close
 }
 
-// refuse answers what no endpoint can, and with it the last of the connection.
-func (c *conn) refuse(no refusal) {
-	c.body = appendRefusal(c.body[:0], no)
-	c.out = response{status: no.status, body: c.body, close: true}.appendTo(c.out, c.now)
+// appendRefusal answers what no endpoint can.
+func (s *Server) appendRefusal(no refusal) {
+	s.body = appendRefusal(s.body[:0], no)
+	s.out = response{status: no.status, body: s.body, close: true}.appendTo(s.out, s.httpDate())
 }
 
-// flush writes the answers gathered so far.
-func (c *conn) flush() error {
-	if len(c.out) == 0 {
-		return nil
+// refuse ends the connection with a refusal.
+func (c *conn) refuse(no refusal) {
+	c.s.appendRefusal(no)
+	c.last, c.linger = true, true
+	c.finish()
+}
+
+// flush sends the answers gathered so far. It reports whether they have left; if not, the connection waits for that, or has ended.
+func (c *conn) flush() bool {
+	for out := c.s.out; len(out) > 0; {
+		n, err := socket.Send(c.fd, out)
+		if out = out[n:]; err == unix.EAGAIN {
+			if c.state != writing { // a byte taken now and then does not extend it
+				c.until(c.s.limits.write)
+			}
+			c.state, c.unsent = writing, append(c.unsent[:0], out...)
+			c.watch(unix.EPOLLOUT)
+			return false
+		} else if err != nil {
+			c.end()
+			return false
+		}
 	}
-	if c.now.Sub(c.sentArmed) > c.s.limits.write/armSlack {
-		c.sentArmed = c.now
-		c.nc.SetWriteDeadline(c.now.Add(c.s.limits.write))
-	}
-	_, err := c.nc.Write(c.out)
-	c.out = c.out[:0]
-	return err
+	c.s.out, c.unsent = c.s.out[:0], nil
+	return true
 }
 
 // maxDiscard is how much of what a client still sends is read after the last answer, in bytes.
 const maxDiscard = 256 << 10
 
-// discard writes the last answer and reads on for a moment: to close with something unread would be a reset, which can
-// take the answer away from a client that is still sending (RFC 9112 9.6).
-func (c *conn) discard() {
-	if c.flush() != nil {
-		return
+// finish sends the last answer and ends the connection. If the client may be sending still, that is read for a moment: to close with something
+// unread would be a reset, which can take the answer away from it (RFC 9112 9.6).
+func (c *conn) finish() {
+	switch {
+	case !c.flush():
+	case !c.linger || c.evicted || socket.CloseWrite(c.fd) != nil:
+		c.end()
+	default:
+		c.state = lingering
+		c.keep(nil)
+		c.until(c.s.limits.linger)
+		c.watch(unix.EPOLLIN)
 	}
-	half, ok := c.nc.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil {
-		return
+}
+
+// expired is called when the connection has waited long enough.
+func (c *conn) expired() {
+	if c.state == reading && c.begun {
+		c.s.out = c.s.out[:0]
+		c.refuse(refusal{408, ""})
+	} else {
+		c.end()
 	}
-	c.nc.SetReadDeadline(time.Now().Add(c.s.limits.linger))
-	for n := 0; n < maxDiscard && !c.evicted.Load(); {
-		m, err := c.nc.Read(c.buf[:])
-		if err != nil {
-			return
-		}
-		n += m
+}
+
+// evict ends the connection to make room. A request that has come already is still answered.
+func (c *conn) evict() {
+	if c.evicted = true; c.state == reading {
+		c.ready()
+	}
+	if c.fd >= 0 {
+		c.end()
+	}
+}
+
+// end closes the connection.
+func (c *conn) end() {
+	s := c.s
+	unix.Close(c.fd)
+	*c = conn{s: s, id: c.id, fd: -1}
+	s.free = append(s.free, c)
+	s.open.Add(-1)
+	if s.full {
+		s.unpause()
 	}
 }

@@ -16,9 +16,8 @@ import (
 // Result is one line of an endpoint's answer; Failure is "" where the check holds. Note is shown where all are and this one holds.
 type Result struct{ Name, Failure, Note string }
 
-// Endpoint reads a snapshot and returns one Result a check, in order. It never blocks. It may return the same slice each
-// time; the server only reads it.
-type Endpoint func() []Result
+// Endpoint reads a snapshot and appends one Result a check to results, in order. It never blocks: others wait for their answers meanwhile.
+type Endpoint func(results []Result) []Result
 
 // maxFailure bounds one failure's text in an answer, in bytes.
 const maxFailure = 512

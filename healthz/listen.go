@@ -115,7 +115,11 @@ func listenTCP(at netip.AddrPort) (*socket.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return socket.Listen(sa)
+	l, err := socket.Listen(sa)
+	if err == nil {
+		l.ClientFirst()
+	}
+	return l, err
 }
 
 func listenUnix(path string) (*socket.Listener, error) {

@@ -12,58 +12,43 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
-
-	"usher/healthz/socket"
 )
 
 // failing is a listener without descriptors to give.
-type failing struct {
-	accept func() (*socket.Conn, error)
-}
+type failing struct{ listener }
 
-func (f failing) Accept() (*socket.Conn, error) { return f.accept() }
-func (failing) Close() error                    { return nil }
+func (failing) Accept() (int, error) { return -1, os.NewSyscallError("accept4", syscall.EMFILE) }
 
 // TestBackoff: a lack of descriptors is waited out, a little longer each time up to a second, with one line in the log.
 func TestBackoff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var logged []string
-		s := NewServer(nil, func(format string, args ...any) { logged = append(logged, fmt.Sprintf(format, args...)) })
-		began := time.Now()
-		var at []time.Duration
-		s.Serve(failing{accept: func() (*socket.Conn, error) {
-			at = append(at, time.Since(began))
-			if len(at) == 12 {
-				return nil, os.ErrClosed
-			}
-			return nil, os.NewSyscallError("accept4", syscall.EMFILE)
-		}})
-		wait := 5 * time.Millisecond
-		for i := 1; i < len(at); i++ {
-			if got := at[i] - at[i-1]; got != wait {
-				t.Errorf("wait %d: %v, want %v", i, got, wait)
-			}
-			wait = min(2*wait, time.Second)
+	var logged []string
+	s := newServer(t)
+	s.logf = func(format string, args ...any) { logged = append(logged, fmt.Sprintf(format, args...)) }
+	real, err := Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := failing{real}
+	if err := s.add(l); err != nil {
+		t.Fatal(err)
+	}
+	wait := 5 * time.Millisecond
+	for range 12 {
+		s.accept(l)
+		s.accept(l) // of another listener, or a while ago
+		if got := s.due - s.now; got != wait || !s.paused {
+			t.Errorf("paused %v, for %v, want %v", s.paused, got, wait)
 		}
-		if want := "health: cannot accept connections: accept4: too many open files; trying again"; len(logged) != 1 || logged[0] != want {
-			t.Errorf("logged %q, want %q once", logged, want)
+		s.now = s.due
+		if s.sweep(); s.paused || s.due != never {
+			t.Error("does not go on")
 		}
-	})
-}
-
-// TestCloseEndsBackoff: no waiting outlives Close.
-func TestCloseEndsBackoff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := NewServer(nil, nil)
-		began := time.Now()
-		time.AfterFunc(1800*time.Millisecond, s.Close)
-		s.Serve(failing{accept: func() (*socket.Conn, error) { return nil, syscall.ENOMEM }})
-		if took := time.Since(began); took != 1800*time.Millisecond {
-			t.Errorf("Serve returned after %v", took)
-		}
-	})
+		wait = min(2*wait, time.Second)
+	}
+	if want := "health: cannot accept connections: accept4: too many open files; trying again"; len(logged) != 1 || logged[0] != want {
+		t.Errorf("logged %q, want %q once", logged, want)
+	}
 }
 
 // TestDescriptors: a server that has run out of real ones says so, makes room and goes on.
@@ -138,8 +123,11 @@ func TestListenUnix(t *testing.T) {
 	if _, err := Listen("unix:" + path); err == nil || err.Error() != fmt.Sprintf("cannot listen on %q: bind: address already in use", "unix:"+path) {
 		t.Errorf("a second one: %v", err)
 	}
-	s := NewServer(endpoints(), nil)
-	go s.Serve(l)
+	s := newServer(t)
+	if err := s.add(l); err != nil {
+		t.Fatal(err)
+	}
+	go s.Serve()
 	c, err := net.Dial("unix", path)
 	if err != nil {
 		t.Fatal(err)

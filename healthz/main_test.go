@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The test binary is also the server that some tests need in a process of its own.
@@ -35,13 +37,15 @@ func serveAlone(limit string) {
 			panic(err)
 		}
 	}
-	l, err := Listen("127.0.0.1:0")
+	s, err := NewServer(endpoints(), func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) })
+	if err == nil {
+		err = s.Listen("127.0.0.1:0")
+	}
 	if err != nil {
 		panic(err)
 	}
-	s := NewServer(endpoints(), func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) })
-	go s.Serve(l)
-	fmt.Println(l.Addr())
+	go s.Serve()
+	fmt.Println(s.addr())
 	io.Copy(io.Discard, os.Stdin)
 }
 
@@ -86,42 +90,63 @@ func endpoints() map[string]Endpoint {
 	app := []Result{{Name: "app"}}
 	ready := []Result{{Name: "app"}, {Name: "ready-1", Failure: "connection refused"}, {Name: "stop"}}
 	return map[string]Endpoint{
-		"livez":   func() []Result { return app },
-		"healthz": func() []Result { return app },
-		"readyz":  func() []Result { return ready },
-		"boom":    func() []Result { panic("boom") },
+		"livez":   func(r []Result) []Result { return append(r, app...) },
+		"healthz": func(r []Result) []Result { return append(r, app...) },
+		"readyz":  func(r []Result) []Result { return append(r, ready...) },
+		"boom":    func([]Result) []Result { panic("boom") },
 	}
 }
 
 // start serves endpoints() on a free port of loopback; adjust may change the server before.
 func start(t testing.TB, adjust func(*Server)) (addr string, s *Server) {
 	t.Helper()
-	l, err := Listen("127.0.0.1:0")
-	if err != nil {
+	s = newServer(t)
+	if err := s.Listen("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
-	s = NewServer(endpoints(), t.Logf)
 	if adjust != nil {
 		adjust(s)
 	}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		s.Serve(l)
+		s.Serve()
 	}()
 	t.Cleanup(func() {
 		s.Close()
-		<-served
-		waitFor(t, "all connections to end", func() bool { return s.open() == 0 }) // t.Logf is not to be called after
+		<-served // t.Logf is not to be called after
+		if n := s.open.Load(); n != 0 {
+			t.Errorf("%d connections are still open", n)
+		}
 	})
-	return l.Addr().String(), s
+	return s.addr(), s
 }
 
-func (s *Server) open() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.conns)
+// newServer serves endpoints(), once it is told to.
+func newServer(t testing.TB) *Server {
+	t.Helper()
+	s, err := NewServer(endpoints(), t.Logf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
 }
+
+// connected is a connection of a server that does not serve: whoever calls its methods decides when what happens.
+func connected(t testing.TB, s *Server) (c *conn, client *os.File) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client = os.NewFile(uintptr(fds[1]), "")
+	t.Cleanup(func() { client.Close() })
+	s.tick()
+	return s.take(fds[0]), client
+}
+
+func (s *Server) addr() string { return s.listeners[0].Addr().String() }
 
 func waitFor(t testing.TB, what string, cond func() bool) {
 	t.Helper()

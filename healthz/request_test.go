@@ -5,10 +5,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestHeadEnd(t *testing.T) {
@@ -81,31 +82,40 @@ func FuzzConnection(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte, piece uint8) {
 		e := endpoints()
 		e["boom"] = e["livez"]
-		s := NewServer(e, t.Logf)
-		client, server := net.Pipe()
-		s.slots <- struct{}{}
-		c := s.add(server)
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			c.serve()
-		}()
-		go func() {
-			for b := in; len(b) > 0; {
-				n := min(len(b), int(piece)+1)
-				if _, err := client.Write(b[:n]); err != nil {
-					return // refused
-				}
-				b = b[n:]
-			}
-			client.SetReadDeadline(time.Now()) // all is answered that was whole: the server reads before it writes
-		}()
-		client.SetDeadline(time.Now().Add(10 * time.Second))
+		s, err := NewServer(e, t.Logf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.poll.Wait(time.Time{}) // gives back its descriptor
+		defer s.Close()
+		c, client := connected(t, s)
+		defer client.Close()
+		fd := int(client.Fd())
 		var out bytes.Buffer
-		io.Copy(&out, client)
-		client.Close()
-		<-done
-		if s.open() != 0 || len(s.slots) != 0 {
+		exchange := func() { // the client's buffer is large enough for what one piece brings
+			c.ready()
+			for b := make([]byte, 64<<10); ; {
+				n, _, err := unix.Recvfrom(fd, b, unix.MSG_DONTWAIT)
+				if n <= 0 || err != nil {
+					return
+				}
+				out.Write(b[:n])
+			}
+		}
+		for b := in; len(b) > 0 && c.fd >= 0; exchange() {
+			n := min(len(b), int(piece)+1)
+			if _, err := unix.Write(fd, b[:n]); err != nil {
+				break // refused
+			}
+			b = b[n:]
+		}
+		unix.Shutdown(fd, unix.SHUT_WR)
+		for range 2 { // a refusal's answer, and its end
+			if c.fd >= 0 {
+				exchange()
+			}
+		}
+		if c.fd >= 0 || s.open.Load() != 0 {
 			t.Error("the connection is still there")
 		}
 		for r := bufio.NewReader(&out); ; {

@@ -1,9 +1,6 @@
 package healthz
 
-import (
-	"strconv"
-	"time"
-)
+import "strconv"
 
 // statusText holds the reason phrases of every status this server sends (RFC 9110 15).
 func statusText(status int) string {
@@ -51,7 +48,7 @@ type response struct {
 }
 
 // appendTo appends the response. It announces HTTP/1.1 to HTTP/1.0 clients as well (RFC 9110 6.2).
-func (r response) appendTo(b []byte, now time.Time) []byte {
+func (r response) appendTo(b, date []byte) []byte {
 	b = append(b, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(r.status), 10)
 	b = append(b, ' ')
@@ -62,7 +59,7 @@ func (r response) appendTo(b []byte, now time.Time) []byte {
 	}
 	b = append(b, r.kind...)
 	b = append(b, "\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nDate: "...)
-	b = now.UTC().AppendFormat(b, "Mon, 02 Jan 2006 15:04:05 GMT")
+	b = append(b, date...)
 	b = append(b, "\r\nContent-Length: "...)
 	b = strconv.AppendInt(b, int64(len(r.body)), 10)
 	if r.status == 405 {
@@ -79,6 +76,14 @@ func (r response) appendTo(b []byte, now time.Time) []byte {
 		return b
 	}
 	return append(b, r.body...)
+}
+
+// httpDate is what answers of this turn are dated with, made once a second.
+func (s *Server) httpDate() []byte {
+	if now := s.at.Unix(); now != s.dated || s.date == nil {
+		s.date, s.dated = s.at.UTC().AppendFormat(s.date[:0], "Mon, 02 Jan 2006 15:04:05 GMT"), now
+	}
+	return s.date
 }
 
 // appendRefusal appends the body that goes with a refusal: "400 Bad Request: no Host\n".

@@ -3,9 +3,15 @@ package healthz
 import (
 	"bytes"
 	"errors"
+	"math"
+	"net/netip"
 	"os"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"usher/healthz/socket"
 )
@@ -21,7 +27,7 @@ type limits struct {
 	settled time.Duration // a connection that has been waited for this long may be closed to make room
 }
 
-// A connection takes one goroutine and about 12 KB, so 512 of them take 6 MB; kubelet, a load balancer and Prometheus
+// A connection takes some 200 bytes, and a descriptor, of which there are often no more than 1024; kubelet, a load balancer and Prometheus
 // together hold a handful. idle is nginx's keepalive_timeout.
 var defaultLimits = limits{
 	conns:   512,
@@ -36,29 +42,48 @@ var defaultLimits = limits{
 // Server serves endpoints over HTTP/1.0 and 1.1: GET and HEAD, keep-alive, pipelining. It has no TLS, no HTTP/2, takes no
 // bodies, and allocates nothing for a request. Whatever clients send or hold back, it holds at most limits.conns of them:
 // when one more comes, the connection that has been idle longest goes.
+//
+// One goroutine serves all of them, and never waits for one: what a client has not sent yet, or does not take, stays with its connection.
 type Server struct {
 	routes []route
 	logf   func(format string, args ...any)
 	limits limits
-	start  time.Time     // phases are measured from here
-	slots  chan struct{} // holds one element a connection
-	done   chan struct{} // closed by Close
+	poll   *socket.Poller
+	open   atomic.Int32 // connections
 
 	mu        sync.Mutex
-	closed    bool
 	listeners []listener
-	conns     []*conn // conn.index says where
-	free      []*conn // for reuse, at most maxFree: their buffers are the server's only large allocations
+
+	// What follows belongs to Serve.
+	start   time.Time     // moments are measured from here
+	at      time.Time     // when the present turn began
+	now     time.Duration // …from start on
+	due     time.Duration // the first deadline; never is none
+	yielded time.Duration // when other goroutines had their turn
+	conns   []*conn       // a connection is known by its place here
+	free    []*conn       // those of them that have ended
+	paused  bool          // no accepting until resume
+	full    bool          // …or a connection ends
+	resume  time.Duration
+	backoff time.Duration // after the last accept, if that failed
+	date    []byte        // for answers in the second dated
+	dated   int64
+
+	in      [maxHead]byte // what a connection has sent
+	out     []byte        // answers to it
+	body    []byte        // scratch
+	results []Result      // scratch
 }
 
-// listener is a *socket.Listener.
+// listener is a *Listener.
 type listener interface {
-	Accept() (*socket.Conn, error)
+	Accept() (fd int, err error)
 	Close() error
+	Watch(p *socket.Poller, id int32, wait bool) error
+	Addr() netip.AddrPort
 }
 
-// maxFree bounds what is kept after a burst: 16 connections hold 150 KB.
-const maxFree = 16
+const never = time.Duration(math.MaxInt64)
 
 type route struct {
 	name     string
@@ -69,26 +94,24 @@ type route struct {
 
 // NewServer returns a server of the given endpoints. The map's keys are names without slash: "livez", "readyz", "healthz".
 // logf, which may be nil, is told of what an operator has to know: no accepting, a panic. Never of what clients do.
-func NewServer(endpoints map[string]Endpoint, logf func(format string, args ...any)) *Server {
+func NewServer(endpoints map[string]Endpoint, logf func(format string, args ...any)) (*Server, error) {
 	if logf == nil {
 		logf = func(string, ...any) {}
 	}
-	s := &Server{logf: logf, start: time.Now(), done: make(chan struct{})}
-	s.setLimits(defaultLimits)
+	poll, err := socket.NewPoller()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{logf: logf, limits: defaultLimits, poll: poll, start: time.Now(), due: never}
 	for name, endpoint := range endpoints {
 		s.routes = append(s.routes, route{name: name, path: []byte("/" + name), endpoint: endpoint})
 	}
-	return s
+	return s, nil
 }
 
 // SetPage adds an endpoint that is a page. To be called before Serve.
 func (s *Server) SetPage(name string, page Page) {
 	s.routes = append(s.routes, route{name: name, path: []byte("/" + name), page: page})
-}
-
-func (s *Server) setLimits(l limits) {
-	s.limits = l
-	s.slots = make(chan struct{}, l.conns)
 }
 
 // route returns the endpoint of a path, or nil, and the name of the one check of it that /readyz/NAME asks for.
@@ -107,177 +130,206 @@ const (
 	maxBackoff = time.Second
 )
 
-// Serve answers l's connections until Close is called, or l is closed by other means. It closes l. No error ends it: a
-// server that gave up for a moment's lack of descriptors would have its container killed.
-func (s *Server) Serve(l listener) {
-	defer l.Close()
-	if !s.addListener(l) {
-		return
+// maxAccept is how many connections are accepted in a turn, and maxTurns how long turns may follow each other before other goroutines
+// have one.
+const (
+	maxAccept = 16
+	maxTurns  = 500 * time.Microsecond
+)
+
+// Listen adds an address that Listen takes. To be called before Serve.
+func (s *Server) Listen(addr string) error {
+	l, err := Listen(addr)
+	if err == nil {
+		err = s.add(l)
 	}
-	backoff := time.Duration(0)
+	return err
+}
+
+func (s *Server) add(l listener) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listeners = append(s.listeners, l)
+	return l.Watch(s.poll, id(len(s.listeners)-1), true)
+}
+
+// Ports are those that it listens on.
+func (s *Server) Ports() (ports []uint16) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.listeners {
+		ports = append(ports, l.Addr().Port())
+	}
+	return ports
+}
+
+// Serve answers connections until Close is called. No error ends it: a server that gave up for a moment's lack of descriptors would have
+// its container killed. To be called once.
+func (s *Server) Serve() {
+	defer s.end()
 	for {
-		nc, err := l.Accept()
-		if err != nil {
-			if s.isClosed() || errors.Is(err, os.ErrClosed) {
-				return
-			}
-			if backoff == 0 { // once an outage
-				s.logf("health: cannot accept connections: %v; trying again", err)
-			}
-			backoff = min(max(2*backoff, minBackoff), maxBackoff)
-			s.evict() // it holds a descriptor
-			if !s.pause(backoff) {
-				return
-			}
-			continue
+		until := time.Time{}
+		if s.due != never {
+			until = s.start.Add(s.due)
 		}
-		backoff = 0
-		if !s.acquire() {
-			nc.Close()
+		events, err := s.poll.Wait(until)
+		if errors.Is(err, os.ErrClosed) {
 			return
 		}
-		if c := s.add(nc); c != nil {
-			go c.serve()
-		} else {
-			nc.Close()
-			return
+		s.tick()
+		for _, e := range events {
+			if e.Fd < 0 {
+				s.accept(s.listeners[-1-e.Fd])
+			} else if c := s.conns[e.Fd]; c.fd >= 0 { // or it has had to make room in this turn
+				c.ready()
+			}
+		}
+		if s.now >= s.due {
+			s.sweep()
+		}
+		if s.now-s.yielded >= maxTurns {
+			s.yielded = s.now
+			runtime.Gosched()
 		}
 	}
 }
 
-// Close closes listeners and connections and makes every Serve return. It waits for nothing and may be called again.
+// id is what the poller knows the listener at that place by.
+func id(listener int) int32 { return -1 - int32(listener) }
+
+// Close closes listeners and connections and makes Serve return. It waits for nothing and may be called again.
 func (s *Server) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return
-	}
-	s.closed = true
-	close(s.done)
+	s.poll.Close()
 	for _, l := range s.listeners {
 		l.Close()
 	}
+}
+
+// end closes what there is when Serve returns.
+func (s *Server) end() {
+	s.Close()
 	for _, c := range s.conns {
-		c.nc.Close()
+		if c.fd >= 0 {
+			c.end()
+		}
 	}
 }
 
-func (s *Server) isClosed() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closed
+// tick reads the clock.
+func (s *Server) tick() {
+	s.at = time.Now()
+	s.now = s.at.Sub(s.start)
 }
 
-func (s *Server) addListener(l listener) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closed {
-		s.listeners = append(s.listeners, l)
+// wake has the connections' deadlines looked at then.
+func (s *Server) wake(at time.Duration) { s.due = min(s.due, at) }
+
+// sweep ends what has waited too long.
+func (s *Server) sweep() {
+	s.due = never
+	if s.paused && s.now >= s.resume {
+		s.unpause()
+	} else if s.paused {
+		s.wake(s.resume)
 	}
-	return !s.closed
-}
-
-// pause waits and reports whether the server is still open.
-func (s *Server) pause(d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-s.done:
-		return false
+	for _, c := range s.conns {
+		if c.fd >= 0 && s.now >= c.deadline {
+			c.expired()
+		}
+		if c.fd >= 0 {
+			s.wake(c.deadline)
+		}
 	}
 }
 
-// acquire takes a slot for a connection, making room if there is none. It reports false once the server is closed.
-func (s *Server) acquire() bool {
-	for {
-		select {
-		case s.slots <- struct{}{}:
-			return true
+// accept takes a listener's new connections, and answers those that have asked already.
+func (s *Server) accept(l listener) {
+	for i := range maxAccept {
+		if s.paused {
+			return
+		}
+		if int(s.open.Load()) == s.limits.conns && (i > 0 || !s.evict()) { // later there may be nobody to make room for
+			if i == 0 {
+				s.pause(s.limits.settled / 5) // then look again: others may have settled
+				s.full = true
+			}
+			return
+		}
+		fd, err := l.Accept()
+		switch {
+		case err == nil:
+			s.backoff = 0
+			s.take(fd).ready()
+		case err == unix.EAGAIN || errors.Is(err, os.ErrClosed):
+			return
 		default:
-		}
-		s.evict()
-		t := time.NewTimer(s.limits.settled / 5) // then look again: others may have settled
-		select {
-		case s.slots <- struct{}{}:
-			t.Stop()
-			return true
-		case <-s.done:
-			t.Stop()
-			return false
-		case <-t.C:
+			if s.backoff == 0 { // once an outage
+				s.logf("health: cannot accept connections: %v; trying again", err)
+			}
+			s.backoff = min(max(2*s.backoff, minBackoff), maxBackoff)
+			s.evict() // it holds a descriptor
+			s.pause(s.backoff)
 		}
 	}
 }
 
-// evict ends the connection that has been idle longest. Without an idle one, the one that has kept the server waiting
-// longest, if it has for limits.settled: time enough for the first request of an honest client, and less than kubelet waits for an answer.
-func (s *Server) evict() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := time.Since(s.start)
+// pause stops accepting for a while.
+func (s *Server) pause(d time.Duration) {
+	s.paused, s.resume = true, s.now+d
+	s.wake(s.resume)
+	s.watchListeners()
+}
+
+func (s *Server) unpause() {
+	s.paused, s.full = false, false
+	s.watchListeners()
+}
+
+func (s *Server) watchListeners() {
+	for i, l := range s.listeners {
+		_ = l.Watch(s.poll, id(i), !s.paused) // or it is closed
+	}
+}
+
+// evict ends the connection that has been idle longest. Without an idle one, the one that has kept the server waiting longest, if it has
+// for limits.settled: time enough for the first request of an honest client, and less than kubelet waits for an answer. It reports whether
+// there was one.
+func (s *Server) evict() bool {
 	var idle, slow *conn
-	var idleSince, slowSince time.Duration
 	for _, c := range s.conns {
-		if c.evicted.Load() {
-			continue
-		}
-		switch since := time.Duration(c.phase.Load()); {
-		case since >= 0:
-			if idle == nil || since < idleSince {
-				idle, idleSince = c, since
+		switch {
+		case c.fd < 0:
+		case c.idle():
+			if idle == nil || c.since < idle.since {
+				idle = c
 			}
-		case now+since >= s.limits.settled:
-			if slow == nil || -since < slowSince {
-				slow, slowSince = c, -since
+		case s.now-c.since >= s.limits.settled:
+			if slow == nil || c.since < slow.since {
+				slow = c
 			}
 		}
+	}
+	if idle == nil {
+		idle = slow
 	}
 	if idle != nil {
-		idle.evicted.Store(true)
-		idle.nc.SetReadDeadline(time.Unix(1, 0)) // an answer that it has just begun is still written
-	} else if slow != nil {
-		slow.evicted.Store(true)
-		slow.nc.SetDeadline(time.Unix(1, 0))
+		idle.evict()
 	}
+	return idle != nil
 }
 
-// add registers a connection that has a slot. It returns nil once the server is closed.
-func (s *Server) add(nc stream) *conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil
-	}
+// take begins a connection.
+func (s *Server) take(fd int) *conn {
 	var c *conn
 	if n := len(s.free); n > 0 {
 		c, s.free = s.free[n-1], s.free[:n-1]
 	} else {
-		c = &conn{s: s}
+		c = &conn{s: s, id: int32(len(s.conns))}
+		s.conns = append(s.conns, c)
 	}
-	c.reset(nc)
-	c.index = len(s.conns)
-	s.conns = append(s.conns, c)
+	*c = conn{s: s, id: c.id, fd: fd, since: s.now, deadline: s.now + s.limits.first}
+	s.open.Add(1)
 	return c
-}
-
-// remove closes a connection and gives back its slot. c is not to be used after it.
-func (s *Server) remove(c *conn) {
-	c.nc.Close()
-	s.mu.Lock()
-	last := len(s.conns) - 1
-	s.conns[c.index] = s.conns[last]
-	s.conns[c.index].index = c.index
-	s.conns[last] = nil
-	s.conns = s.conns[:last]
-	if last == 0 && cap(s.conns) > maxFree {
-		s.conns = nil // a burst is over
-	}
-	if len(s.free) < maxFree {
-		c.reset(nil)
-		s.free = append(s.free, c)
-	}
-	s.mu.Unlock()
-	<-s.slots
 }

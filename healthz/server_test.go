@@ -18,6 +18,11 @@ func ask(c net.Conn) error {
 	if _, err := io.WriteString(c, get); err != nil {
 		return err
 	}
+	return answered(c)
+}
+
+// answered wants 200.
+func answered(c io.Reader) error {
 	b := make([]byte, 1024)
 	n, err := c.Read(b)
 	if err == nil && !strings.HasPrefix(string(b[:n]), "HTTP/1.1 200 OK\r\n") {
@@ -123,7 +128,7 @@ func TestClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	io.WriteString(unfinished, "GET /livez")
-	waitFor(t, "both", func() bool { return s.open() == 2 })
+	waitFor(t, "both", func() bool { return int(s.open.Load()) == 2 })
 	s.Close()
 	s.Close()
 	for _, c := range []net.Conn{idle, unfinished} {
@@ -135,12 +140,14 @@ func TestClose(t *testing.T) {
 		c.Close()
 		t.Error("still listening")
 	}
-	l, err := Listen("127.0.0.1:0")
-	if err != nil {
+	unused := newServer(t)
+	if err := unused.Listen("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
-	s.Serve(l) // returns, and closes l
-	if _, err := l.Accept(); err == nil {
-		t.Error("a closed server left a listener open")
+	unused.Close()
+	unused.Serve() // returns
+	if c, err := net.Dial("tcp", unused.addr()); err == nil {
+		c.Close()
+		t.Error("a server that was closed before it served is still listening")
 	}
 }

@@ -58,19 +58,15 @@ func (s *Supervisor) serve() {
 	if s.notify != nil {
 		go s.hear()
 	}
-	if len(s.listeners) > 0 {
-		server := healthz.NewServer(s.endpoints(), s.log.Errorf)
-		server.SetPage("metrics", s.metrics)
-		for _, l := range s.listeners {
-			go server.Serve(l)
-		}
+	if s.server != nil {
+		go s.server.Serve()
 	}
 }
 
 // close stops listening.
 func (s *Supervisor) close() {
-	for _, l := range s.listeners {
-		l.Close()
+	if s.server != nil {
+		s.server.Close()
 	}
 	if s.notify != nil {
 		s.notify.Close()
@@ -82,7 +78,7 @@ func (s *Supervisor) endpoints() map[string]healthz.Endpoint {
 }
 
 //go:noinline
-func (s *Supervisor) app() []healthz.Result {
+func (s *Supervisor) app(results []healthz.Result) []healthz.Result {
 	r := healthz.Result{Name: "app", Note: s.checks().said.Load().Status}
 	if note := s.memory.note(); note != "" {
 		r.Note = strings.TrimSuffix(note+"; "+r.Note, "; ")
@@ -91,14 +87,14 @@ func (s *Supervisor) app() []healthz.Result {
 	if snap := s.snapshot.Load(); !snap.alive && snap.waiting == "" {
 		r.Failure = "not running"
 	}
-	return append(make([]healthz.Result, 0, 8), r) // room for the checks of most
+	return append(results, r)
 }
 
 func (s *Supervisor) checks() *health { return s.snapshot.Load().checks }
 
 //go:noinline
-func (s *Supervisor) startupz() []healthz.Result {
-	results := s.app()
+func (s *Supervisor) startupz(results []healthz.Result) []healthz.Result {
+	results = s.app(results)
 	if waiting := s.snapshot.Load().waiting; waiting != "" {
 		results[0].Failure = waiting
 	}
@@ -106,9 +102,9 @@ func (s *Supervisor) startupz() []healthz.Result {
 }
 
 // livez fails for a startup check only when that has used up its failure threshold, which is when Kubernetes would restart the app.
-func (s *Supervisor) livez() []healthz.Result {
+func (s *Supervisor) livez(results []healthz.Result) []healthz.Result {
 	h := s.checks()
-	results := h.appendTo(h.appendTo(s.app(), check.Startup, true), check.Live, false)
+	results = h.appendTo(h.appendTo(s.app(results), check.Startup, true), check.Live, false)
 	if failure, asked := h.watchdog(time.Now()); asked {
 		results = append(results, healthz.Result{Name: "watchdog", Failure: failure})
 	}
@@ -116,11 +112,11 @@ func (s *Supervisor) livez() []healthz.Result {
 }
 
 // ready is the app's own readiness, whether or not a stop is in progress.
-func (s *Supervisor) ready() []healthz.Result {
-	return s.checks().appendTo(s.startupz(), check.Ready, false)
+func (s *Supervisor) ready(results []healthz.Result) []healthz.Result {
+	return s.checks().appendTo(s.startupz(results), check.Ready, false)
 }
 
-func (s *Supervisor) readyz() []healthz.Result {
+func (s *Supervisor) readyz(results []healthz.Result) []healthz.Result {
 	r := healthz.Result{Name: "shutdown"} // the apiserver's name for it
 	switch snap := s.snapshot.Load(); {
 	case !snap.stopping.IsZero():
@@ -128,15 +124,15 @@ func (s *Supervisor) readyz() []healthz.Result {
 	case snap.checks.said.Load().Stopping:
 		r.Failure = "the app said STOPPING=1"
 	}
-	return append(s.ready(), r)
+	return append(s.ready(results), r)
 }
 
 // noHold says why there is nothing to hold a stop signal for; "" if there is.
 func (s *Supervisor) noHold() string {
 	switch {
-	case failing(s.livez()):
+	case failing(s.livez(nil)):
 		return liveFails
-	case failing(s.ready()):
+	case failing(s.ready(nil)):
 		return "the app was not ready"
 	}
 	return ""

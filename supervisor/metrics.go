@@ -26,8 +26,8 @@ func (s *Supervisor) metrics(b []byte, open bool) []byte {
 	m.Family("usher_build_info", "gauge", "The version of usher.")
 	m.Sample("", `{version="`+check.Version+`"}`, 1)
 	m.Only("usher_app_up", "gauge", "Whether the app runs.", oneIf(snap.alive))
-	m.Only("usher_app_ready", "gauge", "Whether /readyz holds.", oneIf(!failing(s.readyz())))
-	m.Only("usher_app_live", "gauge", "Whether /livez holds.", oneIf(!failing(s.livez())))
+	m.Only("usher_app_ready", "gauge", "Whether /readyz holds.", oneIf(!failing(s.readyz(nil))))
+	m.Only("usher_app_live", "gauge", "Whether /livez holds.", oneIf(!failing(s.livez(nil))))
 	m.Only("usher_app_starts", "counter", "How often the app was started.", float64(c.starts.Load()))
 	m.Only("usher_app_restarts", "counter", "How often the app was started again.", float64(snap.restarts))
 	if c.ends.Load() > 0 {

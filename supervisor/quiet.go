@@ -35,8 +35,8 @@ func nextLook(p phase, look traffic.Look, t0, now time.Time, quietPeriod time.Du
 // watch looks while usher is in a phase that waits for traffic.
 func (s *Supervisor) watch(p phase, t0 time.Time) {
 	w := &traffic.Watcher{Own: s.ports.Has, Ignore: s.config.QuietIgnore}
-	for _, l := range s.listeners {
-		w.Ports = append(w.Ports, l.Addr().Port())
+	if s.server != nil {
+		w.Ports = s.server.Ports()
 	}
 	fallback, err := w.Open()
 	defer w.Close()

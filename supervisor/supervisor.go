@@ -30,15 +30,15 @@ type Logger interface {
 
 // Supervisor is one run of one app.
 type Supervisor struct {
-	config    Config
-	source    signals.Source
-	log       Logger
-	word      *lastword.Log
-	health    *health
-	listeners []*healthz.Listener
-	notify    *notify.Socket // for the app; nil where nobody wants to know
-	notifyUp  string         // the NOTIFY_SOCKET that usher was given
-	as        *identity      // who the app runs as; nil is usher's own
+	config   Config
+	source   signals.Source
+	log      Logger
+	word     *lastword.Log
+	health   *health
+	server   *healthz.Server // of the endpoints; nil where there are none
+	notify   *notify.Socket  // for the app; nil where nobody wants to know
+	notifyUp string          // the NOTIFY_SOCKET that usher was given
+	as       *identity       // who the app runs as; nil is usher's own
 
 	// The loop's own.
 	self      int // usher's pid
@@ -120,13 +120,18 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 		// The first timer makes the runtime open descriptors, and it dies if there are none left. Better here than later.
 		time.NewTimer(time.Hour).Stop()
 	}
+	if len(config.HealthAddrs) > 0 {
+		var err error
+		if s.server, err = healthz.NewServer(s.endpoints(), log.Errorf); err != nil {
+			return nil, err
+		}
+		s.server.SetPage("metrics", s.metrics)
+	}
 	for _, addr := range config.HealthAddrs {
-		l, err := healthz.Listen(addr)
-		if err != nil {
+		if err := s.server.Listen(addr); err != nil {
 			s.close()
 			return nil, err
 		}
-		s.listeners = append(s.listeners, l)
 	}
 	return s, nil
 }

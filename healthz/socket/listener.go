@@ -4,13 +4,18 @@ import (
 	"errors"
 	"net/netip"
 	"os"
-	"time"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
 // Listener is a listening socket.
-type Listener struct{ file *os.File }
+type Listener struct {
+	mu sync.Mutex // Close may come while another goroutine accepts
+	fd int        // -1: closed
+
+	watched bool // by a poller
+}
 
 // backlog is the most that listen(2) takes; the kernel lowers it to net.core.somaxconn.
 const backlog = 1<<16 - 1
@@ -43,38 +48,32 @@ func listen(sa unix.Sockaddr) (*Listener, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	file := os.NewFile(uintptr(fd), "")
-	if err := file.SetDeadline(time.Time{}); err != nil { // epoll has not taken it: Accept could not wait
-		file.Close()
-		return nil, plain(err)
-	}
-	return &Listener{file}, nil
+	return &Listener{fd: fd}, nil
 }
 
-// Accept waits for the next connection. After Close the error is os.ErrClosed.
-func (l *Listener) Accept() (*Conn, error) {
-	raw, err := l.file.SyscallConn()
-	if err != nil {
-		return nil, err
+// ClientFirst has TCP connections come with their first bytes, or a second later without: who accepts one need not wait for them.
+func (l *Listener) ClientFirst() {
+	_ = unix.SetsockoptInt(l.fd, unix.SOL_TCP, unix.TCP_DEFER_ACCEPT, 1)
+}
+
+// Accept takes the next connection, non-blocking and closed on exec. It does not wait for one: the error is then unix.EAGAIN, after Close
+// os.ErrClosed.
+func (l *Listener) Accept() (fd int, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fd < 0 {
+		return -1, os.ErrClosed
 	}
-	fd := -1
-	waitErr := raw.Read(func(listener uintptr) bool {
-		fd, err = accept(int(listener))
-		return err != unix.EAGAIN
-	})
-	if waitErr != nil {
-		return nil, os.ErrClosed // there is no deadline: nothing else ends the wait
+	if fd, err = accept(l.fd); err != nil && err != unix.EAGAIN {
+		err = os.NewSyscallError("accept4", err)
 	}
-	if err != nil {
-		return nil, os.NewSyscallError("accept4", err)
-	}
-	return &Conn{os.NewFile(uintptr(fd), "")}, nil
+	return fd, err
 }
 
 // accept is accept4(2) without asking for the peer's address.
 func accept(listener int) (int, error) {
 	for {
-		fd, _, errno := unix.Syscall6(unix.SYS_ACCEPT4, uintptr(listener), 0, 0, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+		fd, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(listener), 0, 0, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
 		switch errno {
 		case 0:
 			return int(fd), nil
@@ -85,23 +84,41 @@ func accept(listener int) (int, error) {
 	}
 }
 
-// Close makes every Accept return.
-func (l *Listener) Close() error { return l.file.Close() }
+// Watch has the poller wait, or no longer wait, for connections, and call that id.
+func (l *Listener) Watch(p *Poller, id int32, wait bool) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fd < 0 {
+		return os.ErrClosed
+	}
+	events := uint32(0)
+	if wait {
+		events = unix.EPOLLIN
+	}
+	return p.Watch(l.fd, id, events, &l.watched)
+}
+
+// Close stops listening. It may be called again.
+func (l *Listener) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fd < 0 {
+		return os.ErrClosed
+	}
+	err := unix.Close(l.fd)
+	l.fd = -1
+	return err
+}
 
 // Addr is where it listens, with the port that 0 has become; not valid for a socket without a port.
 func (l *Listener) Addr() (addr netip.AddrPort) {
-	raw, err := l.file.SyscallConn()
-	if err != nil {
-		return
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch sa, _ := unix.Getsockname(l.fd); sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		addr = netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
+	case *unix.SockaddrInet6:
+		addr = netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port))
 	}
-	raw.Control(func(fd uintptr) {
-		sa, _ := unix.Getsockname(int(fd))
-		switch sa := sa.(type) {
-		case *unix.SockaddrInet4:
-			addr = netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
-		case *unix.SockaddrInet6:
-			addr = netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port))
-		}
-	})
-	return
+	return addr
 }

@@ -31,10 +31,7 @@ func TestPorts(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				server, err := l.Accept()
-				if err != nil {
-					t.Fatal(err)
-				}
+				server := accept1(t, l)
 				port := peer(t, server)
 				if !ports.Has(port) {
 					t.Fatalf("port %d is not known", port)
@@ -53,10 +50,7 @@ func TestPorts(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			server, err := l.Accept()
-			if err != nil {
-				t.Fatal(err)
-			}
+			server := accept1(t, l)
 			defer server.Close()
 			if ports.Has(peer(t, server)) {
 				t.Error("noted without being asked")

@@ -38,18 +38,6 @@ func (c *Conn) SetDeadline(t time.Time) error      { return c.file.SetDeadline(t
 func (c *Conn) SetReadDeadline(t time.Time) error  { return c.file.SetReadDeadline(t) }
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.file.SetWriteDeadline(t) }
 
-// CloseWrite tells the peer that nothing more will come.
-func (c *Conn) CloseWrite() error {
-	raw, err := c.file.SyscallConn()
-	if err != nil {
-		return err
-	}
-	if ctlErr := raw.Control(func(fd uintptr) { err = unix.Shutdown(int(fd), unix.SHUT_WR) }); ctlErr != nil {
-		return ctlErr
-	}
-	return err
-}
-
 // Address is where IP and port are for the kernel. An address without an IP is every interface's.
 func Address(ip netip.Addr, port uint16) (unix.Sockaddr, error) {
 	if ip.Is4() {

@@ -36,11 +36,22 @@ func pair(t *testing.T, sa unix.Sockaddr) (client, server *Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
-	if server, err = l.Accept(); err != nil {
-		t.Fatal(err)
-	}
+	server = accept1(t, l)
 	t.Cleanup(func() { server.Close() })
 	return client, server
+}
+
+// accept1 waits for a connection.
+func accept1(t *testing.T, l *Listener) *Conn {
+	t.Helper()
+	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}}, 10_000); n != 1 {
+		t.Fatalf("nobody connects: %v", err)
+	}
+	fd, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Conn{os.NewFile(uintptr(fd), "")}
 }
 
 func TestPair(t *testing.T) {
@@ -60,9 +71,12 @@ func TestPair(t *testing.T) {
 				})
 			}
 			io.WriteString(client, "ping")
-			if err := client.CloseWrite(); err != nil {
-				t.Fatal(err)
-			}
+			raw, _ := client.file.SyscallConn()
+			raw.Control(func(fd uintptr) {
+				if err := CloseWrite(int(fd)); err != nil {
+					t.Error(err)
+				}
+			})
 			if b, err := io.ReadAll(server); err != nil || string(b) != "ping" {
 				t.Errorf("got %q, %v", b, err)
 			}

@@ -1,0 +1,114 @@
+package socket
+
+import (
+	"errors"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Poller waits for many sockets on one goroutine. It is an epoll of its own, for which the runtime's epoll waits in its turn: a goroutine that
+// waits takes no thread, and one that serves many sockets is not switched for each of them. Methods are for one goroutine, but Close.
+type Poller struct {
+	file   *os.File
+	raw    syscall.RawConn
+	fd     int
+	until  time.Time // the end of a wait, as the runtime has it
+	closed atomic.Bool
+	events [64]unix.EpollEvent
+	n      int
+	err    error
+	look   func(uintptr) bool
+}
+
+// NewPoller returns one that waits for nothing yet.
+func NewPoller() (*Poller, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	_ = unix.SetNonblock(fd, true) // that is how os.NewFile knows that the runtime can wait for it
+	p := &Poller{file: os.NewFile(uintptr(fd), ""), fd: fd}
+	p.look = func(uintptr) bool {
+		p.n, p.err = unix.EpollWait(p.fd, p.events[:], 0)
+		return p.n > 0 || p.err != nil && p.err != unix.EINTR
+	}
+	if err = p.file.SetDeadline(time.Time{}); err == nil { // fails where the runtime's epoll has not taken it
+		p.raw, err = p.file.SyscallConn()
+	}
+	if err != nil {
+		p.file.Close()
+		return nil, plain(err)
+	}
+	return p, nil
+}
+
+// Watch says for which events of a socket to wait, and the id they come with; known is whether it did so before. What is closed is forgotten.
+func (p *Poller) Watch(fd int, id int32, events uint32, known *bool) error {
+	op := unix.EPOLL_CTL_ADD
+	if *known {
+		op = unix.EPOLL_CTL_MOD
+	}
+	*known = true
+	return unix.EpollCtl(p.fd, op, fd, &unix.EpollEvent{Events: events, Fd: id})
+}
+
+// Wait returns some of the events that there are. It waits until there are any, or the time has come; the zero time is never. After Close
+// the error is os.ErrClosed, and the Poller's descriptor is gone.
+func (p *Poller) Wait(until time.Time) ([]unix.EpollEvent, error) {
+	if p.n = 0; !p.closed.Load() && p.look(0) { // under load, a wait would take longer than what it is for
+		return p.events[:max(p.n, 0)], p.err
+	}
+	if !until.Equal(p.until) {
+		p.until = until
+		p.file.SetReadDeadline(until)
+	}
+	if p.closed.Load() { // asked after the deadline is set: Close then sets one that has passed
+		p.file.Close()
+		return nil, os.ErrClosed
+	}
+	err := p.raw.Read(p.look)
+	switch {
+	case p.closed.Load():
+		p.file.Close()
+		return nil, os.ErrClosed
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return p.events[:max(p.n, 0)], p.err
+}
+
+// Close makes Wait return. Any goroutine may call it, any number of times.
+func (p *Poller) Close() {
+	p.closed.Store(true)
+	p.file.SetReadDeadline(time.Unix(1, 0))
+}
+
+// Receive is recv(2) on a non-blocking socket: 0 bytes are the end of what the peer sends.
+func Receive(fd int, b []byte) (int, error) { return transfer(unix.SYS_RECVFROM, fd, b) }
+
+// Send is send(2) on a non-blocking socket. It never raises SIGPIPE.
+func Send(fd int, b []byte) (int, error) { return transfer(unix.SYS_SENDTO, fd, b) }
+
+// transfer does not tell the scheduler of the system call, as others do in case it takes time: it doesn't.
+func transfer(call uintptr, fd int, b []byte) (int, error) {
+	for {
+		n, _, errno := unix.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
+		switch errno {
+		case 0:
+			return int(n), nil
+		case unix.EINTR:
+		default:
+			return 0, errno
+		}
+	}
+}
+
+// CloseWrite tells the peer that nothing more will come.
+func CloseWrite(fd int) error { return unix.Shutdown(fd, unix.SHUT_WR) }
