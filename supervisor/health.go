@@ -56,8 +56,21 @@ type health struct {
 	stopping, ended context.CancelFunc
 }
 
-// newHealth has ports noted where a stop looks at traffic: usher's own connections don't count there. Those of a program can't be told from
-// others', so that it is not run then.
+// prepareChecks gives the checks what they need of usher, once: those of one life of the app may still be at work when the next begins. Ports are
+// noted where a stop looks at traffic: usher's own connections don't count there.
+func (s *Supervisor) prepareChecks() {
+	for _, c := range s.config.WaitFor {
+		c.SetExec(s.Exec)
+	}
+	for _, of := range s.config.Checks {
+		for _, c := range of.Checks {
+			c.SetExec(s.Exec)
+			c.SetPorts(s.ports)
+		}
+	}
+}
+
+// newHealth has programs rest while a stop looks at traffic: their connections can't be told from others'.
 func (s *Supervisor) newHealth() *health {
 	h := &health{}
 	h.said.Store(&notify.State{Watchdog: s.config.Watchdog})
@@ -68,8 +81,6 @@ func (s *Supervisor) newHealth() *health {
 	h.toStop, h.stopping = context.WithCancel(h.toEnd)
 	for role := range check.Roles {
 		for i, of := range s.config.Checks[role].Checks {
-			of.SetExec(s.Exec)
-			of.SetPorts(s.ports)
 			p := check.NewProber(role, i+1, h.ask(role, of), s.config.Checks[role].Params)
 			h.probers[role] = append(h.probers[role], p)
 			if of.IsNotify() {

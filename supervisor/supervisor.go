@@ -105,11 +105,9 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 	if err := s.listenNotify(); err != nil {
 		return nil, err
 	}
+	s.prepareChecks()
 	s.health = s.newHealth()
 	s.publish()
-	for _, c := range config.WaitFor {
-		c.SetExec(s.Exec)
-	}
 	if config.User != "" {
 		var err error
 		if s.as, err = lookUp(config.User); err != nil {

@@ -194,6 +194,9 @@ func (u *usher) wait() int {
 	if u.err != nil && !errors.As(u.err, &exit) && !errors.Is(u.err, exec.ErrWaitDelay) {
 		u.t.Fatal(u.err)
 	}
+	if raceDetector && strings.Contains(u.stderr.String(), "DATA RACE") {
+		u.t.Errorf("%s", &u.stderr)
+	}
 	ws := u.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	if ws.Signaled() {
 		u.t.Logf("usher itself was killed by %v", ws.Signal())

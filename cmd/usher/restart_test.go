@@ -103,6 +103,19 @@ func TestStopAfterRestart(t *testing.T) {
 	})
 }
 
+// Checks of the run that has ended may still be at work when the next begins.
+func TestRestartWithChecks(t *testing.T) {
+	eachBuild(t, func(t *testing.T, b *build) {
+		addr := freePort(t)
+		u := start(t, b, "--restart", "on-failure", "--restart-max", "1", "--ready-period", "10ms", "--ready-check", "tcp://"+addr, "--ready-check", "http://"+addr+"/",
+			"--live-check", "exec:true", "--live-period", "10ms", "--", "sh", "-c", "echo run; sleep 0.1; exit 3")
+		u.want(3)
+		if out := u.stdout.String(); out != "run\nrun\n" {
+			t.Errorf("stdout: %q", out)
+		}
+	})
+}
+
 // What was started once may not be there for a moment: that is a failure like any other. At first it is a mistake.
 func TestRestartOfWhatIsGone(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "app")
