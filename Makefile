@@ -27,10 +27,11 @@ endif
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOTESTSUM   = $(GO) run gotest.tools/gotestsum@v1.13.0
 
-.PHONY: build demo test bench size lint image deps clean
+.PHONY: build demo test stress bench size lint image deps clean
 
+# RACE=1 puts the race detector in, which goes well with the entry point.
 build:
-	CGO_ENABLED=0 GOOS=linux GOARCH=$(GOARCH) $(GO) build -trimpath -tags '$(TAGS)' -ldflags '$(LDFLAGS)' -o $(OUT) $(PKG)
+	CGO_ENABLED=$(if $(RACE),1,0) GOOS=linux GOARCH=$(GOARCH) $(GO) build $(if $(RACE),-race) -trimpath -tags '$(TAGS)' -ldflags '$(LDFLAGS)' -o $(OUT) $(PKG)
 ifneq ($(CHECK),)
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(GOARCH) $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(CHECK) ./cmd/usher-check
 endif
@@ -44,6 +45,12 @@ test:
 	$(GOTESTSUM) --format pkgname -- -timeout 15m ./...
 	cd examples/kubernetes && $(GO) test ./...
 	@echo "Tests that were skipped are listed above with the reason; as root, 'make deps' installs what they need."
+
+# Everything at once, for a minute, and again with the race detector: cmd/usher/stress_test.go. STRESS=10m is longer, SEED=7 is that round again.
+STRESS ?= 1m
+stress:
+	USHER_STRESS=$(STRESS) USHER_STRESS_SEED=$(SEED) $(GO) test -count=1 -timeout 24h -run '^TestStress$$' ./cmd/usher
+	USHER_STRESS=$(STRESS) USHER_STRESS_SEED=$(SEED) CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 24h -run '^TestStress$$' ./cmd/usher
 
 # usher beside tini, dumb-init, catatonit and no init at all, as root: bench/ says how. BENCH='-only signal -json out.json' narrows it.
 bench: build
