@@ -120,6 +120,20 @@ func TestTheAppsOwnMessage(t *testing.T) {
 	}
 }
 
+// The same at the moment when usher writes as well: when the app has been told to stop.
+func TestTheAppsOwnMessageAtTheStop(t *testing.T) {
+	const app = `$SIG{TERM} = sub { select undef, undef, undef, $ARGV[1] / 1e6 if $ARGV[1]; open F, ">>", $ARGV[0]; syswrite F, "disk is full\n"; exit 1 };
+		kill "TERM", getppid; select undef, undef, undef, 1 while 1`
+	for i := range 100 {
+		log := newLog(t)
+		u := start(t, &made, "-q", "--termination-log", log, "--", "perl", "-e", app, log, fmt.Sprint(i%4*20))
+		u.want(1)
+		if word := readLog(t, log); !strings.HasPrefix(word, "Error: exit code 1; ") || strings.Count(word, "\n") != 2 || !strings.HasSuffix(word, "\ndisk is full\n") {
+			t.Errorf("%q", word)
+		}
+	}
+}
+
 // The same file for one run after the other, as Docker mounts it: each says its own.
 func TestTheSameFileAgain(t *testing.T) {
 	log := newLog(t)

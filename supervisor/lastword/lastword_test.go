@@ -1,11 +1,14 @@
 package lastword
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -225,11 +228,12 @@ func TestLogKilledInBetween(t *testing.T) {
 	}
 	dir := t.TempDir() // not before: of a process that is killed it would stay
 	path := filepath.Join(dir, "log")
+	const calls = "pread64,fcntl,write,pwrite64,ftruncate,close"
 	seen := map[string]bool{}
 	for n := 1; ; n++ {
 		os.WriteFile(path, nil, 0o666)
-		cmd := exec.Command(strace, "-f", "-qq", "-P", path, "-e", "trace=pwrite64,ftruncate,close", "-o", filepath.Join(dir, "trace"),
-			"-e", fmt.Sprintf("inject=pwrite64,ftruncate,close:signal=KILL:when=%d", n), os.Args[0], "-test.run=^TestLogKilledInBetween$")
+		cmd := exec.Command(strace, "-f", "-qq", "-P", path, "-e", "trace="+calls, "-o", filepath.Join(dir, "trace"),
+			"-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", calls, n), os.Args[0], "-test.run=^TestLogKilledInBetween$")
 		cmd.Env = append(os.Environ(), "LASTWORD_PATH="+path)
 		out, err := cmd.CombinedOutput()
 		got := read(t, path)
@@ -237,7 +241,7 @@ func TestLogKilledInBetween(t *testing.T) {
 		if err == nil {
 			break // it was not killed any more
 		}
-		if !cmd.ProcessState.Exited() && cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL || n > 20 {
+		if !cmd.ProcessState.Exited() && cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL || n > 50 {
 			t.Fatalf("call %d: %v\n%s", n, err, out)
 		}
 	}
@@ -248,6 +252,133 @@ func TestLogKilledInBetween(t *testing.T) {
 	}
 	if len(seen) != 3 {
 		t.Errorf("killed at every call, it left %v", seen)
+	}
+}
+
+// A file that usher may write but not read has its words nevertheless, in the place of what was there.
+func TestLogThatMayNotBeRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	os.WriteFile(path, []byte("before\n"), 0o666)
+	l := NewLog(path, true, false)
+	for _, word := range []string{"first", "a second, longer one", "3"} {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := f.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if what, err := l.place(newFile(int(f.Fd()), int(st.Size())), &Record{Reason: Reason(word)}); err != nil {
+			t.Fatal(what, err)
+		}
+		f.Close()
+		if got := read(t, path); got != word+code+"\n" {
+			t.Errorf("got %q", got)
+		}
+	}
+}
+
+// An app that writes all the time does not keep usher from its word.
+func TestLogOfARestlessApp(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	l := NewLog(path, true, false)
+	write(t, l, "the first word")
+	var over atomic.Bool
+	var app sync.WaitGroup
+	app.Go(func() {
+		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer f.Close()
+		for !over.Load() {
+			f.WriteString("x")
+		}
+	})
+	for n := range 50 {
+		word := fmt.Sprintf("word %d %s", n, strings.Repeat("word ", n%7))
+		write(t, l, word)
+		if got := read(t, path); !strings.HasPrefix(got, word+code+"\n") {
+			t.Errorf("want %q, got %.100q", word, got)
+		}
+	}
+	over.Store(true)
+	app.Wait()
+}
+
+// An app that writes while usher does loses nothing, however long usher's system calls take to begin: each of them is held up in turn, while
+// marks are appended all the time.
+func TestLogWhileTheAppWrites(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip(err)
+	}
+	const calls = "pread64,fcntl,write,pwrite64,ftruncate,close"
+	if path := os.Getenv("LASTWORD_PATH"); path != "" {
+		l := NewLog(path, true, false)
+		os.WriteFile(path+".begun", nil, 0o600)
+		for _, reason := range []string{"StopTimeout", "a longer word, of the stop", "a word", "the longest of all words of the stop"} {
+			if err := l.Write(&Record{Reason: Reason(reason), Ahead: true}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		os.WriteFile(path+".ahead", nil, 0o600)
+		for _, err := os.Stat(path + ".over"); err != nil; _, err = os.Stat(path + ".over") {
+			time.Sleep(time.Millisecond)
+		}
+		write(t, l, "Completed")
+		return
+	}
+	dir := t.TempDir()
+	held := 0
+	for n := 2; ; n++ {
+		path, trace := filepath.Join(dir, fmt.Sprint(n)), filepath.Join(dir, "trace")
+		os.WriteFile(path, nil, 0o666)
+		cmd := exec.Command(strace, "-f", "-qq", "-P", path, "-e", "trace="+calls, "-o", trace, "-e", fmt.Sprintf("inject=%s:delay_enter=5000:when=%d", calls, n/2),
+			os.Args[0], "-test.run=^TestLogWhileTheAppWrites$")
+		cmd.Env = append(os.Environ(), "LASTWORD_PATH="+path)
+		var out bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for n%2 == 0 { // the file is empty when usher begins
+			if _, err := os.Stat(path + ".begun"); err == nil {
+				break
+			}
+			time.Sleep(100 * time.Microsecond)
+		}
+		marks := ""
+		for i := range 400 {
+			if _, err := os.Stat(path + ".ahead"); err == nil {
+				break
+			}
+			f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mark := fmt.Sprintf("m%d\n", i)
+			f.WriteString(mark)
+			f.Close()
+			marks += mark
+			time.Sleep(200 * time.Microsecond)
+		}
+		os.WriteFile(path+".over", nil, 0o600)
+		if err := cmd.Wait(); err != nil {
+			t.Fatalf("call %d: %v\n%s", n, err, &out)
+		}
+		if got := strings.ReplaceAll(read(t, path), " ", ""); got != strings.ReplaceAll("Completed"+code+"\n", " ", "")+marks {
+			t.Errorf("call %d held up: %q, appended was %q", n/2, got, marks)
+		}
+		if !strings.Contains(read(t, trace), "DELAYED") {
+			break
+		}
+		held++
+	}
+	if held < 20 {
+		t.Errorf("%d calls were held up", held)
 	}
 }
 

@@ -93,44 +93,91 @@ func (l *Log) write(r *Record) (string, error) {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return "write", notRegular{}
 	}
-	content := make([]byte, len(l.last)+Size)
-	n, err := unix.Pread(fd, content, 0)
-	if err != nil {
-		n = 0 // it may be writable only
-	}
-	own := truncate(l.appsOwn(content[:n]), Size)
-	text := own
-	switch {
-	case r == nil:
-	case l.json:
-		text = r.appendJSON(own)
-	default:
-		text = r.appendText(own)
-	}
+	return l.place(newFile(fd, int(st.Size)), r)
+}
 
-	// Usher may be killed between any two of these. A page is written as a whole (generic_perform_write), so what the old text has more
-	// is blanked out with the write, and cut off after it; kubelet reads the last bytes, so what is too long is cut before.
-	if st.Size > Size {
-		if err := unix.Ftruncate(fd, Size); err != nil {
+// tries is how often usher begins anew when the app has written in the middle of its own writing.
+const tries = 20
+
+// place puts the record into the file. Usher may be killed between any two of its system calls, and the app may write there, which nothing
+// but a lock could keep it from. So that no part of a longer word stands behind a shorter one, a word is one write of a part of a page, which
+// the kernel does as a whole (generic_perform_write), blank where there was more. So that nothing of the app's is lost, usher
+// makes room at the end, by appending, before it writes there; it writes over no more than what it has read just before; and it cuts blanks off
+// only at the end. What remains is the moment between that reading and the write for an app that empties the file, or writes in its middle.
+func (l *Log) place(f *file, r *Record) (string, error) {
+	moved := false
+	for try := range tries {
+		last := try == tries-1 // the app writes all the time, and usher's word has to be there
+		seen := f.read(len(l.last) + Size + 1)
+		if len(seen) > Size { // kubelet reads the last bytes, so that what is too long is cut before
+			if err := unix.Ftruncate(f.fd, Size); err != nil {
+				return "cut", err
+			}
+		}
+		var own []byte
+		if !f.blind {
+			own = truncate(l.appsOwn(seen), Size)
+		}
+		if moved && !bytes.HasPrefix(seen, l.last) {
+			own = bytes.TrimRight(own, " ") // the room that was made, behind the app's
+		}
+		text := l.compose(r, own)
+		seen = seen[:min(len(seen), Size)]
+		room := blanks(len(text) - len(seen))
+		if len(seen) == 0 {
+			room = text
+		}
+		if len(room) > 0 && !last {
+			n, err := f.append(room)
+			l.last, l.own = slices.Concat(seen, room[:n]), own
+			if err != nil {
+				return "write", err
+			}
+			if len(seen) > 0 || !bytes.HasPrefix(f.read(len(text)), text) {
+				moved = true
+				continue
+			}
+			return "", nil
+		}
+		whole := slices.Concat(text, blanks(len(seen)-len(text)))
+		if !last && !bytes.Equal(f.read(len(seen)+1), seen) {
+			continue
+		}
+		if err := f.write(whole); err != nil {
+			return "write", err
+		}
+		l.last, l.own = whole, own
+		now := f.read(len(whole) + 1)
+		if !bytes.HasPrefix(now, whole) {
+			continue
+		}
+		if len(text) == len(whole) || r != nil && r.Ahead {
+			return "", nil
+		}
+		if len(now) > len(whole) {
+			continue
+		}
+		if err := unix.Ftruncate(f.fd, int64(len(text))); err != nil {
 			return "cut", err
 		}
-	}
-	whole := append(slices.Clone(text), bytes.Repeat([]byte(" "), max(0, min(int(st.Size), Size)-len(text)))...)
-	n, err = unix.Pwrite(fd, whole, 0)
-	if n > 0 {
-		l.last, l.own = text[:min(n, len(text))], own
-	}
-	if err == nil && n < len(whole) {
-		err = unix.ENOSPC
-	}
-	if err != nil {
-		return "write", err
-	}
-	if err := unix.Ftruncate(fd, int64(len(text))); err != nil {
-		return "cut", err
+		l.last = text
+		return "", nil
 	}
 	return "", nil
 }
+
+// compose is what the file is to have, with what the app has written there.
+func (l *Log) compose(r *Record, own []byte) []byte {
+	switch {
+	case r == nil:
+		return own
+	case l.json:
+		return r.appendJSON(own)
+	}
+	return r.appendText(own)
+}
+
+func blanks(n int) []byte { return bytes.Repeat([]byte(" "), max(0, n)) }
 
 type notRegular struct{}
 
@@ -158,9 +205,9 @@ const (
 // appsOwn is what the app has written of content, the file as it is now: behind what usher has left there, instead of it, or over a
 // part of it, since a descriptor that the app opened before has an offset of its own.
 func (l *Log) appsOwn(content []byte) []byte {
-	if more, ok := bytes.CutPrefix(content, l.last); ok {
-		// Zeros: the app's offset was behind the end of what usher has made shorter.
-		return slices.Concat(l.own, bytes.TrimLeft(more, "\x00"))
+	if at := bytes.Index(content, l.last); at == 0 || at > 0 && len(l.last) >= usherBegins {
+		// Zeros: the app's offset was behind the end of what usher has made shorter. Before it: the app was quicker.
+		return slices.Concat(content[:at], l.own, bytes.TrimLeft(content[at+len(l.last):], "\x00"))
 	}
 	begin, end := 0, 0
 	for begin < min(len(content), len(l.last)) && content[begin] == l.last[begin] {
