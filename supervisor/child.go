@@ -20,6 +20,7 @@ type child struct {
 	tty       uintptr
 	hasTTY    bool
 	session   bool
+	mortal    bool
 	stdio     []uintptr
 	mask, all signals.Set
 	ignored   []signals.Signal
@@ -55,7 +56,7 @@ func (e *dropError) Error() string {
 func (e *dropError) Unwrap() error { return e.errno }
 
 func newChild(p *process) (*child, error) {
-	c := &child{session: p.session, mask: p.inherited.Mask, all: signals.All(), noFile: p.inherited.NoFile, hasTTY: p.tty >= 0, tty: uintptr(p.tty)}
+	c := &child{session: p.session, mortal: p.mortal, mask: p.inherited.Mask, all: signals.All(), noFile: p.inherited.NoFile, hasTTY: p.tty >= 0, tty: uintptr(p.tty)}
 	for sig := signals.Signal(1); sig <= signals.RTMax; sig++ {
 		if p.inherited.Ignored.Has(sig) {
 			c.ignored = append(c.ignored, sig)
@@ -168,6 +169,9 @@ func (c *child) exec() {
 	}
 	if failed := c.drop(); failed.errno != 0 {
 		c.fail(failed)
+	}
+	if c.mortal { // after what clears it (prctl(2))
+		syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0, 0)
 	}
 	signals.SetMask(&c.mask, nil)
 

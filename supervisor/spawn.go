@@ -19,6 +19,7 @@ type process struct {
 	session   bool  // a session of its own, and the terminal on stdin for it if that is free
 	stderr    int   // of the app; 0 is usher's own
 	stdio     []int // stdin, stdout and stderr; nil is usher's own, and the app's is all that was passed to usher
+	mortal    bool  // SIGKILL comes when the thread that starts it ends
 	inherited signals.Inherited
 	as        *identity // who to run as; nil is usher's own
 }

@@ -56,13 +56,21 @@ func (s *Supervisor) finish() {
 	s.write(r)
 }
 
-// exitCode is usher's: the app's, unless that is to become another, or what kept the app from having one.
+// exitCode is usher's: the app's, unless that is to become another, or what kept the app from having one. An app that was stopped because it
+// was unhealthy has not succeeded, however well it obeys: whoever restarts containers that have failed is to restart this one.
 func (s *Supervisor) exitCode() int {
 	if s.fatal != nil {
 		return s.fatal.ExitCode
 	}
-	return s.mapped(exitCode(s.status))
+	code := s.mapped(exitCode(s.status))
+	if code == 0 && s.stop.cause != "" {
+		return exitUnhealthy
+	}
+	return code
 }
+
+// exitUnhealthy takes the place of 0.
+const exitUnhealthy = 1
 
 // mapped is what becomes of an exit code.
 func (s *Supervisor) mapped(code int) int {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
@@ -119,7 +120,7 @@ func TestChecksThroughUsherCheck(t *testing.T) {
 	if code, out := probe("--probe", "grpc://"+l.Addr().String()); code != 0 {
 		t.Errorf("%d %q", code, out)
 	}
-	if code, out := probe("--probe", "exec:sh -c 'echo why; exit 3'"); code != 3 || out != "why\n" {
+	if code, out := probe("--probe", "exec:sh -c 'echo why; exit 3'"); code != 1 || !strings.HasPrefix(out, "why\nexec:sh ") || !strings.HasSuffix(out, ": exit code 3\n") {
 		t.Errorf("%d %q", code, out)
 	}
 	if code, out := probe("--probe", "exec:no-such-command"); code != 1 || !strings.Contains(out, "no such file or directory") {
@@ -150,4 +151,45 @@ func TestUsherCheckIsMissing(t *testing.T) {
 	if u.stdout.String() != "" {
 		t.Error("something was started")
 	}
+}
+
+// A command that --probe runs has its time, and is killed with all that it has started; it does not outlive usher either, which is what an
+// orchestrator kills whose patience is over.
+func TestProbeTimeout(t *testing.T) {
+	eachBuild(t, func(t *testing.T, b *build) {
+		alive := filepath.Join(t.TempDir(), "alive")
+		if err := unix.Mkfifo(alive, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		hang := "exec:sh -c 'exec 3>" + alive + "; echo asking; sleep 1000 & wait'" // both hold the fifo's other end
+		held := func() *os.File {
+			f, err := os.OpenFile(alive, os.O_RDONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.SetReadDeadline(time.Now().Add(patience))
+			t.Cleanup(func() { f.Close() })
+			return f
+		}
+		begin := time.Now()
+		p := commandHere(t, b, "--probe", hang, "--ready-timeout", "300ms").begin()
+		f := held()
+		if code, want := p.wait(), ": timeout after 300ms: still running\n"; code != 1 || !strings.HasPrefix(p.stdout.String(), "asking\nexec:") || !strings.HasSuffix(p.stdout.String(), want) {
+			t.Errorf("%d %q, want %q", code, &p.stdout, want)
+		}
+		took(t, begin, 300*time.Millisecond)
+		if _, err := io.ReadAll(f); err != nil {
+			t.Errorf("something is left: %v", err)
+		}
+
+		p = commandHere(t, b, "--probe", "exec:sh -c 'exec 3>"+alive+"; echo asking; exec sleep 1000'", "--ready-timeout", "1h").begin()
+		f = held()
+		p.printed("asking\n")
+		p.cmd.Process.Kill()
+		p.wait()
+		if _, err := io.ReadAll(f); err != nil {
+			t.Errorf("the command has outlived usher: %v", err)
+		}
+	})
+	start(t, &made, "--probe", "exec:true", "--ready-timeout", "0s").want(125)
 }

@@ -75,7 +75,7 @@ Health:
       --ready-failure-threshold N          (3)
       --on-unhealthy POLICY      when a live or startup check has failed: report (in /livez), stop (the app; see --restart) (report)
       --watchdog DURATION        /livez fails when the app has not sent WATCHDOG=1 (sd_notify) for this long
-      --probe CHECK              run a check, or ask usher's own endpoint at --health-addr: exit code 0 or 1
+      --probe CHECK              run a check, or ask usher's own endpoint at --health-addr, within --ready-timeout: exit code 0 or 1
 
 Other:
       --install PATH             copy usher there, a file or a directory, and usher-check if it lies beside usher
@@ -218,6 +218,9 @@ func (o *options) validateProbe() (errs []error) {
 	}
 	var err error
 	if o.probeCheck, err = probeCheck(o.probe, o.config.HealthAddrs); err != nil {
+		errs = append(errs, err)
+	}
+	if err := o.config.Checks[check.Ready].Params.Validate(check.Ready); err != nil {
 		errs = append(errs, err)
 	}
 	return errs

@@ -60,7 +60,7 @@ func main() {
 		os.Exit(printed(1, as(o.config.Plan())))
 	case o.probe != "":
 		tool()
-		os.Exit(probe(o))
+		os.Exit(probe(o, source.Inherited()))
 	}
 	log := newLogger(o.level, o.logJSON)
 	if o.warnOrphans {

@@ -6,17 +6,14 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"usher/healthz"
 	"usher/healthz/check"
+	"usher/signals"
 	"usher/supervisor"
 )
-
-// probeTimeout is Kubernetes' default for a probe.
-const probeTimeout = time.Second
 
 // endpoints are what --probe takes besides a check.
 var endpoints = []string{"livez", "readyz", "startupz", "healthz"}
@@ -50,17 +47,21 @@ func usherCheck() string {
 	return own[:strings.LastIndexByte(own, '/')+1] + "usher-check"
 }
 
-// probe runs the check once: 0 if it holds, 1 if not, and then says why on stdout, where Docker's HEALTHCHECK looks for it. Where the
-// check is a command, usher becomes that.
-func probe(o options) int {
-	if argv := o.probeCheck.Command(probeTimeout); argv != nil {
-		err := supervisor.Replace(argv, o.config.Env)
+// probe runs the check once: 0 if it holds, 1 if not, and then says why on stdout, where Docker's HEALTHCHECK looks for it, and
+// for what a command itself has to say. Where usher-check has to run it, usher becomes that, which keeps the time as well.
+func probe(o options, inherited signals.Inherited) int {
+	c, timeout := o.probeCheck, o.config.Checks[check.Ready].Params.Timeout
+	if c.NeedsTool() {
+		err := supervisor.Replace(c.Command(timeout), o.config.Env)
 		printed(1, o.probe+": "+err.Error()+"\n")
 		return 1
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
+	c.SetExec(func(ctx context.Context, argv []string) error {
+		return supervisor.Once(ctx, argv, o.config.Env, inherited)
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	if err := o.probeCheck.Run(ctx); err != nil {
+	if err := c.Run(ctx); err != nil {
 		printed(1, o.probe+": "+err.Error()+"\n")
 		return 1
 	}

@@ -48,6 +48,21 @@ func TestOnUnhealthyKinds(t *testing.T) {
 	start(t, &made, "--on-unhealthy", "panic", "--", "true").want(125)
 }
 
+// Who restarts containers that have failed (Docker's and Kubernetes' on-failure) is not to take that for a success, however it was mapped.
+func TestOnUnhealthyFails(t *testing.T) {
+	nothing, log := filepath.Join(t.TempDir(), "nothing"), newLog(t)
+	stop := fast("--live-check", "file:"+nothing, "--on-unhealthy", "stop", "--termination-log", log)
+	u := start(t, &made, append(stop, "--", "bash", "-c", app, "0")...) // its code is the app's own
+	u.want(42)
+	u = start(t, &made, append(stop, "--", "sh", "-c", `trap 'exit 0' TERM; while :; do sleep 0.01; done`)...)
+	u.want(1)
+	if word := readLog(t, log); !strings.HasPrefix(word, "Unhealthy: exit code 1; ") {
+		t.Errorf("termination log: %q", word)
+	}
+	u = start(t, &made, append(stop, "--exit-code", "143=0", "--", "sleep", "1000")...)
+	u.want(1)
+}
+
 // With --restart the app is started again, and checked anew, also where it has ended with 0.
 func TestOnUnhealthyRestart(t *testing.T) {
 	alive, health := filepath.Join(t.TempDir(), "alive"), freePort(t)
