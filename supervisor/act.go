@@ -33,7 +33,7 @@ func (s *Supervisor) act(actions []action) {
 		case launch:
 			s.startApp()
 		case save:
-			s.kept = append(s.kept, a.signal)
+			s.kept = append(s.kept, *a.signal)
 		case forward:
 			if a.signal == &s.stop.signal {
 				s.logTold()
@@ -142,8 +142,8 @@ func (s *Supervisor) startApp() {
 		h := s.health
 		go h.run(s.started, func(why string) { s.unhealthy(h, why) })
 	}
-	for _, e := range s.kept {
-		s.forward(e)
+	for i := range s.kept {
+		s.forward(&s.kept[i])
 	}
 	s.kept = nil
 	s.step(&event{kind: appStarted, at: s.started})
@@ -151,7 +151,9 @@ func (s *Supervisor) startApp() {
 
 func (s *Supervisor) forward(e *signals.Event) {
 	sig := s.config.Rewrites.Apply(e.Signal)
-	s.log.Debugf("%s from %s sent to the app as %s", signals.Name(e.Signal), e.Sender, signals.Name(sig))
+	if s.log.Verbose() {
+		s.log.Debugf("%s from %s sent to the app as %s", signals.Name(e.Signal), e.Sender, signals.Name(sig))
+	}
 	s.send(e, sig)
 	s.ending.forwarded = *e
 	if s.stopped && s.stop.phase == stopping {

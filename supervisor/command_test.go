@@ -47,6 +47,7 @@ func (printLogger) Infof(format string, args ...any)  { fmt.Printf("info: "+form
 func (printLogger) Debugf(format string, args ...any) { fmt.Printf("debug: "+format+"\n", args...) }
 func (printLogger) Output(name, lines string)         { fmt.Printf("%s says %q\n", name, lines) }
 func (printLogger) Stalled() bool                     { return false }
+func (printLogger) Verbose() bool                     { return true }
 
 // execHelper runs each argument as a script, timeout first ("1s:echo hello"), prints the outcome, and stops the app.
 func execHelper(s *Supervisor) {

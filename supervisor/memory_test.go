@@ -46,6 +46,7 @@ func (l *lines) Infof(format string, args ...any)  { l.Errorf(format, args...) }
 func (l *lines) Debugf(format string, args ...any) { l.Errorf(format, args...) }
 func (l *lines) Output(name, text string)          { l.Errorf("%s: %s", name, text) }
 func (l *lines) Stalled() bool                     { return false }
+func (l *lines) Verbose() bool                     { return true }
 
 // A shortage from its beginning to its end, with the times at which the loop is to come back.
 func TestShortage(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 type change struct {
 	pid    int
 	status unix.WaitStatus
-	usage  *unix.Rusage // of the child, and of its own as far as it has waited for them
+	usage  unix.Rusage // of the child, and of its own as far as it has waited for them
 }
 
 // reap collects every child that has ended, been stopped or woken, the app and orphans alike, and hands each to changed. It never
@@ -26,7 +26,7 @@ func reap(changed func(change)) (childless bool) {
 		case pid == 0: // none has changed
 			return false
 		default:
-			changed(change{pid, status, &usage})
+			changed(change{pid, status, usage})
 		}
 	}
 }

@@ -22,6 +22,8 @@ type Logger interface {
 	Errorf(format string, args ...any)
 	Infof(format string, args ...any)
 	Debugf(format string, args ...any)
+	// Verbose reports whether Debugf goes anywhere.
+	Verbose() bool
 	// Output takes what the command of that name has written, whole lines.
 	Output(name, lines string)
 	// Stalled reports whether there is little room for more Output.
@@ -58,11 +60,15 @@ type Supervisor struct {
 	outputs   []*output        // of commands, some of which may have ended
 	memory    shortage
 	ending    ending
-	tail      *tail            // of the app's stderr; nil is none
-	again     time.Duration    // when to read them again; negative is when a signal says so
-	hook      *hookRun         // at work; nil is none
-	kept      []*signals.Event // for the app, which is not there yet
-	restarted int              // how often the app was started again
+	tail      *tail           // of the app's stderr; nil is none
+	again     time.Duration   // when to read them again; negative is when a signal says so
+	hook      *hookRun        // at work; nil is none
+	kept      []signals.Event // for the app, which is not there yet
+	restarted int             // how often the app was started again
+
+	// The signal at hand, and what it is to the stop: here, and not allocated for each of a flood.
+	arrived signals.Event
+	arrival event
 
 	// For the last word.
 	fatal *lastword.Record // what kept the app from being started, or ended it; nil is the app's own end
@@ -279,7 +285,9 @@ func (s *Supervisor) turn() {
 		s.step(&event{kind: nobodyLeft, at: now})
 	}
 	// Also when something else has happened: a storm of signals must not put off what is due.
-	s.step(&event{kind: timeUp, at: time.Now()})
+	if now := time.Now(); s.stop.due(now) {
+		s.step(&event{kind: timeUp, at: now})
+	}
 }
 
 // reap collects the dead, and only then says that the app is among them: what it leaves behind is known then.
@@ -334,6 +342,7 @@ func (s *Supervisor) signalled(e signals.Event, now time.Time) {
 		s.log.Debugf("%s from %s swallowed", signals.Name(e.Signal), e.Sender)
 		return
 	}
+	s.arrived = e
 	switch e.Signal {
 	case unix.SIGCONT:
 		s.resumed()
@@ -345,9 +354,10 @@ func (s *Supervisor) signalled(e signals.Event, now time.Time) {
 	}
 	// Where there is no app, Ctrl-C is for usher.
 	if !slices.Contains(s.config.StopSignals, e.Signal) && !(e.Signal == unix.SIGINT && (s.stop.phase == preparing || s.stop.phase == backingOff)) {
-		s.step(&event{kind: signalled, at: now, signal: &e})
-		return
+		s.arrival = event{kind: signalled, at: now, signal: &s.arrived}
+	} else {
+		s.arrived.Sender = named(e.Sender)
+		s.arrival = event{kind: stopAsked, at: now, signal: &s.arrived, noHold: s.noHold()}
 	}
-	e.Sender = named(e.Sender)
-	s.step(&event{kind: stopAsked, at: now, signal: &e, noHold: s.noHold()})
+	s.step(&s.arrival)
 }

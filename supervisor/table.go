@@ -129,7 +129,7 @@ var table = [phases][happenings]func(*stop, *event){
 // reason for haste in a stop, except that it may leave nothing to hold for.
 func (s *stop) step(e *event) []action {
 	switch {
-	case e.kind == timeUp && (s.deadline.IsZero() || e.at.Before(s.deadline)):
+	case e.kind == timeUp && !s.due(e.at):
 		return nil
 	case e.cause != "" && !s.began.IsZero() && s.phase != holding:
 		return nil
@@ -143,6 +143,9 @@ func (s *stop) step(e *event) []action {
 	table[s.phase][e.kind](s, e)
 	return s.decided()
 }
+
+// due is whether the time of this phase is up.
+func (s *stop) due(at time.Time) bool { return !s.deadline.IsZero() && !at.Before(s.deadline) }
 
 // decided are the actions since the last call, and good until the next step.
 func (s *stop) decided() []action {

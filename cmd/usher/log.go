@@ -65,6 +65,8 @@ func (l *logger) log(at level, format string, args ...any) {
 	l.put(l.line(at, "", fmt.Sprintf(format, args...)))
 }
 
+func (l *logger) Verbose() bool { return l.level >= verbose }
+
 // line is one line of the log, from a command beside the app if hook is not "".
 func (l *logger) line(at level, hook, msg string) string {
 	switch {

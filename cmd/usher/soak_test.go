@@ -83,7 +83,7 @@ echo "zombies $(cat /proc/[0-9]*/stat | grep -c ' Z ')"; while :; do sleep 0.01;
 		if after.descriptors > before[i].descriptors+2 { // a keep-alive connection may be open
 			t.Errorf("descriptors: %d, then %d", before[i].descriptors, after.descriptors)
 		}
-		if after.privateKB > 3<<10 { // however little it was before: the heap may have been caught at its largest
+		if after.privateKB > 2<<10 { // however little it was before: the heap may have been caught at its largest
 			t.Errorf("private memory: %d kB, then %d kB", before[i].privateKB, after.privateKB)
 		}
 		u.signal(unix.SIGTERM)

@@ -179,6 +179,9 @@ func (r *round) run() {
 			r.ready()
 		}
 		get(r.t, "http://"+r.health+"/livez", 200)
+		if r.end.name == "post-start" {
+			wantBody(r.t, "http://"+r.health+"/readyz", 503, "post-start is at work")
+		}
 		http.DefaultClient.CloseIdleConnections()
 		before := r.least(func(resources) bool { return false })
 		startClients(ctx, &clients, r.health, r.seed, func(err error) {
