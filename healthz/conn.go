@@ -46,8 +46,10 @@ const (
 // maxOut is how much of answers is gathered before it is written.
 const maxOut = 4096
 
-// idle reports whether nothing is under way.
-func (c *conn) idle() bool { return c.state == reading && c.answered && !c.begun }
+// idle reports whether nobody waits for anything but the next request, or the end.
+func (c *conn) idle() bool {
+	return c.state == lingering || c.state == reading && c.answered && !c.begun
+}
 
 // ready is called when there may be something to read, or room to write.
 func (c *conn) ready() {

@@ -36,7 +36,7 @@ var defaultLimits = limits{
 	request: 5 * time.Second,
 	write:   5 * time.Second,
 	linger:  time.Second,
-	settled: 500 * time.Millisecond,
+	settled: 100 * time.Millisecond,
 }
 
 // Server serves endpoints over HTTP/1.0 and 1.1: GET and HEAD, keep-alive, pipelining. It has no TLS, no HTTP/2, takes no
@@ -294,8 +294,8 @@ func (s *Server) watchListeners() {
 }
 
 // evict ends the connection that has been idle longest. Without an idle one, the one that has kept the server waiting longest, if it has
-// for limits.settled: time enough for the first request of an honest client, and less than kubelet waits for an answer. It reports whether
-// there was one.
+// for limits.settled: time enough for what an honest client's first packet has left out, and so little that a queue full of others
+// (net.core.somaxconn, 4096) is done with in less than the second for which kubelet waits for an answer. It reports whether there was one.
 func (s *Server) evict() bool {
 	var idle, slow *conn
 	for _, c := range s.conns {
