@@ -16,6 +16,8 @@ package signals
 //
 //   - It obeys GOGC, GOMEMLIMIT, GODEBUG and the like, which the environment has for the app, and dies of some of them (GOMEMLIMIT=x).
 //     entry hides all that begins with GO; Environ has them again.
+//   - It looks through /proc and /sys for a limit of CPUs, which nobody wants to know here, before the app is started: a tenth of the
+//     time that takes. entry has it find no descriptor free (EMFILE), until it raises the limit.
 //   - It makes threads for every CPU, where one will do. entry adds GOMAXPROCS=1 to the environment, and the GODEBUG that is needed;
 //     Environ has neither.
 //

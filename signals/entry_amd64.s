@@ -44,6 +44,17 @@ open:
 	LEAQ	·entryNoFile(SB), R10
 	SYSCALL
 
+	// prlimit64(0, RLIMIT_NOFILE, &{0, hard limit}, NULL)
+	TESTQ	AX, AX
+	JNE	limited
+	MOVQ	·entryNoFile+8(SB), CX
+	MOVQ	CX, ·noFiles+8(SB)
+	MOVL	$SYS_prlimit64, AX
+	LEAQ	·noFiles(SB), DX
+	XORL	R10, R10
+	SYSCALL
+limited:
+
 	// runtime.sigtable is [65]struct{flags int32; name string}: flags = 0 in each
 	LEAQ	runtime·sigtable(SB), AX
 	MOVL	$65, CX
@@ -101,3 +112,4 @@ DATA	·debug+8(SB)/8, $"asyncpre"
 DATA	·debug+16(SB)/8, $"emptoff="
 DATA	·debug+24(SB)/8, $"1"
 GLOBL	·debug(SB), NOPTR|RODATA, $32
+GLOBL	·noFiles(SB), NOPTR, $16

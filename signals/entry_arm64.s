@@ -43,6 +43,18 @@ open:
 	MOVD	$SYS_prlimit64, R8
 	SVC
 
+	// prlimit64(0, RLIMIT_NOFILE, &{0, hard limit}, NULL)
+	CBNZ	R0, limited
+	MOVD	·entryNoFile+8(SB), R0
+	MOVD	R0, ·noFiles+8(SB)
+	MOVD	$0, R0
+	MOVD	$7, R1
+	MOVD	$·noFiles(SB), R2
+	MOVD	$0, R3
+	MOVD	$SYS_prlimit64, R8
+	SVC
+limited:
+
 	// runtime.sigtable is [65]struct{flags int32; name string}: flags = 0 in each
 	MOVD	$runtime·sigtable(SB), R0
 	MOVD	$65, R1
@@ -105,3 +117,4 @@ DATA	·debug+8(SB)/8, $"asyncpre"
 DATA	·debug+16(SB)/8, $"emptoff="
 DATA	·debug+24(SB)/8, $"1"
 GLOBL	·debug(SB), NOPTR|RODATA, $32
+GLOBL	·noFiles(SB), NOPTR, $16

@@ -87,8 +87,11 @@ func Environ() []string {
 }
 
 // Default gives the calling thread, which has to be a locked one, the mask usher was started with, so that signals act on
-// usher as on any program: for what is no init (--probe).
-func Default() { SetMask(&entryMask, nil) }
+// usher as on any program, and the process its limit of descriptors: for what is no init (--probe).
+func Default() {
+	SetMask(&entryMask, nil)
+	_ = unix.Prlimit(0, unix.RLIMIT_NOFILE, &entryNoFile, nil)
+}
 
 func unignore(sig Signal) {
 	var a action

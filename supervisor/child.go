@@ -27,7 +27,7 @@ type child struct {
 	noFile    *unix.Rlimit
 	as        *identity
 	ownPIDs   [][]byte // where the app's pid goes in the environment
-	report    *failure // in a page shared with the parent
+	report    failure
 	pgid      int32
 }
 
@@ -114,21 +114,34 @@ func afterFork()
 //go:linkname afterForkInChild syscall.runtime_AfterForkInChild
 func afterForkInChild()
 
-// fork makes the child and returns its pid. As in syscall.forkAndExecInChild1: after beforeFork nothing may allocate, grow the
-// stack or meet a write barrier, since only this thread is left in the child, and locks that others held stay held.
+// vforkSyscall is syscall.rawVforkSyscall, which leaves nothing on the stack for its return, where the child would overwrite it.
+func vforkSyscall(trap, a1, a2, a3 uintptr) (r1 uintptr, err syscall.Errno)
+
+// fork makes the child and returns its pid, or an error as the child has left it in report. As in syscall.forkAndExecInChild: between
+// beforeFork and afterFork nothing may allocate, grow the stack or meet a write barrier.
 //
-//go:noinline
 //go:norace
 //go:nocheckptr
 func (c *child) fork() (int, syscall.Errno) {
 	beforeFork()
-	flags, stack := uintptr(unix.CLONE_VFORK|unix.SIGCHLD), uintptr(0)
+	pid, errno := c.vfork()
+	afterFork()
+	return pid, errno
+}
+
+// vfork returns in the parent only, once the child is another program or has ended: the frame is the child's as well.
+//
+//go:noinline
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (c *child) vfork() (int, syscall.Errno) {
+	flags, stack := uintptr(unix.CLONE_VFORK|unix.CLONE_VM|unix.SIGCHLD), uintptr(0)
 	if runtime.GOARCH == "s390x" {
 		flags, stack = stack, flags // clone(2): "the order of the first two arguments is reversed"
 	}
-	pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE, flags, stack, 0, 0, 0, 0)
+	pid, errno := vforkSyscall(unix.SYS_CLONE, flags, stack, 0)
 	if errno != 0 || pid != 0 {
-		afterFork()
 		return int(pid), errno
 	}
 	afterForkInChild()
@@ -246,7 +259,7 @@ func decimal(b []byte, n uintptr) {
 //go:norace
 //go:nocheckptr
 func (c *child) fail(failed failure) {
-	*c.report = failed
+	c.report = failed
 	for {
 		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 127, 0, 0, 0, 0, 0)
 	}

@@ -4,6 +4,8 @@ import (
 	"math"
 	"runtime"
 	"runtime/debug"
+
+	"usher/signals"
 )
 
 // reserve makes the threads that usher may need. It has to be called before the app is started: a Go runtime that needs one more thread and
@@ -14,10 +16,10 @@ func reserve(threads int) {
 	ready, release := make(chan struct{}), make(chan struct{})
 	for range threads {
 		go func() {
-			runtime.LockOSThread() // a thread for this goroutine alone, while it waits
+			signals.LockThread() // a thread for this goroutine alone, while it waits
 			ready <- struct{}{}
 			<-release
-			runtime.UnlockOSThread() // or the thread would end with the goroutine
+			signals.UnlockThread() // or the thread would end with the goroutine
 		}()
 	}
 	for range threads {
@@ -25,6 +27,9 @@ func reserve(threads int) {
 	}
 	close(release)
 }
+
+// GrowStack makes room on the stack for all that usher does, once: it would else be doubled, and copied, several times before the app is started.
+func GrowStack()
 
 // useCPUs says how many threads run Go code at a time. One is what the entry point has seen to (signals/entry.go): to change it stops all
 // of them.

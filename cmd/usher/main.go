@@ -6,7 +6,6 @@ package main
 
 import (
 	"os"
-	"runtime"
 
 	"github.com/hashicorp/go-multierror"
 
@@ -20,7 +19,8 @@ var version = "devel"
 
 func init() {
 	// Signals, wait and kill belong to one thread, the one that the parent death signal and the terminal know as well.
-	runtime.LockOSThread()
+	signals.LockThread()
+	supervisor.GrowStack()
 }
 
 func main() {

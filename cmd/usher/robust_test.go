@@ -96,6 +96,30 @@ func TestNoFileLimit(t *testing.T) {
 	}
 }
 
+// So it is for the command that usher becomes, which has to lie beside it.
+func TestNoFileLimitOfProbe(t *testing.T) {
+	eachBuild(t, func(t *testing.T, b *build) {
+		dir := t.TempDir()
+		if out, err := exec.Command(b.path, "--install", filepath.Join(dir, "usher")).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "usher-check"), []byte("#!/bin/sh\nulimit -Sn; ulimit -Hn\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		limits := func(command ...string) string {
+			out, err := exec.Command("sh", append([]string{"-c", `ulimit -Sn 100 && exec "$@"`, "sh"}, command...)...).CombinedOutput()
+			if err != nil {
+				t.Errorf("%q: %v", command, err)
+			}
+			return string(out)
+		}
+		want := limits("sh", "-c", "ulimit -Sn; ulimit -Hn")
+		if got := limits(filepath.Join(dir, "usher"), "--probe", "https://127.0.0.1:1"); got != want {
+			t.Errorf("limits: %q, want %q", got, want)
+		}
+	})
+}
+
 // A log reader that has gone away or stalled must not end or hang PID 1.
 func TestBrokenStderr(t *testing.T) {
 	eachBuild(t, func(t *testing.T, b *build) {

@@ -77,6 +77,24 @@ func TestUserKeepsStdio(t *testing.T) {
 	u.want(42)
 }
 
+// Who could look at usher before the drop can do so after it: what the app gives up while it still has usher's memory is not usher's.
+func TestUserLeavesUsherReadable(t *testing.T) {
+	setpriv, err := exec.LookPath("setpriv")
+	if os.Getuid() != 0 || err != nil {
+		t.Skip("needs root and setpriv")
+	}
+	// To look into a process's memory takes capabilities, unless it is one's own, has no more of them, and may be dumped (ptrace(2)).
+	few := []string{setpriv, "--bounding-set", "-all,+kill,+setgid,+setuid", "--inh-caps", "-all"}
+	u := commandHere(t, &made, "--user", "65534:65534", "--", "sh", "-c", "trap 'exit 42' TERM; echo ready; while :; do sleep 0.01; done")
+	u.cmd.Path, u.cmd.Args = setpriv, append(few, append([]string{made.path}, u.cmd.Args[1:]...)...)
+	u.begin().printed("ready\n")
+	if out, err := exec.Command(setpriv, append(few[1:], "readlink", fmt.Sprintf("/proc/%d/exe", u.cmd.Process.Pid))...).CombinedOutput(); err != nil {
+		t.Errorf("usher's exe: %v: %s", err, out)
+	}
+	u.signal(unix.SIGTERM)
+	u.want(42)
+}
+
 // Without the privilege there is a reason, and nothing is started.
 func TestUserWithoutPrivilege(t *testing.T) {
 	if os.Getuid() != 0 {
