@@ -67,7 +67,7 @@ func TestMetrics(t *testing.T) {
 		ready, health := filepath.Join(t.TempDir(), "ready"), freePort(t)
 		touch(t, ready)
 		u := start(t, b, fast("--health-addr", health, "--ready-check", "file:"+ready, "--live-check", "file:/no/such/file", "--live-failure-threshold", "1", "--rewrite", "HUP:USR1",
-			"--term-delay", "1h", "--", "bash", "-c", "(sleep 0 & exec true); "+app, "0")...)
+			"--term-delay", "1h", "--", "bash", "-c", "(sleep 0.3 & exec true); "+app, "0")...)
 		u.printed("ready\n")
 		wantBody(t, "http://"+health+"/readyz", 200)
 		wantBody(t, "http://"+health+"/livez", 503)
