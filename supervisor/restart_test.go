@@ -84,3 +84,33 @@ func TestBackOffDuringSweep(t *testing.T) {
 		t.Errorf("%v", st.phase)
 	}
 }
+
+// What has been sent SIGKILL has time to go before the app is started again, but not once that is off.
+func TestClearBeforeRestart(t *testing.T) {
+	t0 := time.Unix(0, 0)
+	cleared := func(tm timing) *stop {
+		st := &stop{timing: tm}
+		st.open(t0)
+		st.step(&event{kind: appEnded, at: t0, failed: true})
+		if st.phase != clearing {
+			t.Fatalf("%v", st.phase)
+		}
+		return st
+	}
+	for _, c := range []struct {
+		st    *stop
+		until time.Duration
+	}{{cleared(timing{restart: RestartAlways}), restartTime}, {cleared(timing{}), clearTime}} {
+		if got := c.st.deadline.Sub(t0); got != c.until {
+			t.Errorf("%v: until %v, want %v", c.st.timing.restart, got, c.until)
+		}
+	}
+	st := cleared(timing{restart: RestartAlways})
+	st.step(&event{kind: stopAsked, at: t0.Add(time.Second), signal: &signals.Event{Signal: unix.SIGTERM}})
+	if got := st.deadline.Sub(t0); st.phase != clearing || got != time.Second+clearTime {
+		t.Errorf("asked to stop: %v until %v", st.phase, got)
+	}
+	if st.step(&event{kind: timeUp, at: st.deadline}); st.phase != ended {
+		t.Errorf("%v", st.phase)
+	}
+}

@@ -32,8 +32,11 @@ type timing struct {
 }
 
 // clearTime is how long usher waits for what it has sent SIGKILL: it takes the kernel a moment, or for ever where a process hangs in
-// a system call that can't be interrupted.
-const clearTime = 250 * time.Millisecond
+// a system call that can't be interrupted. Where the app is to be started again it waits longer: what is left may hold the app's port.
+const (
+	clearTime   = 250 * time.Millisecond
+	restartTime = 5 * time.Second
+)
 
 // stop is where usher is, and how it came there. Its zero value with a timing is about to prepare.
 type stop struct {
@@ -249,7 +252,18 @@ func (s *stop) budget(e *event) {
 
 func (s *stop) clear(e *event) {
 	s.enter(clearing, e.at, clearTime, 0)
+	if s.again() {
+		s.deadline = e.at.Add(restartTime)
+	}
 	s.do(clear)
+}
+
+// hurryClear: nothing is started again, so that less depends on what is left.
+func (s *stop) hurryClear(e *event) {
+	s.note(e)
+	if soon := e.at.Add(clearTime); soon.Before(s.deadline) {
+		s.deadline = soon
+	}
 }
 
 // settled: nothing runs any more.

@@ -119,8 +119,9 @@ func TestEveryOrder(t *testing.T) {
 type played struct {
 	stop                          stop
 	now, asked, told              time.Time
-	ready                         bool // when asked
-	retry                         bool // usher itself has asked, and nobody else
+	ready                         bool      // when asked
+	retry                         bool      // usher itself has asked, and nobody else
+	forGood                       time.Time // when somebody else did after that
 	alive, hook, prepFailed       bool
 	done                          int // preparations
 	launches, postStops, finishes int
@@ -165,7 +166,9 @@ func (p *played) happens(e event) error {
 		if p.asked.IsZero() && p.finishes == 0 {
 			p.asked, p.ready, p.retry = e.at, e.noHold == "", e.retry
 		}
-		p.retry = p.retry && e.retry
+		if p.retry && !e.retry {
+			p.retry, p.forGood = false, e.at
+		}
 	case appEnded:
 		p.alive = false
 	case hookEnded:
@@ -293,7 +296,7 @@ func (p *played) holds() error {
 		return errors.New("stragglers have more time than they were given")
 	case st.phase == sweeping && asked && tm.limit > 0 && due(tm.limit):
 		return errors.New("stragglers have more time than the budget")
-	case !p.alive && asked && !p.retry && tm.end > 0 && !p.now.Before(latest(st.over, p.asked.Add(tm.end)).Add(2*clearTime)):
+	case !p.alive && asked && !p.retry && tm.end > 0 && !p.now.Before(latest(latest(st.over, p.forGood), p.asked.Add(tm.end)).Add(2*clearTime)):
 		return errors.New("the budget is spent")
 	case tm.restartMax > 0 && p.launches > 1+tm.restartMax && p.now.Sub(time.Unix(0, 0)) < calmTime:
 		return fmt.Errorf("started %d times", p.launches)

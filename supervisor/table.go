@@ -115,7 +115,7 @@ var table = [phases][happenings]func(*stop, *event){
 		appEnded: (*stop).gone, nobodyLeft: (*stop).nothing, quiet: (*stop).nothing, drained: (*stop).nothing},
 	sweeping: {stopAsked: (*stop).budget, signalled: (*stop).nothing, timeUp: (*stop).clear, hookEnded: (*stop).nothing, appStarted: (*stop).nothing,
 		appEnded: (*stop).nothing, nobodyLeft: (*stop).settled, quiet: (*stop).nothing, drained: (*stop).nothing},
-	clearing: {stopAsked: (*stop).note, signalled: (*stop).nothing, timeUp: (*stop).settled, hookEnded: (*stop).nothing, appStarted: (*stop).nothing,
+	clearing: {stopAsked: (*stop).hurryClear, signalled: (*stop).nothing, timeUp: (*stop).settled, hookEnded: (*stop).nothing, appStarted: (*stop).nothing,
 		appEnded: (*stop).nothing, nobodyLeft: (*stop).settled, quiet: (*stop).nothing, drained: (*stop).nothing},
 	backingOff: {stopAsked: (*stop).forgoRestart, signalled: (*stop).nothing, timeUp: (*stop).restart, hookEnded: (*stop).nothing, appStarted: (*stop).nothing,
 		appEnded: (*stop).nothing, nobodyLeft: (*stop).nothing, quiet: (*stop).nothing, drained: (*stop).nothing},
