@@ -51,8 +51,16 @@ func (c *conn) idle() bool {
 	return c.state == lingering || c.state == reading && c.answered && !c.begun
 }
 
-// ready is called when there may be something to read, or room to write.
+// ready is called when there may be something to read, or room to write. A panic ends the connection, and nothing else: usher may be PID 1.
 func (c *conn) ready() {
+	defer func() {
+		if v := recover(); v != nil {
+			c.s.logf("health: panic: %v", v)
+			if c.fd >= 0 {
+				c.end()
+			}
+		}
+	}()
 	switch c.state {
 	case reading:
 		n := copy(c.s.in[:], c.unread)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -149,5 +150,19 @@ func TestClose(t *testing.T) {
 	if c, err := net.Dial("tcp", unused.addr()); err == nil {
 		c.Close()
 		t.Error("a server that was closed before it served is still listening")
+	}
+}
+
+// A mistake of the server's own costs one connection.
+func TestPanicEndsTheConnection(t *testing.T) {
+	s := newServer(t)
+	c, client := connected(t, s)
+	if _, err := client.WriteString(get); err != nil {
+		t.Fatal(err)
+	}
+	c.scanned = maxHead + 1
+	c.ready()
+	if n := s.open.Load(); n != 0 || c.fd >= 0 || !slices.Equal(s.free, []*conn{c}) {
+		t.Errorf("%d connections, descriptor %d, %d free places", n, c.fd, len(s.free))
 	}
 }
