@@ -12,8 +12,9 @@ import (
 	"usher/supervisor/lastword"
 )
 
-// tail passes the app's stderr on to usher's own and keeps its end. Of a flood it looks at no more than that: the rest stays in the kernel
-// (splice(2)), between two pipes without being copied.
+// tail passes the app's stderr on to usher's own and keeps its end. Of a flood between two pipes it looks at no more than that: the rest stays in
+// the kernel (splice(2)), without being copied. Into a socket or a file it would be copied all the same, and the kernel locks the pipe until
+// that is taken (splice_to_socket): an app that writes then waits where no signal reaches it, not even SIGKILL, and so does usher if it asks.
 type tail struct {
 	lines int
 	r, w  int // of the pipe that is the app's stderr
@@ -60,7 +61,12 @@ func (t *tail) run() {
 	defer t.done.Store(true)
 	defer unix.Close(t.r)
 	buf := make([]byte, keep)
-	flood, widened := 2*keep, false
+	const never = 1 << 30
+	flood, widened := never, false
+	var st unix.Stat_t
+	if unix.Fstat(2, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFIFO {
+		flood = 2 * keep
+	}
 	for round := 1; ; round++ {
 		if round%stint == 0 {
 			runtime.Gosched()
@@ -71,7 +77,7 @@ func (t *tail) run() {
 			_, _ = unix.FcntlInt(uintptr(t.r), unix.F_SETPIPE_SZ, wide) // or it stays as it is
 		}
 		if err == nil && n > flood && !t.splice(n-keep) {
-			flood = 1 << 30 // a file that is appended to, or no file at all
+			flood = never
 		}
 		n, err = unix.Read(t.r, buf)
 		switch {
