@@ -146,7 +146,9 @@ func (c *conn) next(b []byte) (head, rest []byte, no refusal) {
 		c.scanned, c.blank, c.begun = 0, 0, false
 		return b[:n:n], b[n:], refusal{}
 	}
-	c.scanned = len(b)
+	if c.scanned = len(b); string(b) == "\r" {
+		c.scanned = 0 // of an empty line, perhaps
+	}
 	switch {
 	case len(b) > 0 && !isToken(b[0]) && string(b) != "\r":
 		no = bad("not HTTP") // most often TLS; waiting for the end of such a head would end in 408
