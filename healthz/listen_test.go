@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -51,19 +52,92 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// TestDescriptors: a server that has run out of real ones says so, makes room and goes on.
+// scarce is a listener that has two descriptors to give.
+type scarce struct {
+	listener
+	s *Server
+}
+
+func (l scarce) Accept() (int, error) {
+	if l.s.open.Load() >= 2 {
+		return -1, os.NewSyscallError("accept4", syscall.EMFILE)
+	}
+	return l.listener.Accept()
+}
+
+// TestScarce: where clients hold all the descriptors there are, each new one has that of another at once, and the log has one line of it.
+func TestScarce(t *testing.T) {
+	logged := 0
+	s := newServer(t)
+	s.logf = func(string, ...any) { logged++ }
+	real, err := Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := scarce{real, s}
+	if err := s.add(l); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		c := dial(t, s.addr())
+		io.WriteString(c, get)
+		got := make(chan error, 1)
+		go func() { got <- answered(c) }()
+		waitFor(t, "an answer", func() bool {
+			s.tick()
+			if s.accept(l); s.paused {
+				t.Fatal("paused, although there is room to be made")
+			}
+			return len(got) > 0
+		})
+		if err := <-got; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if logged != 1 {
+		t.Errorf("%d lines in the log", logged)
+	}
+}
+
+// TestDescriptors: however few there are, connections leave some for what else usher does, and clients that hold back get out of the way of others.
 func TestDescriptors(t *testing.T) {
-	addr, _, stderr := startAlone(t, 24)
+	addr, pid, _ := startAlone(t, 24)
+	open := func() int {
+		fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(fds)
+	}
+	before := open()
 	for range 30 {
 		c := dial(t, addr)
 		io.WriteString(c, "GET ")
 	}
-	line, err := stderr.ReadString('\n')
-	if err != nil || !strings.Contains(line, "too many open files") {
-		t.Fatalf("logged %q, %v", line, err)
-	}
+	began := time.Now()
 	for range 5 {
 		wantOK(t, addr)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("took %v", took)
+	}
+	if n := open(); n > before+4 {
+		t.Errorf("%d descriptors, %d before, of 24", n, before)
+	}
+}
+
+func TestFewerDescriptors(t *testing.T) {
+	for noFile, want := range map[uint64]limits{
+		0:              {conns: 4, settled: 10 * time.Millisecond},
+		20:             {conns: 4, settled: 10 * time.Millisecond},
+		288:            {conns: 256, settled: 50 * time.Millisecond},
+		544:            {conns: 512, settled: 100 * time.Millisecond},
+		1024:           {conns: 512, settled: 100 * time.Millisecond},
+		math.MaxUint64: {conns: 512, settled: 100 * time.Millisecond}, // RLIM_INFINITY
+	} {
+		if l := defaultLimits.fewer(noFile); l.conns != want.conns || l.settled != want.settled {
+			t.Errorf("%d: %d connections, settled after %v", noFile, l.conns, l.settled)
+		}
 	}
 }
 

@@ -39,6 +39,28 @@ var defaultLimits = limits{
 	settled: 100 * time.Millisecond,
 }
 
+// Of the descriptors that this process may have, the server leaves so many to what else usher does: checks that lacked one would fail for
+// what clients do. It takes at least a few.
+const (
+	leftDescriptors  = 32
+	leastDescriptors = 4
+)
+
+// fewer are the limits where there are only so many descriptors. With fewer connections, each has to go sooner for as many clients to have
+// their turn.
+func (l limits) fewer(descriptors uint64) limits {
+	conns := leastDescriptors
+	switch {
+	case descriptors >= uint64(l.conns+leftDescriptors):
+		return l
+	case descriptors > leastDescriptors+leftDescriptors:
+		conns = int(descriptors - leftDescriptors)
+	}
+	l.settled = max(l.settled*time.Duration(conns)/time.Duration(l.conns), l.settled/10)
+	l.conns = conns
+	return l
+}
+
 // Server serves endpoints over HTTP/1.0 and 1.1: GET and HEAD, keep-alive, pipelining. It has no TLS, no HTTP/2, takes no
 // bodies, and allocates nothing for a request. Whatever clients send or hold back, it holds at most limits.conns of them:
 // when one more comes, the connection that has been idle longest goes.
@@ -66,6 +88,7 @@ type Server struct {
 	full    bool          // …or a connection ends
 	resume  time.Duration
 	backoff time.Duration // after the last accept, if that failed
+	tell    time.Duration // when that may be logged again
 	date    []byte        // for answers in the second dated
 	dated   int64
 
@@ -103,6 +126,10 @@ func NewServer(endpoints map[string]Endpoint, logf func(format string, args ...a
 		return nil, err
 	}
 	s := &Server{logf: logf, limits: defaultLimits, poll: poll, start: time.Now(), due: never}
+	var noFile unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &noFile) == nil {
+		s.limits = s.limits.fewer(noFile.Cur)
+	}
 	for name, endpoint := range endpoints {
 		s.routes = append(s.routes, route{name: name, path: []byte("/" + name), endpoint: endpoint})
 	}
@@ -128,6 +155,7 @@ func (s *Server) route(path []byte) (rt *route, check []byte) {
 const (
 	minBackoff = 5 * time.Millisecond
 	maxBackoff = time.Second
+	tellEvery  = time.Minute
 )
 
 // maxAccept is how many connections are accepted in a turn, and maxTurns how long turns may follow each other before other goroutines
@@ -265,11 +293,14 @@ func (s *Server) accept(l listener) {
 		case err == unix.EAGAIN || errors.Is(err, os.ErrClosed):
 			return
 		default:
-			if s.backoff == 0 { // once an outage
+			if s.backoff == 0 && s.now >= s.tell { // once an outage, and clients must not fill the log with short ones
 				s.logf("health: cannot accept connections: %v; trying again", err)
+				s.tell = s.now + tellEvery
+			}
+			if (errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)) && s.evict() {
+				continue // with its descriptor
 			}
 			s.backoff = min(max(2*s.backoff, minBackoff), maxBackoff)
-			s.evict() // it holds a descriptor
 			s.pause(s.backoff)
 		}
 	}
