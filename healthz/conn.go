@@ -325,6 +325,7 @@ func (c *conn) evict() {
 // end closes the connection.
 func (c *conn) end() {
 	s := c.s
+	_ = s.poll.Watch(c.fd, c.id, 0, &c.watched)
 	unix.Close(c.fd)
 	*c = conn{s: s, id: c.id, fd: -1}
 	s.free = append(s.free, c)

@@ -8,12 +8,15 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // failing is a listener without descriptors to give.
@@ -138,6 +141,79 @@ func TestFewerDescriptors(t *testing.T) {
 		if l := defaultLimits.fewer(noFile); l.conns != want.conns || l.settled != want.settled {
 			t.Errorf("%d: %d connections, settled after %v", noFile, l.conns, l.settled)
 		}
+	}
+}
+
+// end has the kernel end a listener at that port of loopback: with ss -K, or where that can't be done nearly so.
+func end(t *testing.T, port uint16) {
+	t.Helper()
+	exec.Command("ss", "-K", "-l", "-t", "sport", "=", strconv.Itoa(int(port))).Run()
+	for fd := range 1024 {
+		sa, _ := unix.Getsockname(fd)
+		if at, ok := sa.(*unix.SockaddrInet4); ok && at.Port == int(port) {
+			if listens, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); listens == 0 || unix.Shutdown(fd, unix.SHUT_RDWR) == nil {
+				return
+			}
+		}
+	}
+	t.Fatal("no such listener")
+}
+
+// TestListenerEnded: a listener that somebody has had the kernel end keeps nobody busy, and soon listens again.
+func TestListenerEnded(t *testing.T) {
+	free, err := Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, port := free.Addr().String(), free.Addr().Port()
+	free.Close()
+	s := newServer(t)
+	if err := s.Listen(addr); err != nil { // port 0 would become another
+		t.Fatal(err)
+	}
+	end(t, port)
+	soon := func() time.Time { return time.Now().Add(20 * time.Millisecond) }
+	if events, err := s.poll.Wait(soon()); len(events) != 1 || err != nil {
+		t.Fatalf("%d events, %v: it has not ended", len(events), err)
+	}
+	s.tick()
+	if s.accept(s.listeners[0]); !s.paused {
+		t.Fatal("not paused")
+	}
+	end(t, port)
+	if events, err := s.poll.Wait(soon()); len(events) > 0 || err != nil {
+		t.Errorf("%d events, %v", len(events), err)
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		s.Serve()
+	}()
+	defer func() { s.Close(); <-served }()
+	waitFor(t, "an answer", func() bool {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			return false
+		}
+		defer c.Close()
+		return ask(c) == nil
+	})
+}
+
+// TestForgotten: what usher has closed makes no events any more, although a child that has yet to become another program holds it.
+func TestForgotten(t *testing.T) {
+	s := newServer(t)
+	c, client := connected(t, s)
+	c.ready()
+	child, err := unix.Dup(c.fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(child)
+	c.end()
+	io.WriteString(client, get)
+	if events, err := s.poll.Wait(time.Now().Add(20 * time.Millisecond)); len(events) > 0 || err != nil {
+		t.Errorf("%d events, %v", len(events), err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -65,9 +66,20 @@ func (l *Listener) Accept() (fd int, err error) {
 		return -1, os.ErrClosed
 	}
 	if fd, err = accept(l.fd); err != nil && err != unix.EAGAIN {
+		if err == unix.EINVAL { // it no longer listens: somebody has had the kernel end it, as ss -K does
+			_ = listenAgain(l.fd)
+		}
 		err = os.NewSyscallError("accept4", err)
 	}
 	return fd, err
+}
+
+// listenAgain has a socket listen that was shut down. What it accepted would be shut down as well but for connect(2), which to no address
+// (AF_UNSPEC) makes it new; it stays bound.
+func listenAgain(fd int) error {
+	var none [16]byte
+	unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&none)), uintptr(len(none)))
+	return unix.Listen(fd, backlog)
 }
 
 // accept is accept4(2) without asking for the peer's address.

@@ -47,13 +47,22 @@ func NewPoller() (*Poller, error) {
 	return p, nil
 }
 
-// Watch says for which events of a socket to wait, and the id they come with; known is whether it did so before. What is closed is forgotten.
+// Watch says for which events of a socket to wait, and the id they come with; known is whether it waits for some. Without events it is
+// forgotten: errors and hang-ups come unasked. So it is to be before it is closed: for the kernel it is still there while a child of usher's
+// that has yet to become another program holds it.
 func (p *Poller) Watch(fd int, id int32, events uint32, known *bool) error {
 	op := unix.EPOLL_CTL_ADD
-	if *known {
+	switch {
+	case p.closed.Load():
+		return os.ErrClosed // its descriptor may be another's by now
+	case events == 0 && !*known:
+		return nil
+	case events == 0:
+		op = unix.EPOLL_CTL_DEL
+	case *known:
 		op = unix.EPOLL_CTL_MOD
 	}
-	*known = true
+	*known = events != 0
 	return unix.EpollCtl(p.fd, op, fd, &unix.EpollEvent{Events: events, Fd: id})
 }
 
