@@ -66,8 +66,8 @@ func (c *conn) ready() {
 		n := copy(c.s.in[:], c.unread)
 		if m, ok := c.receive(c.s.in[n:]); m > 0 {
 			c.serve(c.s.in[:n+m])
-		} else if ok {
-			c.wait()
+		} else if ok { // the wait goes on
+			c.watch(unix.EPOLLIN)
 		}
 	case writing:
 		c.s.out = append(c.s.out[:0], c.unsent...)
@@ -302,8 +302,13 @@ func (c *conn) finish() {
 	}
 }
 
-// expired is called when the connection has waited long enough.
+// expired is called when the connection has waited long enough. What has come by now counts: it may be usher that was stopped for a while.
 func (c *conn) expired() {
+	if c.state == reading {
+		if c.ready(); c.fd < 0 || c.deadline > c.s.now {
+			return
+		}
+	}
 	if c.state == reading && c.begun {
 		c.s.out = c.s.out[:0]
 		c.refuse(refusal{408, ""})

@@ -152,6 +152,39 @@ func TestLastLook(t *testing.T) {
 	}
 }
 
+// TestLate: what has come while usher was stopped is answered, however long that was; and only what comes makes a wait longer.
+func TestLate(t *testing.T) {
+	s := newServer(t)
+	c, client := connected(t, s)
+	late := func(rest string) {
+		t.Helper()
+		c.ready()
+		deadline := c.deadline
+		s.now = deadline - 1
+		if c.ready(); c.deadline != deadline {
+			t.Fatalf("longer by %v for nothing", c.deadline-deadline)
+		}
+		s.now++
+		io.WriteString(client, rest)
+		if c.expired(); c.fd < 0 {
+			t.Fatal("ended")
+		}
+	}
+	late("GET /livez HTTP/1.1\r\nHost: x\r\n") // the first bytes
+	late("\r\n")
+	if err := answered(client); err != nil {
+		t.Fatal(err)
+	}
+	late(get)
+	if err := answered(client); err != nil {
+		t.Fatal(err)
+	}
+	s.now = c.deadline
+	if c.expired(); c.fd >= 0 {
+		t.Error("has not ended")
+	}
+}
+
 // TestBurst: 2,000 clients at once, each on a connection of its own, are all answered; then 2,000 that say nothing do not
 // keep the next from being answered.
 func TestBurst(t *testing.T) {
