@@ -25,6 +25,7 @@ func (id *identity) may(f fileInfo) bool {
 // search goes the way of execve(2) and finds what is in it: at the file, its interpreter, the interpreter's loader. It returns the
 // errno of a look at the file itself.
 func (x *explainer) search(file string) (first syscall.Errno) {
+	asked := x.who
 	format := x.errno == unix.ENOEXEC || x.errno == unix.EIO || x.errno == unix.ELIBBAD // which one is the kernel's choice
 	var role, argument string
 	var p program
@@ -72,7 +73,11 @@ func (x *explainer) search(file string) (first syscall.Errno) {
 		case format && len(head) > 0:
 			x.found(" is neither a program for this machine nor a script", "", kind(head), "")
 		}
-		if next == "" || x.why != "" {
+		if x.why != "" {
+			return first
+		}
+		if next == "" {
+			x.who = asked // which of them it was is not known
 			return first
 		}
 		if x.who == "it" {

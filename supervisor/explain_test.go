@@ -141,6 +141,7 @@ func TestExplain(t *testing.T) {
 		"/app/32":                {content: elfFile(unix.EM_386, 1, 1, "/lib/ld-linux.so.2")},
 		"/app/badloader":         {content: here("/app/foreign")},
 		"/app/loaderdir":         {content: here("/app")},
+		"/app/dynamic":           {content: here("/app/fine")},
 		"/app/nobash":            {content: "#!/bin/bash\n"},
 		"/app/python":            {content: "#!/usr/bin/python3 -u\n"},
 		"/usr/local/bin/python3": {content: here("")},
@@ -229,6 +230,8 @@ func TestExplain(t *testing.T) {
 		{"/app/text", &shellError{execve("/bin/sh", unix.ENOENT)}, 126, `it has no #! line, and "/bin/sh" is not there`, "#!"},
 		{"/app/fine", execve("/app/fine", unix.E2BIG), 126, `argument list too long`, "2097152 (a quarter"},
 		{"/app/fine", execve("/app/fine", unix.ETXTBSY), 126, `text file busy`, "open for writing"},
+		{"/app/dynamic", execve("/app/dynamic", unix.ETXTBSY), 126, `text file busy`, "open for writing"}, // it or its loader
+		{"/app/dynamic", execve("/app/dynamic", unix.EPERM), 126, `operation not permitted`, "forbid it"},
 		{"/app/fine", execve("/app/fine", unix.ENOMEM), 126, `cannot allocate memory`, "memory limit"},
 		{"/app/fine", fmt.Errorf("cannot fork: %w", unix.EAGAIN), 125, `cannot fork: resource temporarily unavailable`, "is 20; the user's"},
 		{"/app/fine", fmt.Errorf("cannot fork: %w", unix.ENOMEM), 125, `cannot fork: cannot allocate memory`, "memory limit"},
