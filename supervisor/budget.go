@@ -57,6 +57,7 @@ func (c *Config) timing() timing {
 	if c.GracePeriod > 0 {
 		t.end = c.GracePeriod - wordTime(c.GracePeriod)
 		t.limit = max(1, t.end-t.postStop)
+		t.tail = c.GracePeriod - wordTime(c.GracePeriod)/2
 	}
 	return t
 }

@@ -23,6 +23,7 @@ type timing struct {
 	schedule Schedule
 	limit    time.Duration // when the app and what it leaves behind get SIGKILL, from t0; 0 is never
 	end      time.Duration // when nothing may run any more, from t0; 0 is not known
+	tail     time.Duration // when the reader of stderr has had its time, from t0; 0 is not known
 	// stragglers is how long what outlives the app has between SIGTERM and SIGKILL, whether or not there is a stop.
 	stragglers time.Duration
 

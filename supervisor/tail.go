@@ -133,14 +133,15 @@ func again(err error) bool {
 	return err == nil || err == unix.EINTR
 }
 
-// drain waits for what the app has written before its end, as long as somebody takes it.
-func (t *tail) drain() {
+// drain waits for what the app has written before its end, as long as somebody takes it, and until then at most, if that is not zero.
+func (t *tail) drain(until time.Time) {
 	unix.Close(t.w)
-	copied := t.copied.Load()
-	for deadline := time.Now().Add(tailTime); !t.done.Load() && time.Now().Before(deadline); _, _ = unix.Poll(nil, 1) {
-		if now := t.copied.Load(); now != copied {
-			copied, deadline = now, time.Now().Add(tailTime)
+	copied, now := t.copied.Load(), time.Now()
+	for deadline := now.Add(tailTime); !t.done.Load() && now.Before(deadline) && (until.IsZero() || now.Before(until)); now = time.Now() {
+		if n := t.copied.Load(); n != copied {
+			copied, deadline = n, now.Add(tailTime)
 		}
+		_, _ = unix.Poll(nil, 1)
 	}
 	if !t.done.Load() {
 		t.look()

@@ -41,7 +41,7 @@ func (s *Supervisor) finish() {
 	r := s.record()
 	if s.tail != nil && s.group != 0 { // there was an app
 		s.write(r) // there may be no time for more
-		s.tail.drain()
+		s.tail.drain(s.stop.within(time.Time{}, noLimit, s.stop.timing.tail))
 		r.Stderr = s.tail.end()
 	}
 	killed := s.status.Signaled() && s.status.Signal() != unix.SIGINT && s.status.Signal() != unix.SIGPIPE // which shells don't report either

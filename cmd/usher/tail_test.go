@@ -245,6 +245,43 @@ func TestTailOfASlowReader(t *testing.T) {
 	}
 }
 
+// Where the stop has a budget, a slow reader does not get more: usher still says how the app ended, by exit code too, before it is killed.
+func TestTailOfASlowReaderInAStop(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	log := newLog(t)
+	u := command(t, &made, "--termination-log", log, "--termination-tail", "3", "--grace-period", "2s", "--", "bash", "-c",
+		`trap 'kill $!; printf "\nlast\n" >&2; exit 3' TERM; head -c 1000000 /dev/zero >&2 & while :; do sleep 0.01; done`)
+	u.cmd.Stderr = w
+	u.begin()
+	w.Close()
+	eventually(t, func() error {
+		if n, err := unix.IoctlGetInt(int(r.Fd()), unix.TIOCINQ); n < 1<<16 {
+			return fmt.Errorf("%d bytes in the pipe: %v", n, err)
+		}
+		return nil
+	})
+	go func() { // 5 s for what is in this pipe alone
+		for b := make([]byte, 4096); ; time.Sleep(300 * time.Millisecond) {
+			if _, err := r.Read(b); err != nil {
+				return
+			}
+		}
+	}()
+	began := time.Now()
+	u.signal(unix.SIGTERM)
+	u.want(3)
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("a stop of 2s took %v", took)
+	}
+	if tail := tailed(t, log); !strings.HasSuffix(tail, "last\n") {
+		t.Errorf("tail %.100q", tail)
+	}
+}
+
 // A terminal stays one, and usher says that there is no tail then.
 func TestTailOfATerminal(t *testing.T) {
 	log := newLog(t)
