@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -89,9 +90,24 @@ func (o *output) read(log Logger) (more bool) {
 		o.rest = append(o.rest[:0], o.rest[begun+end:]...)
 	}
 	if len(o.rest) >= maxLine {
-		o.endLine(log)
+		end := whole(o.rest)
+		o.lines(log, string(o.rest[:end])+"\n")
+		o.rest = append(o.rest[:0], o.rest[end:]...)
 	}
 	return true
+}
+
+// whole is the length of b without a character at its end that is not complete yet.
+func whole(b []byte) int {
+	for n := 1; n < utf8.UTFMax; n++ {
+		if last := b[len(b)-n:]; utf8.RuneStart(last[0]) {
+			if !utf8.FullRune(last) {
+				return len(b) - n
+			}
+			break
+		}
+	}
+	return len(b)
 }
 
 // endLine takes what there is for a line.

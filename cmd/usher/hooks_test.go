@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -389,6 +391,26 @@ func TestOneWritePerLine(t *testing.T) {
 			if !ok {
 				t.Errorf("%q: write %d is %q, want %q", c.args, i, line, c.want[i])
 			}
+		}
+	}
+}
+
+// A line that is too long is broken in two, but no character is, nor is what never was one lost.
+func TestLongLineOfAHook(t *testing.T) {
+	for _, pattern := range []string{"a\u20ac", "ab\U0001f600", "\u20ac\xff", "\xe2\x82"} {
+		u := start(t, &made, "--pre-start", "exec:perl -e 'print pack(\"H*\", shift) x 3000' "+hex.EncodeToString([]byte(pattern)), "--", "true")
+		u.want(0)
+		lines := strings.Split(strings.TrimSuffix(u.stderr.String(), "\n"), "\n")
+		text := ""
+		for _, line := range lines {
+			line = strings.TrimPrefix(line, "pre-start-1: ")
+			if valid := utf8.ValidString(pattern); utf8.ValidString(line) != valid {
+				t.Errorf("%q: a line ends with %q", pattern, line[len(line)-4:])
+			}
+			text += line
+		}
+		if want := strings.Repeat(pattern, 3000); text != want || len(lines) < 2 {
+			t.Errorf("%q: %d bytes in %d lines, want %d", pattern, len(text), len(lines), len(want))
 		}
 	}
 }
