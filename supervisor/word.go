@@ -175,7 +175,7 @@ func (s *Supervisor) stopRecord(now time.Time) *lastword.Stop {
 		w.Doing = "pre-stop at work"
 	}
 	if !st.told.IsZero() {
-		w.Took = now.Sub(st.told)
+		w.Took = max(0, now.Sub(st.told)) // the app may have ended before, and be reaped later
 		w.Told = s.firstSignal()
 	}
 	if !st.killed.IsZero() {

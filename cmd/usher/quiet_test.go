@@ -243,7 +243,7 @@ func TestDrain(t *testing.T) {
 	if err := kept.Get("/"); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(100 * time.Millisecond) // the client's kernel may put off its acknowledgement for 40 ms
+	time.Sleep(500 * time.Millisecond) // the client's kernel may put off its acknowledgement for 40 ms
 	between(u, stopped(u), 0)
 	if strings.Contains(u.stderr.String(), "drained in") {
 		t.Errorf("log: %s", &u.stderr)
