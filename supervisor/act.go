@@ -149,6 +149,47 @@ func (s *Supervisor) startApp() {
 	s.step(&event{kind: appStarted, at: s.started})
 }
 
+func (s *Supervisor) start() error {
+	name := s.config.Command[0]
+	s.started = time.Now()
+	env := s.config.Env
+	if s.as != nil {
+		s.as.give()
+		env = s.as.withHome(env)
+	}
+	if s.config.Session {
+		s.letGo()
+	} else {
+		s.tty = openTTY()
+	}
+	env = s.notifyEnv(env)
+	terminal := -1
+	if s.tty.foreground(unix.Getpgrp()) { // an usher in the background leaves it alone
+		terminal = s.tty.fd
+	}
+	stderr := 0
+	if s.tail != nil {
+		stderr = s.tail.w
+	}
+	pid, err := start(&process{
+		files:     candidates(name, s.config.Env),
+		argv:      s.config.Command,
+		env:       env,
+		tty:       terminal,
+		session:   s.config.Session,
+		stderr:    stderr,
+		inherited: s.source.Inherited(),
+		as:        s.as,
+	})
+	if err != nil {
+		return err
+	}
+	s.pid, s.group, s.childless = pid, pid, false
+	s.counters.starts.Add(1)
+	s.log.Debugf("started %q, pid %d", name, pid)
+	return nil
+}
+
 func (s *Supervisor) forward(e *signals.Event) {
 	sig := s.config.Rewrites.Apply(e.Signal)
 	if s.log.Verbose() {

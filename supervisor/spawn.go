@@ -44,14 +44,14 @@ func spawn(p *process) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	dumpable, _, _ := syscall.RawSyscall(unix.SYS_PRCTL, unix.PR_GET_DUMPABLE, 0, 0)
+	if c.as != nil {
+		// With the child's user changes what is the memory's (commit_creds in the kernel's kernel/cred.c), so usher's as well.
+		dumpable, _, _ := syscall.RawSyscall(unix.SYS_PRCTL, unix.PR_GET_DUMPABLE, 0, 0)
+		defer unix.Prctl(unix.PR_SET_DUMPABLE, dumpable, 0, 0, 0)
+	}
 	syscall.ForkLock.Lock()
 	pid, errno := c.fork()
 	syscall.ForkLock.Unlock()
-	if c.as != nil {
-		// With the child's user changed what is the memory's (commit_creds in the kernel's kernel/cred.c), so usher's as well.
-		_ = unix.Prctl(unix.PR_SET_DUMPABLE, dumpable, 0, 0, 0)
-	}
 	runtime.KeepAlive(p)
 	runtime.KeepAlive(c)
 	if errno != 0 {

@@ -184,62 +184,6 @@ func (s *Supervisor) Run() int {
 	return s.exitCode()
 }
 
-func (s *Supervisor) start() error {
-	name := s.config.Command[0]
-	s.started = time.Now()
-	env := s.config.Env
-	if s.as != nil {
-		s.as.give()
-		env = s.as.withHome(env)
-	}
-	if s.config.Session {
-		s.letGo()
-	} else {
-		s.tty = openTTY()
-	}
-	env = s.notifyEnv(env)
-	terminal := -1
-	if s.tty.foreground(unix.Getpgrp()) { // an usher in the background leaves it alone
-		terminal = s.tty.fd
-	}
-	stderr := 0
-	if s.tail != nil {
-		stderr = s.tail.w
-	}
-	pid, err := start(&process{
-		files:     candidates(name, s.config.Env),
-		argv:      s.config.Command,
-		env:       env,
-		tty:       terminal,
-		session:   s.config.Session,
-		stderr:    stderr,
-		inherited: s.source.Inherited(),
-		as:        s.as,
-	})
-	if err != nil {
-		return err
-	}
-	s.pid, s.group, s.childless = pid, pid, false
-	s.counters.starts.Add(1)
-	s.log.Debugf("started %q, pid %d", name, pid)
-	return nil
-}
-
-func (s *Supervisor) startFailed(err error) {
-	x := s.newExplainer()
-	code := x.explain(s.config.Command, err)
-	if s.config.StartCode != 0 {
-		code = s.config.StartCode
-	}
-	s.log.Errorf("%s", x.why)
-	if x.hint != "" {
-		s.log.Errorf("hint: %s", x.hint)
-	}
-	s.fatal = &lastword.Record{Reason: lastword.StartError, Message: x.why, Hint: x.hint, ExitCode: code}
-	// What could be started once may be so again: it is being replaced, or there is no memory.
-	s.step(&event{kind: appEnded, at: time.Now(), failed: true, final: s.restarted == 0, last: alone(s.self, s.childless)})
-}
-
 // execPoll is how often usher looks for processes that are nobody's children here, and whose end nobody reports, once the app is gone.
 const execPoll = 10 * time.Millisecond
 
