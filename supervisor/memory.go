@@ -30,6 +30,8 @@ type shortage struct {
 	found   bool
 	group   *memory.Cgroup
 	counts  memory.Counts // as of the last look
+	early   bool          // somebody had been killed already at the first, and who it was has not been seen
+	first   time.Time     // when that was
 	kills   int
 	asked   time.Time // when a probe did last
 	killed  time.Time // when the last of them was noticed
@@ -49,6 +51,8 @@ const (
 	memoryRest, memoryShortRest = time.Second, 100 * time.Millisecond
 	// memoryCalm is how long nothing may happen for a shortage to be over.
 	memoryCalm = 10 * time.Second
+	// earlyTime is how long after the first look a process may still be dying that was killed just before it.
+	earlyTime = 250 * time.Millisecond
 	// recently is how long after a kill for want of memory the app's end has to do with it.
 	recently = 2 * time.Second
 )
@@ -117,7 +121,8 @@ func (m *shortage) cgroup() *memory.Cgroup {
 	defer m.mu.Unlock()
 	if !m.found {
 		m.find()
-		m.counts = m.group.Counts()
+		m.counts, m.first = m.group.Counts(), time.Now()
+		m.early = m.counts.Kills > 0
 	}
 	return m.group
 }
@@ -139,6 +144,11 @@ func (m *shortage) look(died proc) (trouble bool) {
 	now, n := time.Now(), m.group.Counts()
 	kills := n.Kills - m.counts.Kills
 	m.counts.Kills = n.Kills
+	if m.early && died.pid > 0 {
+		if m.early = false; kills == 0 && now.Sub(m.first) < earlyTime {
+			kills = 1
+		}
+	}
 	if kills > 0 {
 		m.kills += int(kills)
 		m.killed, m.victim = now, m.name(died)

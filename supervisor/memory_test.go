@@ -155,3 +155,26 @@ func TestShortage(t *testing.T) {
 	turn(20*time.Second, true, 20*time.Second)
 	unix.Close(m.fd)
 }
+
+// An app may be killed just before usher first looks, and be seen to have ended just after it. What happened long before is not its end.
+func TestKilledBeforeTheFirstLook(t *testing.T) {
+	g := &fakeGroup{t, t.TempDir()}
+	g.write("proc/self/cgroup", "0::/\n")
+	g.write("proc/self/mountinfo", "1 1 0:1 / /cg ro - cgroup2 cgroup rw\n")
+	g.write("cg/memory.max", "104857600\n")
+	for _, c := range []struct {
+		before int           // kills at the first look
+		later  time.Duration // after which the app is seen to have ended
+		pid    int           // negative: not by SIGKILL
+		kills  int
+	}{{1, 0, 7, 1}, {0, 0, 7, 0}, {1, earlyTime, 7, 0}, {1, 0, -7, 0}} {
+		g.set(5, 1, c.before, 10, 0)
+		m := &shortage{self: os.Getpid(), log: &lines{}, root: g.root, fd: -1}
+		m.cgroup()
+		m.first = m.first.Add(-c.later)
+		m.look(proc{pid: c.pid})
+		if m.kills != c.kills {
+			t.Errorf("%+v: %d", c, m.kills)
+		}
+	}
+}
