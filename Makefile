@@ -8,7 +8,7 @@ PKG     ?= ./cmd/usher
 CHECK   ?= $(if $(filter bin/usher,$(OUT)),bin/usher-check)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-# Why these flags: signals/entry.go. Where there is an entry point of our own, usher blocks every signal before the Go runtime has
+# Why these flags: signals/entry. Where there is an entry point of our own, usher blocks every signal before the Go runtime has
 # started, so that none is lost and none kills it; -checklinkname=0 lets the entry point name a runtime table. Functions begin at
 # multiples of 16 bytes, as they do for arm64: on amd64 that saves 29 kB. Elsewhere usher falls back to os/signal, and -checklinkname=0
 # lets it have the limit of descriptors that the runtime has raised.
@@ -16,7 +16,7 @@ LDFLAGS = -s -w -X main.version=$(VERSION) -checklinkname=0
 TAGS    = usher_linkname
 ifneq ($(filter $(GOARCH),amd64 arm64),)
 TAGS    = usher_entry
-LDFLAGS += -funcalign=16 -E usher/signals.entry
+LDFLAGS += -funcalign=16 -E usher/signals/entry.entry
 endif
 
 # Go 1.26 has a new collector, for heaps of gigabytes. The former one is 45 kB less, and as many pages fewer to be touched at a start.

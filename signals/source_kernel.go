@@ -11,20 +11,9 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-)
 
-// What entry saved, before there was a Go runtime. It writes to them behind the compiler's back.
-var (
-	entered     uint64
-	entryMask   Set
-	entryNoFile unix.Rlimit
-	entryEnv    *[1 << 20]*byte // envp of the process's first stack, ended by nil
+	"usher/signals/entry"
 )
-
-// entry is where the kernel starts this program: see entry_*.s.
-//
-//lint:ignore U1000 the linker makes it the entry point (-E)
-func entry()
 
 // kernelSource takes signals from the kernel's own queue with sigtimedwait(2). That is as complete as it gets: nothing
 // coalesces that the kernel has not, every signal comes with its siginfo, and none is missed or deadly before main has begun.
@@ -48,13 +37,13 @@ const childPause = 2 * time.Millisecond
 
 // Open returns the Source of this process. To be called once, first thing in main, on the main thread.
 func Open() (Source, error) {
-	if entered == 0 {
-		return nil, errors.New("built with the tag usher_entry, but linked without -E usher/signals.entry: use make build")
+	if entry.Entered == 0 {
+		return nil, errors.New("built with the tag usher_entry, but linked without -E usher/signals/entry.entry: use make build")
 	}
 	s := &kernelSource{pid: unix.Getpid(), set: All(), others: All()}
 	word, bit := s.others.word(unix.SIGCHLD)
 	*word &^= bit
-	s.inherited = Inherited{Mask: entryMask, NoFile: &entryNoFile}
+	s.inherited = Inherited{Mask: *entryMask(), NoFile: &entry.NoFile}
 	if ignored(unix.SIGCHLD) {
 		// The kernel would reap our children itself, and their status be lost (wait(2), NOTES).
 		s.inherited.Ignored.Add(unix.SIGCHLD)
@@ -63,13 +52,15 @@ func Open() (Source, error) {
 	return s, nil
 }
 
+func entryMask() *Set { return (*Set)(unsafe.Pointer(&entry.Mask)) }
+
 // settings is how many variables entry adds to the environment.
 const settings = 2
 
 // Environ is the environment as the process was given it.
 func Environ() []string {
 	env := rawEnviron()
-	if entered != 0 {
+	if entry.Entered != 0 {
 		env = env[:len(env)-settings]
 	}
 	for i, entry := range env {
@@ -78,9 +69,9 @@ func Environ() []string {
 		}
 	}
 	// For those who look at /proc/1/environ.
-	for i := 0; entered != 0 && entryEnv[i] != nil; i++ {
-		if *entryEnv[i] == 1 {
-			*entryEnv[i] = 'G'
+	for i := 0; entry.Entered != 0 && entry.Env[i] != nil; i++ {
+		if *entry.Env[i] == 1 {
+			*entry.Env[i] = 'G'
 		}
 	}
 	return env
@@ -89,8 +80,8 @@ func Environ() []string {
 // Default gives the calling thread, which has to be a locked one, the mask usher was started with, so that signals act on
 // usher as on any program, and the process its limit of descriptors: for what is no init (--probe).
 func Default() {
-	SetMask(&entryMask, nil)
-	_ = unix.Prlimit(0, unix.RLIMIT_NOFILE, &entryNoFile, nil)
+	SetMask(entryMask(), nil)
+	_ = unix.Prlimit(0, unix.RLIMIT_NOFILE, &entry.NoFile, nil)
 }
 
 func unignore(sig Signal) {

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/signals"
+	"usher/signals/entry"
 	"usher/supervisor/lastword"
 )
 
@@ -152,6 +153,11 @@ func (s *Supervisor) startApp() {
 func (s *Supervisor) start() error {
 	name := s.config.Command[0]
 	s.started = time.Now()
+	if pid := entry.App(); pid != 0 { // which takes there being no terminal, and no --restart
+		s.tty = tty{fd: -1}
+		s.runs(pid)
+		return nil
+	}
 	env := s.config.Env
 	if s.as != nil {
 		s.as.give()
@@ -184,10 +190,15 @@ func (s *Supervisor) start() error {
 	if err != nil {
 		return err
 	}
-	s.pid, s.group, s.childless = pid, pid, false
-	s.counters.starts.Add(1)
+	s.runs(pid)
 	s.log.Debugf("started %q, pid %d", name, pid)
 	return nil
+}
+
+// runs makes pid the app.
+func (s *Supervisor) runs(pid int) {
+	s.pid, s.group, s.childless = pid, pid, false
+	s.counters.starts.Add(1)
 }
 
 func (s *Supervisor) forward(e *signals.Event) {

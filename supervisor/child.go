@@ -168,7 +168,7 @@ func (c *child) exec() {
 		c.pgid = int32(pid)
 		syscall.RawSyscall6(unix.SYS_IOCTL, c.tty, unix.TIOCSPGRP, uintptr(unsafe.Pointer(&c.pgid)), 0, 0, 0)
 	}
-	for fd := range c.stdio { // descriptors of usher's own are none of these: 0 to 2 are never closed (signals/entry.go)
+	for fd := range c.stdio { // descriptors of usher's own are none of these: 0 to 2 are never closed (signals/entry)
 		syscall.RawSyscall6(unix.SYS_DUP3, c.stdio[fd], uintptr(fd), 0, 0, 0, 0)
 	}
 	for i := range c.ownPIDs {

@@ -31,7 +31,7 @@ func reserve(threads int) {
 // GrowStack makes room on the stack for all that usher does, once: it would else be doubled, and copied, several times before the app is started.
 func GrowStack()
 
-// useCPUs says how many threads run Go code at a time. One is what the entry point has seen to (signals/entry.go): to change it stops all
+// useCPUs says how many threads run Go code at a time. One is what the entry point has seen to (signals/entry): to change it stops all
 // of them.
 func useCPUs(n int) {
 	if runtime.GOMAXPROCS(0) != n {

@@ -14,6 +14,7 @@ import (
 	"usher/healthz/notify"
 	"usher/healthz/socket"
 	"usher/signals"
+	"usher/signals/entry"
 	"usher/supervisor/lastword"
 )
 
@@ -158,7 +159,8 @@ func (s *Supervisor) Run() int {
 	if s.config.Pause {
 		return s.pause()
 	}
-	s.word.Begin()
+	running := entry.App() != 0 // already, with the threads that usher may need then
+	s.word.Begin(running)
 	busy := 0
 	if n := s.config.TerminationTail; n > 0 {
 		if s.tail = newTail(n, s.as, s.log); s.tail != nil {
@@ -170,8 +172,10 @@ func (s *Supervisor) Run() int {
 	if s.notify != nil || s.config.besides() {
 		threads++
 	}
-	reserve(threads)
-	s.childless = reap(func(change) {}) // of whoever became usher
+	if !running {
+		reserve(threads)
+		s.childless = reap(func(change) {}) // of whoever became usher
+	}
 	s.stop.open(time.Now())
 	s.act(s.stop.decided())
 	s.publish()

@@ -21,11 +21,18 @@ func TestArm64(t *testing.T) {
 	if out, err := exec.Command("make", "-s", "-C", "../..", "build", "GOARCH=arm64", "OUT="+b.path).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	emulated := func(args ...string) *usher {
-		u := commandHere(t, &b)
+	emulate := func(u *usher, args []string) *usher {
 		u.cmd.Path, u.cmd.Args = qemu, append([]string{"qemu", b.path}, args...)
 		return u
 	}
+	emulated := func(args ...string) *usher { return emulate(commandHere(t, &b), args) }
+	// As PID 1, whose app is started before the Go runtime, also with a signal in between.
+	for range 10 {
+		u := emulate(command(t, &b), []string{"--", "bash", "-c", `trap "exit 42" TERM; kill -TERM 1; sleep 60 & wait`})
+		u.begin().want(42)
+	}
+	emulate(command(t, &b), []string{"--", "true"}).begin().want(0)
+	emulate(command(t, &b), []string{"--", "./missing"}).begin().want(127)
 	for _, code := range []int{0, 1, 42, 255} {
 		emulated("--", "sh", "-c", fmt.Sprintf("exit %d", code)).begin().want(code)
 	}

@@ -301,13 +301,13 @@ func TestStartWithoutPermission(t *testing.T) {
 	} {
 		u := command(t, &made, "--", c.command)
 		u.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: 65534, Gid: 65534}
-		u.cmd.Env = []string{"USHER_TERMINATION_LOG=", "PATH=" + dir + ":" + filepath.Dir(dir)}
+		u.cmd.Env = append(noLog, "PATH="+dir+":"+filepath.Dir(dir))
 		u.begin().want(c.code)
 		u.explained(c.says, "")
 
 		// As root who drops, usher can see and read it all.
 		u = command(t, &made, "--user", "65534:65534", "--", c.command)
-		u.cmd.Env = []string{"USHER_TERMINATION_LOG=", "PATH=" + dir + ":" + filepath.Dir(dir)}
+		u.cmd.Env = append(noLog, "PATH="+dir+":"+filepath.Dir(dir))
 		code, says := c.code, c.says
 		switch c.command {
 		case "open":
@@ -353,7 +353,7 @@ func TestStartTooBig(t *testing.T) {
 	for size := 130 << 10; size > 100<<10; size -= 1 << 10 {
 		args := append([]string{"--", "app"}, slices.Repeat([]string{strings.Repeat("x", 99-8)}, size/100)...)
 		u := command(t, &made, args...)
-		u.cmd.Env = []string{"USHER_TERMINATION_LOG=", "PATH=" + dir, "FOO_SERVICE_PORT=80"}
+		u.cmd.Env = append(noLog, "PATH="+dir, "FOO_SERVICE_PORT=80")
 		u.inShell("ulimit -s 512; exec \"$@\"")
 		code := u.begin().wait()
 		if strings.HasPrefix(u.stderr.String(), "usher: ") {
@@ -424,7 +424,7 @@ func TestPATH(t *testing.T) {
 			{"HOME=/", "/", "true", 0}, // no PATH: the default one
 		} {
 			u := command(t, b, c.name)
-			u.cmd.Env, u.cmd.Dir = []string{c.path, "USHER_TERMINATION_LOG="}, c.dir
+			u.cmd.Env, u.cmd.Dir = append(noLog, c.path), c.dir
 			if got := u.begin().wait(); got != c.code {
 				t.Errorf("%s in %s, %s: %d, want %d\n%s", c.name, c.dir, c.path, got, c.code, &u.stderr)
 			}

@@ -55,7 +55,7 @@ var tooHeavyToCall = map[string]string{
 
 func TestNothingHeavyIsCalled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "usher")
-	build := exec.Command("go", "build", "-tags", "usher_entry", "-ldflags", "-checklinkname=0 -E usher/signals.entry", "-o", path, ".")
+	build := exec.Command("go", "build", "-tags", "usher_entry", "-ldflags", "-checklinkname=0 -E usher/signals/entry.entry", "-o", path, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=amd64")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -67,10 +67,10 @@ func TestOutOfMemoryOnCgroup2(t *testing.T) {
 	for name, want := range map[string]struct{ code, word, log string }{
 		"app": {"137", `^OOMKilled: killed by SIGKILL \(exit code 137\); out of memory: perl \(pid \d+\) killed, memory limit 48Mi( reached at \S+)?, peak 48Mi, used .*; uptime `,
 			`usher: out of memory: perl \(pid \d+\) killed, `},
-		"group": {"137", `^(Signaled|OOMKilled): ended from outside; ` + reached + `peak 48Mi, used 4\dMi(, largest: perl \(pid \d+\) 4\dMi)?; uptime \S+\n$`, ""},
+		"group": {"137", `^(Signaled|OOMKilled): ended from outside; ` + reached + `peak 48Mi, used 4\dMi(, largest: perl \(pid \d+\) 4\dMi)?; uptime \S+\n *$`, ""},
 		"child": {"3", `^Error: exit code 3; out of memory: (perl \(pid \d+\)|a process) killed, memory limit 48Mi`, `usher: out of memory: (perl \(pid \d+\)|a process) killed, `},
 		"shell": {"137", `^OOMKilled: exit code 137; out of memory: (perl \(pid \d+\)|a process) killed, `, `usher: out of memory: `},
-		"stop":  {"137", `^StopTimeout: ended from outside in the middle of a stop; (` + reached + `.*; )?uptime \S+; SIGTERM from \S+ .*, being held back for 1h0m0s\n$`, ""},
+		"stop":  {"137", `^StopTimeout: ended from outside in the middle of a stop; (` + reached + `.*; )?uptime \S+; SIGTERM from \S+ .*, being held back for 1h0m0s\n *$`, ""},
 		"cache": {"137", `^Signaled: killed by SIGKILL \(exit code 137\); uptime `, ""},
 	} {
 		code, _ := os.ReadFile(filepath.Join(dir, name+".code"))

@@ -51,7 +51,7 @@ func TestNothingElseChanges(t *testing.T) {
 	run := func(wrapper ...string) []string {
 		t.Helper()
 		u := &usher{t: t, cmd: exec.Command("bash", slices.Concat([]string{"-c", prepare, "bash"}, wrapper, []string{"bash", script, "one", "", "th ree"})...), done: make(chan struct{})}
-		u.cmd.Env = []string{"PATH=/usr/bin:/bin", "USHER_TERMINATION_LOG=", "GOGC=off", "EMPTY=", "A=b=c"}
+		u.cmd.Env = append(noLog, "PATH=/usr/bin:/bin", "GOGC=off", "EMPTY=", "A=b=c")
 		u.cmd.Stdout, u.cmd.Stderr = &u.stdout, &u.stderr
 		u.begin().want(0)
 		var lines []string
@@ -85,6 +85,15 @@ func TestNothingElseChanges(t *testing.T) {
 	}
 	for _, difference := range compare(bare, run(made.path, "--")) {
 		t.Error(difference)
+	}
+	// As PID 1, where the app is started before the Go runtime, unless SIGCHLD is ignored.
+	if os.Getuid() == 0 {
+		prepare = strings.Replace(prepare, " CHLD", "", 1)
+		for _, difference := range compare(run("unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", `"$@"; exit $?`, "sh"),
+			run("unshare", "--pid", "--fork", "--mount-proc", made.path, "--")) {
+			t.Error("PID 1: " + difference)
+		}
+		prepare = strings.Replace(prepare, "PIPE", "PIPE CHLD", 1)
 	}
 	// The control: a plain build can't keep these, and is seen not to.
 	all := strings.Join(compare(bare, run(plain.path, "--")), "\n")

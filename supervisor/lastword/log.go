@@ -27,10 +27,10 @@ type Log struct {
 // there is left so.
 func NewLog(path string, create, json bool) *Log { return &Log{path: path, create: create, json: json} }
 
-// Begin empties the file: what it says before the app is started is an earlier run's, usher's and the app's, where the same file is
-// mounted again (a Docker volume; kubelet's is new each time). That it can't is for Write to say. A file that
+// Begin empties the file, unless the app runs already: what it says before that is an earlier run's, usher's and the app's, where the same file
+// is mounted again (a Docker volume; kubelet's is new each time). That it can't is for Write to say. A file that
 // is missing then, and that is not to be made, is not looked for again.
-func (l *Log) Begin() {
+func (l *Log) Begin(running bool) {
 	if l.path == "" {
 		return
 	}
@@ -43,7 +43,7 @@ func (l *Log) Begin() {
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
-	if unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size > 0 {
+	if !running && unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size > 0 {
 		_ = unix.Ftruncate(fd, 0)
 	}
 }

@@ -1,7 +1,7 @@
-package signals
-
-// The entry point (entry_amd64.s, entry_arm64.s; linked with -E by `make build` under the tag usher_entry) runs before the Go
-// runtime. It is there because of what the runtime does to signals, and what nothing in Go code is early enough to undo:
+// Package entry is what usher does before there is a Go runtime.
+//
+// The entry point (entry_amd64.s, entry_arm64.s; linked with -E by `make build` under the tag usher_entry) is there because of what the runtime
+// does, to signals above all, and what nothing in Go code is early enough to undo:
 //
 //   - Between the start of the runtime and signal.Notify, half a millisecond, a SIGTERM ends a Go program, PID 1 as well (its
 //     handlers are there, nobody has asked for the signal, so it exits with 2). entry blocks all signals first.
@@ -13,13 +13,14 @@ package signals
 //   - It raises RLIMIT_NOFILE, and dies if one of the descriptors 0 to 2 is closed and there is no /dev/null. entry saves the
 //     limit and fills the gaps with descriptors that can neither be read nor written (epoll's) and are closed on exec: the app
 //     finds them as usher did.
-//
 //   - It obeys GOGC, GOMEMLIMIT, GODEBUG and the like, which the environment has for the app, and dies of some of them (GOMEMLIMIT=x).
 //     entry hides all that begins with GO; Environ has them again.
 //   - It looks through /proc and /sys for a limit of CPUs, which nobody wants to know here, before the app is started: a tenth of the
 //     time that takes. entry has it find no descriptor free (EMFILE), until it raises the limit.
+//   - It takes longer to start than an init does, all told. Where there is nothing else to be done first, entry starts the app (early.go).
 //   - It makes threads for every CPU, where one will do. entry adds GOMAXPROCS=1 to the environment, and the GODEBUG that is needed;
 //     Environ has neither.
 //
 // A fault (a nil dereference) in a program so built ends it with SIGSEGV and without a stack trace: the kernel does not let it
 // be blocked. Other panics are as ever.
+package entry

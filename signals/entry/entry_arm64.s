@@ -11,10 +11,10 @@
 // In: the stack as the kernel lays it (argc at 0(RSP)), which has to reach the runtime as it is. System calls keep all
 // registers but R0. Why all this: entry.go.
 TEXT ·entry(SB),NOSPLIT|NOFRAME,$0
-	// rt_sigprocmask(SIG_SETMASK, &all, &entryMask, 8)
+	// rt_sigprocmask(SIG_SETMASK, &all, &Mask, 8)
 	MOVD	$2, R0
 	MOVD	$·all(SB), R1
-	MOVD	$·entryMask(SB), R2
+	MOVD	$·Mask(SB), R2
 	MOVD	$8, R3
 	MOVD	$SYS_rt_sigprocmask, R8
 	SVC
@@ -35,17 +35,20 @@ open:
 	CMP	$3, R19
 	BLT	descriptor
 
-	// prlimit64(0, RLIMIT_NOFILE, NULL, &entryNoFile)
+	MOVD	RSP, R0
+	CALL	·early(SB)
+
+	// prlimit64(0, RLIMIT_NOFILE, NULL, &NoFile)
 	MOVD	$0, R0
 	MOVD	$7, R1
 	MOVD	$0, R2
-	MOVD	$·entryNoFile(SB), R3
+	MOVD	$·NoFile(SB), R3
 	MOVD	$SYS_prlimit64, R8
 	SVC
 
 	// prlimit64(0, RLIMIT_NOFILE, &{0, hard limit}, NULL)
 	CBNZ	R0, limited
-	MOVD	·entryNoFile+8(SB), R0
+	MOVD	·NoFile+8(SB), R0
 	MOVD	R0, ·noFiles+8(SB)
 	MOVD	$0, R0
 	MOVD	$7, R1
@@ -68,7 +71,7 @@ flags:
 	MOVD	0(RSP), R0
 	ADD	$16, RSP, R1
 	ADD	R0<<3, R1, R1
-	MOVD	R1, ·entryEnv(SB)
+	MOVD	R1, ·Env(SB)
 	MOVD	$1, R3
 variable:
 	MOVD.P	8(R1), R0
@@ -88,9 +91,9 @@ done:
 
 	// argc, argv and envp up to its NULL, which R1 has passed, move down by two words: envp ends with two settings of ours
 	SUB	$8, R1
-	MOVD	·entryEnv(SB), R0
+	MOVD	·Env(SB), R0
 	SUB	$16, R0
-	MOVD	R0, ·entryEnv(SB)
+	MOVD	R0, ·Env(SB)
 	MOVD	RSP, R4
 	SUB	$16, R4, R2
 	MOVD	R2, RSP
@@ -104,7 +107,7 @@ word:
 	MOVD	$·debug(SB), R0
 	MOVD	R0, 8(R2)
 
-	MOVD	R3, ·entered(SB)
+	MOVD	R3, ·Entered(SB)
 	B	_rt0_arm64_linux(SB)
 
 DATA	·all(SB)/8, $0xffffffffffffffff

@@ -11,11 +11,11 @@
 // In: the stack as the kernel lays it (argc at 0(SP)), which has to reach the runtime as it is. System calls keep all
 // registers but AX, CX, R11. Why all this: entry.go.
 TEXT ·entry(SB),NOSPLIT|NOFRAME,$0
-	// rt_sigprocmask(SIG_SETMASK, &all, &entryMask, 8)
+	// rt_sigprocmask(SIG_SETMASK, &all, &Mask, 8)
 	MOVL	$SYS_rt_sigprocmask, AX
 	MOVL	$2, DI
 	LEAQ	·all(SB), SI
-	LEAQ	·entryMask(SB), DX
+	LEAQ	·Mask(SB), DX
 	MOVL	$8, R10
 	SYSCALL
 
@@ -36,18 +36,21 @@ open:
 	CMPL	R12, $3
 	JLT	descriptor
 
-	// prlimit64(0, RLIMIT_NOFILE, NULL, &entryNoFile)
+	MOVQ	SP, AX
+	CALL	·early(SB)
+
+	// prlimit64(0, RLIMIT_NOFILE, NULL, &NoFile)
 	MOVL	$SYS_prlimit64, AX
 	XORL	DI, DI
 	MOVL	$7, SI
 	XORL	DX, DX
-	LEAQ	·entryNoFile(SB), R10
+	LEAQ	·NoFile(SB), R10
 	SYSCALL
 
 	// prlimit64(0, RLIMIT_NOFILE, &{0, hard limit}, NULL)
 	TESTQ	AX, AX
 	JNE	limited
-	MOVQ	·entryNoFile+8(SB), CX
+	MOVQ	·NoFile+8(SB), CX
 	MOVQ	CX, ·noFiles+8(SB)
 	MOVL	$SYS_prlimit64, AX
 	LEAQ	·noFiles(SB), DX
@@ -67,7 +70,7 @@ flags:
 	// envp = SP + 8 + 8*(argc+1); each variable that begins with GO gets another first byte
 	MOVQ	0(SP), CX
 	LEAQ	16(SP)(CX*8), BX
-	MOVQ	BX, ·entryEnv(SB)
+	MOVQ	BX, ·Env(SB)
 variable:
 	MOVQ	(BX), DI
 	TESTQ	DI, DI
@@ -90,7 +93,7 @@ done:
 	SHRQ	$3, CX
 	MOVQ	SP, SI
 	SUBQ	$16, SP
-	SUBQ	$16, ·entryEnv(SB)
+	SUBQ	$16, ·Env(SB)
 	MOVQ	SP, DI
 	CLD
 	REP; MOVSQ
@@ -99,7 +102,7 @@ done:
 	LEAQ	·debug(SB), AX
 	MOVQ	AX, 8(DI)
 
-	MOVQ	$1, ·entered(SB)
+	MOVQ	$1, ·Entered(SB)
 	JMP	_rt0_amd64_linux(SB)
 
 DATA	·all(SB)/8, $0xffffffffffffffff

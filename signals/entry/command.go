@@ -1,0 +1,128 @@
+package entry
+
+import "unsafe"
+
+// What is here runs without a Go runtime (early.go): it allocates nothing, calls nothing that does, and cannot panic. All it reads is on the
+// first stack, which stays where it is.
+
+// word is one of those that the kernel puts on the first stack: argc, argv and a zero, envp and a zero (execve(2)).
+type word uintptr
+
+func (w *word) at(i int) *word {
+	return (*word)(unsafe.Add(unsafe.Pointer(w), i*int(unsafe.Sizeof(*w))))
+}
+
+func (w *word) text() text { return *(*text)(unsafe.Pointer(w)) }
+
+// text is a C string.
+type text struct{ first *byte }
+
+func (t text) at(i int) byte { return *(*byte)(unsafe.Add(unsafe.Pointer(t.first), i)) }
+
+func (t text) from(i int) text { return text{(*byte)(unsafe.Add(unsafe.Pointer(t.first), i))} }
+
+func (t text) begins(prefix string) bool {
+	for i := range len(prefix) {
+		if t.at(i) != prefix[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// base is what follows the last slash, or everything.
+func (t text) base() (base text, slash bool) {
+	base = t
+	for i := 0; t.at(i) != 0; i++ {
+		if t.at(i) == '/' {
+			base, slash = t.from(i+1), true
+		}
+	}
+	return base, slash
+}
+
+// command is what to start.
+type command struct {
+	argv, envp *word // as execve(2) takes them
+	path       text  // directories to look in; nil for a command that says itself where it is
+}
+
+// defaultPath is package supervisor's.
+const defaultPath = "/usr/local/bin:/bin:/usr/bin\x00"
+
+// read understands the plainest of command lines, `usher [--] command args...`, in an environment that has nothing for usher, and nothing with
+// usher's pid in it. That it is another is no mistake: main reads it again.
+func (c *command) read(argc *word) bool {
+	n := int(*argc)
+	argv, envp := argc.at(1), argc.at(n+2)
+	if n < 2 {
+		return false
+	}
+	if name, _ := argv.text().base(); !name.begins("usher\x00") {
+		return false
+	}
+	argv = argv.at(1)
+	if argv.text().begins("--\x00") {
+		argv = argv.at(1)
+	} else if argv.text().begins("-") {
+		return false
+	}
+	if *argv == 0 || argv.text().begins("\x00") {
+		return false
+	}
+	path := text{unsafe.StringData(defaultPath)}
+	for e, set := envp, false; *e != 0; e = e.at(1) {
+		entry := e.text()
+		switch {
+		case entry.begins("USHER_"), entry.begins("NOTIFY_SOCKET="), entry.begins("LISTEN_PID="), entry.begins("WATCHDOG_PID="):
+			return false
+		case !set && entry.begins("PATH="): // getenv(3) takes the first
+			path, set = entry.from(len("PATH=")), true
+		}
+	}
+	if _, slash := argv.text().base(); slash {
+		path = text{}
+	}
+	c.argv, c.envp, c.path = argv, envp, path
+	return true
+}
+
+// file is the path of a file, with its NUL, as long as the kernel takes them.
+type file struct {
+	bytes [4096]byte // PATH_MAX
+	n     int
+}
+
+// add appends a byte, if there is room.
+func (f *file) add(b byte) {
+	if uint(f.n) < uint(len(f.bytes)) {
+		f.bytes[f.n] = b
+	}
+	f.n++
+}
+
+// candidate puts what the command would be in the first of these directories into f, as package supervisor's candidates does. It returns the
+// others, nil if there is none. Not ok is that there is no room.
+func (c *command) candidate(directories text, f *file) (others text, ok bool) {
+	f.n = 0
+	i, last := 0, byte('.')
+	for ; directories.at(i) != 0 && directories.at(i) != ':'; i++ {
+		last = directories.at(i)
+		f.add(last)
+	}
+	if i == 0 {
+		f.add(last)
+	}
+	if last != '/' {
+		f.add('/')
+	}
+	name := c.argv.text()
+	for j := 0; name.at(j) != 0; j++ {
+		f.add(name.at(j))
+	}
+	f.add(0)
+	if directories.at(i) == ':' {
+		others = directories.from(i + 1)
+	}
+	return others, f.n <= len(f.bytes)
+}

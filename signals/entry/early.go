@@ -1,0 +1,108 @@
+//go:build usher_entry && (amd64 || arm64) && !race
+
+package entry
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The start of the app before the Go runtime's. A plain command line, as most are, leaves usher nothing to do before the app, and nothing to
+// find wrong with it: no flags, no variables of usher's, PID 1 without a terminal, no termination log of an earlier run. The app then runs
+// while the runtime starts, which takes longer than all the rest.
+//
+// It can do nothing to that: the threads that the runtime will want are made before it (early_*.s), and signals wait in the kernel's queue. What
+// is not as expected, a command that can't be run above all, is left to main, which begins anew.
+
+//lint:file-ignore U1000 all of it is called by early_*.s
+
+// Go functions, as values: assembly that calls them by name goes by way of g, and there is none yet.
+var (
+	planFunc    = plan
+	becomeFunc  = become
+	startedFunc = started
+)
+
+var (
+	app    command
+	path   file
+	failed bool
+)
+
+func call(trap, a1, a2, a3, a4, a5 uintptr) (uintptr, syscall.Errno) {
+	r, _, errno := syscall.RawSyscall6(trap, a1, a2, a3, a4, a5, 0)
+	return r, errno
+}
+
+// plan reports whether the app can be started now.
+func plan(argc *word) bool {
+	if self, _ := call(unix.SYS_GETPID, 0, 0, 0, 0, 0); self != 1 || !app.read(argc) {
+		return false
+	}
+	const sigIgn = 1
+	var child [8]uintptr // struct sigaction, which begins with the handler
+	if call(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), 0, uintptr(unsafe.Pointer(&child)), unsafe.Sizeof(Mask), 0); child[0] == sigIgn {
+		return false
+	}
+	for fd := range uintptr(3) {
+		var group int32
+		if _, errno := call(unix.SYS_IOCTL, fd, unix.TIOCGPGRP, uintptr(unsafe.Pointer(&group)), 0, 0); errno == 0 {
+			return false
+		}
+	}
+	const log = "/dev/termination-log\x00"
+	var st unix.Statx_t
+	at := unix.AT_FDCWD
+	_, errno := call(unix.SYS_STATX, uintptr(at), uintptr(unsafe.Pointer(unsafe.StringData(log))), 0, unix.STATX_SIZE, uintptr(unsafe.Pointer(&st)))
+	return errno == unix.ENOENT || errno == 0 && st.Size == 0
+}
+
+// become turns the child into the app, as package supervisor's does. What it writes, usher sees.
+func become() {
+	call(unix.SYS_SETPGID, 0, 0, 0, 0, 0)
+	call(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&Mask)), 0, unsafe.Sizeof(Mask), 0)
+	if app.path.first == nil {
+		app.exec(app.argv.text().first)
+	} else {
+		app.search()
+	}
+	failed = true
+	for {
+		call(unix.SYS_EXIT_GROUP, 127, 0, 0, 0, 0)
+	}
+}
+
+// search is execvp(3).
+func (c *command) search() {
+	for directories := c.path; directories.first != nil; {
+		var ok bool
+		if directories, ok = c.candidate(directories, &path); !ok {
+			return
+		}
+		switch c.exec(&path.bytes[0]) {
+		case unix.ENOENT, unix.ENOTDIR, unix.ESTALE, unix.ENODEV, unix.ETIMEDOUT, unix.EACCES:
+		default:
+			return
+		}
+	}
+}
+
+func (c *command) exec(file *byte) syscall.Errno {
+	_, errno := call(unix.SYS_EXECVE, uintptr(unsafe.Pointer(file)), uintptr(unsafe.Pointer(c.argv)), uintptr(unsafe.Pointer(c.envp)), 0, 0)
+	return errno
+}
+
+// started takes what the parent gets: the child's pid, or a negative number. The child is the app, or has ended.
+func started(child int) {
+	if !failed {
+		pid = max(child, 0)
+		return
+	}
+	for {
+		if _, errno := call(unix.SYS_WAIT4, uintptr(child), 0, 0, 0, 0); errno != unix.EINTR {
+			return
+		}
+	}
+}

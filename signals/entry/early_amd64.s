@@ -1,0 +1,154 @@
+//go:build usher_entry
+
+#include "textflag.h"
+
+#define SYS_clone	56
+#define SYS_arch_prctl	158
+#define SYS_futex	202
+
+// What the runtime makes for a plain run (package supervisor's reserve has the same), less the one there is: for what watches over goroutines
+// in system calls, for what isn't the loop, and one more should the other be in a system call.
+#define threads	3
+
+// A thread that waits for its work: whether that is there, and what runtime·clone is given (stk, gp, fn).
+#define slot_given	0
+#define slot_stk	8
+#define slot_gp		16
+#define slot_fn		24
+#define slot_size	32
+
+// func early()
+// In: AX, the first stack. It starts the app, if that can be done now: early.go.
+TEXT ·early(SB),NOSPLIT|NOFRAME,$0
+	SUBQ	$64, SP			// Go functions put arguments there that came in registers (Go's internal ABI)
+	XORPS	X15, X15		// and find a zero here
+	LEAQ	·noG(SB), R14		// and g: its stack has no end
+	MOVQ	·planFunc(SB), DX
+	TESTQ	DX, DX
+	JEQ	no
+	CALL	(DX)
+	TESTB	AX, AX
+	JEQ	no
+
+	// The threads. They run without a stack; each keeps its slot in R12.
+	LEAQ	·slots(SB), R12
+	XORL	R13, R13
+another:
+	MOVL	$SYS_clone, AX
+	MOVL	$0x50f00, DI		// CLONE_VM|FS|FILES|SIGHAND|THREAD|SYSVSEM, as the runtime has it
+	XORL	SI, SI
+	XORL	DX, DX
+	XORL	R10, R10
+	XORL	R8, R8
+	SYSCALL
+	TESTQ	AX, AX
+	JEQ	thread
+	JLT	no			// main will have the same trouble, and say so
+	INCL	R13
+	MOVL	R13, ·reserved(SB)
+	ADDQ	$slot_size, R12
+	CMPL	R13, $threads
+	JLT	another
+
+	// clone(CLONE_VFORK|CLONE_VM|SIGCHLD): what the child leaves on the stack, below SP, nobody misses
+	MOVL	$SYS_clone, AX
+	MOVL	$0x4111, DI
+	SYSCALL
+	TESTQ	AX, AX
+	JNE	parent
+	MOVQ	·becomeFunc(SB), DX
+	CALL	(DX)
+parent:
+	MOVQ	·startedFunc(SB), DX
+	CALL	(DX)
+no:
+	ADDQ	$64, SP
+	RET
+
+thread:
+	// futex(&slot.given, FUTEX_WAIT_PRIVATE, 0, NULL), until it is not 0
+	CMPL	slot_given(R12), $0
+	JNE	given
+	MOVL	$SYS_futex, AX
+	LEAQ	slot_given(R12), DI
+	MOVL	$128, SI
+	XORL	DX, DX
+	XORL	R10, R10
+	SYSCALL
+	JMP	thread
+given:
+	MOVQ	slot_stk(R12), SI
+	MOVQ	slot_gp(R12), R14
+	MOVQ	slot_fn(R12), R12
+	MOVL	$SYS_arch_prctl, AX
+	MOVL	$0x1002, DI		// ARCH_SET_FS
+	SYSCALL
+	JMP	run<>(SB)
+
+// run is where a thread of the runtime's begins. In: stk in SI, g in R14, fn in R12. Go's thread-local storage is the word before FS; the runtime
+// has it in m, we in the first one of the stack. What else its own clone does here, mstart and minit do as well.
+TEXT run<>(SB),NOSPLIT|NOFRAME,$0
+	LEAQ	-16(SI), SP
+	MOVQ	R14, 8(SP)
+	CALL	R12
+	MOVL	$60, AX			// exit; but it does not return
+	SYSCALL
+	INT	$3
+
+// func clone(flags int32, stk, mp, gp, fn unsafe.Pointer) int32
+// Instead of the runtime's function: of a symbol that one object may share with others (DUPOK) and another may not, or that is longer in the
+// former, the linker takes the former's. It gives the work to one of the threads above while there are any: a Go runtime dies if
+// it can't have a thread, and the app may leave no room for one.
+TEXT runtime·clone(SB),DUPOK|NOSPLIT|NOFRAME,$0-44
+	MOVQ	stk+8(FP), SI
+	MOVQ	gp+24(FP), R9
+	MOVQ	fn+32(FP), R12
+	MOVL	$1, DX
+	LOCK
+	XADDL	DX, ·taken(SB)
+	CMPL	DX, ·reserved(SB)
+	JGE	new
+	IMULQ	$slot_size, DX
+	LEAQ	·slots(SB), DI
+	ADDQ	DX, DI
+	MOVQ	SI, slot_stk(DI)
+	MOVQ	R9, slot_gp(DI)
+	MOVQ	R12, slot_fn(DI)
+	MOVL	$1, slot_given(DI)
+	// futex(&slot.given, FUTEX_WAKE_PRIVATE, 1)
+	MOVL	$SYS_futex, AX
+	MOVL	$129, SI
+	MOVL	$1, DX
+	SYSCALL
+	MOVL	$1, ret+40(FP)		// the runtime wants to know no more than that it is positive
+	RET
+new:
+	// clone(flags|CLONE_SETTLS, stk-16, NULL, NULL, stk)
+	MOVL	flags+0(FP), DI
+	ORL	$0x00080000, DI
+	MOVQ	SI, R8
+	SUBQ	$16, SI
+	XORL	DX, DX
+	XORL	R10, R10
+	MOVL	$SYS_clone, AX
+	SYSCALL
+	TESTQ	AX, AX
+	JEQ	child
+	MOVL	AX, ret+40(FP)
+	RET
+child:
+	MOVQ	R8, SI
+	MOVQ	R9, R14
+	JMP	run<>(SB)
+	// Longer than the runtime's, by the way.
+	PCALIGN	$64
+	INT	$3
+	PCALIGN	$64
+	INT	$3
+	PCALIGN	$64
+	INT	$3
+
+GLOBL	·slots(SB), NOPTR, $(threads*slot_size)
+GLOBL	·reserved(SB), NOPTR, $4
+GLOBL	·taken(SB), NOPTR, $4
+GLOBL	·noG(SB), NOPTR, $32

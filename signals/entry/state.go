@@ -1,0 +1,23 @@
+//go:build usher_entry && (amd64 || arm64)
+
+package entry
+
+import "golang.org/x/sys/unix"
+
+// What entry has done and saved. It writes to them behind the compiler's back.
+var (
+	Entered uint64          // not 0: this is how the process has begun
+	Mask    [1]uint         // the signal mask
+	NoFile  unix.Rlimit     // RLIMIT_NOFILE
+	Env     *[1 << 20]*byte // envp on the process's first stack, ended by nil
+)
+
+var pid int
+
+// App is the pid of the app where that has been started before the Go runtime; 0 where that is still to be done.
+func App() int { return pid }
+
+// entry is where the kernel starts this program: see entry_*.s.
+//
+//lint:ignore U1000 the linker makes it the entry point (-E)
+func entry()
