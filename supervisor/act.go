@@ -204,7 +204,11 @@ func (s *Supervisor) runs(pid int) {
 func (s *Supervisor) forward(e *signals.Event) {
 	sig := s.config.Rewrites.Apply(e.Signal)
 	if s.log.Verbose() {
-		s.log.Debugf("%s from %s sent to the app as %s", signals.Name(e.Signal), e.Sender, signals.Name(sig))
+		sender := e.Sender.String()
+		if e == &s.stop.signal { // which may be usher's own
+			sender = s.stop.sender()
+		}
+		s.log.Debugf("%s from %s sent to the app as %s", signals.Name(e.Signal), sender, signals.Name(sig))
 	}
 	s.send(e, sig)
 	s.ending.forwarded = *e
