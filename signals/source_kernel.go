@@ -43,7 +43,7 @@ func Open() (Source, error) {
 	s := &kernelSource{pid: unix.Getpid(), set: All(), others: All()}
 	word, bit := s.others.word(unix.SIGCHLD)
 	*word &^= bit
-	s.inherited = Inherited{Mask: *entryMask(), NoFile: &entry.NoFile}
+	s.inherited = Inherited{Mask: entry.Mask, NoFile: &entry.NoFile}
 	if ignored(unix.SIGCHLD) {
 		// The kernel would reap our children itself, and their status be lost (wait(2), NOTES).
 		s.inherited.Ignored.Add(unix.SIGCHLD)
@@ -51,8 +51,6 @@ func Open() (Source, error) {
 	}
 	return s, nil
 }
-
-func entryMask() *Set { return (*Set)(unsafe.Pointer(&entry.Mask)) }
 
 // settings is how many variables entry adds to the environment.
 const settings = 2
@@ -63,9 +61,9 @@ func Environ() []string {
 	if entry.Entered != 0 {
 		env = env[:len(env)-settings]
 	}
-	for i, entry := range env {
-		if strings.HasPrefix(entry, "\x01O") {
-			env[i] = "G" + entry[1:]
+	for i, variable := range env {
+		if strings.HasPrefix(variable, "\x01O") {
+			env[i] = "G" + variable[1:]
 		}
 	}
 	// For those who look at /proc/1/environ.
@@ -80,7 +78,7 @@ func Environ() []string {
 // Default gives the calling thread, which has to be a locked one, the mask usher was started with, so that signals act on
 // usher as on any program, and the process its limit of descriptors: for what is no init (--probe).
 func Default() {
-	SetMask(entryMask(), nil)
+	SetMask((*Set)(&entry.Mask), nil)
 	_ = unix.Prlimit(0, unix.RLIMIT_NOFILE, &entry.NoFile, nil)
 }
 
