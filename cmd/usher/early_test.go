@@ -23,10 +23,11 @@ func TestStartedBeforeTheRuntime(t *testing.T) {
 		t.Skip("needs an entry point of our own, and root, to see into a PID namespace")
 	}
 	const devices = "mount -t tmpfs none /dev; "
-	for name, tt := range map[string]struct {
+	type start struct {
 		script string // makes PID 1 of $usher
 		early  bool
-	}{
+	}
+	starts := map[string]start{
 		"plain":                     {`exec $usher -- true`, true},
 		"no dashes":                 {`exec $usher true`, true},
 		"a path":                    {`exec $usher -- /bin/true`, true},
@@ -35,12 +36,25 @@ func TestStartedBeforeTheRuntime(t *testing.T) {
 		"one of an earlier run":     {devices + `echo old > /dev/termination-log; exec $usher -- true`, false},
 		"a flag":                    {`exec $usher -q -- true`, false},
 		"a variable":                {`USHER_QUIET=1 exec $usher -- true`, false},
-		"another name":              {`exec -a tini $usher -- true`, false},
+		"another name":              {`exec -a /init $usher -- true`, true},
 		"SIGCHLD is ignored":        {`trap "" CHLD; exec $usher -- true`, false},
 		"not PID 1":                 {`$usher -- true; exit $?`, false},
 		"a script that needs sh":    {`exec $usher -- $script`, false},
 		"what systemd has prepared": {`LISTEN_PID=1 exec $usher -- true`, false},
-	} {
+	}
+	personalities, err := os.ReadFile("personalities.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, names := range regexp.MustCompile(`names: +\[\]string\{(.*)\}`).FindAllSubmatch(personalities, -1) {
+		for name := range strings.SplitSeq(string(names[1]), ", ") {
+			starts[name] = start{"exec -a /sbin/" + name + " $usher -- true", false}
+		}
+	}
+	if len(starts) < 16 {
+		t.Errorf("there are more names than those of %v", starts)
+	}
+	for name, tt := range starts {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
@@ -105,15 +119,14 @@ func TestEarlyOrLate(t *testing.T) {
 	} {
 		t.Run(strings.Join(tt.line, " ")+" in "+tt.path, func(t *testing.T) {
 			t.Parallel()
-			run := func(name string) string {
+			run := func(variables ...string) string {
 				u := command(t, &made, append([]string{"--"}, tt.line...)...)
-				u.cmd.Args[0] = name
 				u.cmd.Dir = filepath.Join(dir, "good")
-				u.cmd.Env = append(noLog, "PATH="+dir+tt.path, "GOGC=1", "A=b", "A=c")
+				u.cmd.Env = append(variables, "PATH="+dir+tt.path, "GOGC=1", "A=b", "A=c")
 				u.begin().want(tt.want)
 				return regexp.MustCompile(`uptime .*|pid \d+`).ReplaceAllString(u.stdout.String()+"\n"+u.stderr.String(), "")
 			}
-			if early, late := run("usher"), run("init"); early != late {
+			if early, late := run(noLog...), run("USHER_TERMINATION_LOG="); early != late {
 				t.Errorf("started by the entry point:\n%s\nby main:\n%s", early, late)
 			}
 		})

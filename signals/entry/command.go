@@ -41,6 +41,18 @@ func (t text) base() (base text, slash bool) {
 	return base, slash
 }
 
+// others are the names of other inits, by which usher may be called, and "", which is a name with a slash behind it: cmd/usher/personality.go.
+var others = [...]string{"tini\x00", "tini-static\x00", "docker-init\x00", "dumb-init\x00", "catatonit\x00", "podman-init\x00", "\x00"}
+
+func (t text) isOther() bool {
+	for i := range others {
+		if t.begins(others[i]) {
+			return true
+		}
+	}
+	return false
+}
+
 // command is what to start.
 type command struct {
 	argv, envp *word // as execve(2) takes them
@@ -50,7 +62,7 @@ type command struct {
 // defaultPath is package supervisor's.
 const defaultPath = "/usr/local/bin:/bin:/usr/bin\x00"
 
-// read understands the plainest of command lines, `usher [--] command args...`, in an environment that has nothing for usher, and nothing with
+// read understands the plainest of command lines, `usher [--] command args...`, by whatever name that is no other init's, in an environment that has nothing for usher, and nothing with
 // usher's pid in it. That it is another is no mistake: main reads it again.
 func (c *command) read(argc *word) bool {
 	n := int(*argc)
@@ -58,7 +70,7 @@ func (c *command) read(argc *word) bool {
 	if n < 2 {
 		return false
 	}
-	if name, _ := argv.text().base(); !name.begins("usher\x00") {
+	if name, _ := argv.text().base(); name.isOther() || argv.text().begins("-") {
 		return false
 	}
 	argv = argv.at(1)
