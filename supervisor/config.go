@@ -168,12 +168,11 @@ func (c *Config) besides() bool {
 
 // mistakes are the single errors in err, which may be nil.
 func mistakes(err error) []error {
-	var merr *multierror.Error
-	if errors.As(err, &merr) {
-		return merr.Errors
+	switch err := err.(type) {
+	case nil:
+		return nil
+	case *multierror.Error:
+		return err.Errors
 	}
-	if err != nil {
-		return []error{err}
-	}
-	return nil
+	return []error{err}
 }

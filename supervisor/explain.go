@@ -38,29 +38,35 @@ func (x *explainer) found(is, name, more, hint string) {
 func (x *explainer) explain(command []string, err error) int {
 	name, code := command[0], exitCannotRun
 	x.who = "it"
-	var failed *execError
-	if errors.As(err, &failed) {
+	switch failed := err.(type) {
+	case *execError:
 		x.errno = failed.errno
-		code = x.refused(name, failed.file, err)
-	} else {
-		errors.As(err, &x.errno)
+		code = x.refused(name, failed.file)
+	case *shellError:
+		x.errno = failed.errno
+		x.noShell(failed.file)
+	default:
 		x.why, code = err.Error(), ExitFailure // fork's, or that of becoming another user
+		for ; err != nil; err = errors.Unwrap(err) {
+			x.errno, _ = err.(syscall.Errno)
+		}
 	}
 	x.call(command)
 	x.why = "cannot start " + quote(name) + ": " + x.why
 	return code
 }
 
-// refused is for an error of execve(2), about file.
-func (x *explainer) refused(name, file string, err error) int {
-	if _, ok := err.(*shellError); ok {
-		x.who = `it has no #! line, and "/bin/sh"`
-		x.search(file)
-		if x.hint == "" {
-			x.hint = "begin it with #! and the path of its interpreter"
-		}
-		return exitCannotRun
+// noShell is for a script without #! that there is no shell for.
+func (x *explainer) noShell(shell string) {
+	x.who = `it has no #! line, and "/bin/sh"`
+	x.search(shell)
+	if x.hint == "" {
+		x.hint = "begin it with #! and the path of its interpreter"
 	}
+}
+
+// refused is for an error of execve(2), about file.
+func (x *explainer) refused(name, file string) int {
 	code := exitCannotRun
 	if file != name && x.missing(file) {
 		file = x.onPath(name)

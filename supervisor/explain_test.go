@@ -164,7 +164,7 @@ func TestExplain(t *testing.T) {
 		"/app/dangling":          {link: "/usr/bin/gone"},
 		"/app/unreadable":        {},
 	}
-	execve := func(file string, errno syscall.Errno) error { return &execError{file, errno} }
+	execve := func(file string, errno syscall.Errno) *execError { return &execError{file, errno} }
 	for _, c := range []struct {
 		command string
 		err     error

@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -208,12 +207,11 @@ func (r *hookRun) stop(log Logger) string {
 
 // code is what usher ends with where an outcome is fatal: a command's own exit code, as a shell has it; 1 for a request.
 func (o *outcome) code() int {
-	var failed *startError
-	switch {
-	case errors.As(o.err, &failed):
-		return failed.code
-	case o.err != nil:
-		return 1
+	switch err := o.err.(type) {
+	case nil:
+		return exitCode(o.status)
+	case *startError:
+		return err.code
 	}
-	return exitCode(o.status)
+	return 1
 }

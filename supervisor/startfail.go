@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"bytes"
-	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -52,23 +51,21 @@ func ownIdentity() *identity {
 }
 
 // shellError is the failed start of the shell that was to run a script without #!.
-type shellError struct{ error }
-
-func (e *shellError) Unwrap() error { return e.error }
+type shellError struct{ *execError }
 
 // start is execvp(3): spawn, with a file that has no magic number taken for a shell script.
 func start(p *process) (int, error) {
 	pid, err := spawn(p)
-	var failed *execError
-	if !errors.As(err, &failed) || failed.errno != unix.ENOEXEC || !isText(failed.file) {
+	failed, ok := err.(*execError)
+	if !ok || failed.errno != unix.ENOEXEC || !isText(failed.file) {
 		return pid, err
 	}
 	script := *p
 	script.files = []string{"/bin/sh"}
 	script.argv = append([]string{"/bin/sh", failed.file}, p.argv[1:]...)
 	pid, err = spawn(&script)
-	if errors.As(err, &failed) {
-		return 0, &shellError{err}
+	if failed, ok := err.(*execError); ok {
+		return 0, &shellError{failed}
 	}
 	return pid, err
 }

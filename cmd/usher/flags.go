@@ -239,8 +239,7 @@ func parseArgs(fs *pflag.FlagSet, args []string) (command []string, errs []error
 		}
 		used := 1
 		err := fs.Parse(args[:1])
-		var needsValue *pflag.ValueRequiredError
-		if errors.As(err, &needsValue) && len(args) > 1 {
+		if _, needsValue := err.(*pflag.ValueRequiredError); needsValue && len(args) > 1 {
 			used = 2
 			err = fs.Parse(args[:2])
 		}
@@ -328,8 +327,7 @@ func parseExitCode(codes map[int]int, s string) error {
 // restore gives a flag its default back after a value that could not be read: pflag leaves a zero there, which would be judged
 // as if it had been asked for.
 func restore(fs *pflag.FlagSet, err error) {
-	var invalid *pflag.InvalidValueError
-	if errors.As(err, &invalid) && invalid.GetFlag().Value.Type() != "list" {
+	if invalid, ok := err.(*pflag.InvalidValueError); ok && invalid.GetFlag().Value.Type() != "list" {
 		_ = fs.Set(invalid.GetFlag().Name, invalid.GetFlag().DefValue)
 	}
 }

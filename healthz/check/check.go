@@ -229,9 +229,10 @@ func isTimeout(err error) bool {
 
 // plain strips an error to what an operator needs: the endpoint's answer names the check, not addresses and operations.
 func plain(err error) error {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		return errno
+	for e := err; e != nil; e = errors.Unwrap(e) { // errors.As, which goes by reflection, would cost 27 kB
+		if errno, ok := e.(syscall.Errno); ok {
+			return errno
+		}
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errors.New("connection closed without a response")
