@@ -123,14 +123,8 @@ func (l *Listener) Close() error {
 }
 
 // Addr is where it listens, with the port that 0 has become; not valid for a socket without a port.
-func (l *Listener) Addr() (addr netip.AddrPort) {
+func (l *Listener) Addr() netip.AddrPort {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch sa, _ := unix.Getsockname(l.fd); sa := sa.(type) {
-	case *unix.SockaddrInet4:
-		addr = netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
-	case *unix.SockaddrInet6:
-		addr = netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port))
-	}
-	return addr
+	return local(l.fd)
 }

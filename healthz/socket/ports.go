@@ -31,12 +31,5 @@ func (p *Ports) note(fd int, sa unix.Sockaddr) {
 	case *unix.SockaddrInet6:
 		_ = unix.Bind(fd, &unix.SockaddrInet6{})
 	}
-	var port int
-	switch local, _ := unix.Getsockname(fd); local := local.(type) {
-	case *unix.SockaddrInet4:
-		port = local.Port
-	case *unix.SockaddrInet6:
-		port = local.Port
-	}
-	p.last[p.n.Add(1)%uint32(len(p.last))].Store(uint32(port))
+	p.last[p.n.Add(1)%uint32(len(p.last))].Store(uint32(local(fd).Port()))
 }

@@ -4,10 +4,12 @@ package socket
 
 import (
 	"context"
+	"encoding/binary"
 	"net/netip"
 	"os"
 	"strconv"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -88,6 +90,21 @@ func open(sa unix.Sockaddr, kind int) (int, error) {
 	}
 	fd, err := unix.Socket(family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	return fd, os.NewSyscallError("socket", err)
+}
+
+// local is the address of a socket's own end; not valid where that has no port. unix.Getsockname knows every family there is: 28 kB.
+func local(fd int) netip.AddrPort {
+	var sa [unix.SizeofSockaddrInet6]byte // ip(7) and ipv6(7): family, port, address, behind IPv6's flow label
+	size := uint32(len(sa))
+	unix.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)))
+	port := binary.BigEndian.Uint16(sa[2:])
+	switch binary.NativeEndian.Uint16(sa[:]) {
+	case unix.AF_INET:
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(sa[4:])), port)
+	case unix.AF_INET6:
+		return netip.AddrPortFrom(netip.AddrFrom16([16]byte(sa[8:])), port)
+	}
+	return netip.AddrPort{}
 }
 
 // Dial connects to sa with a socket of kind unix.SOCK_STREAM or SOCK_DGRAM, until the context ends; the error is then
