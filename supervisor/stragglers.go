@@ -1,14 +1,13 @@
 package supervisor
 
 import (
-	"bytes"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"usher/file"
 	"usher/signals"
 )
 
@@ -28,29 +27,25 @@ func (p proc) String() string { return fmt.Sprintf("%s (pid %d)", p.name, p.pid)
 
 // readProc reads /proc/pid/stat; false if there is no such process, or no /proc.
 func readProc(pid int) (proc, bool) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return proc{}, false
-	}
-	return parseProc(b)
+	return parseProc(file.Read("/proc/" + strconv.Itoa(pid) + "/stat"))
 }
 
 // parseProc parses a line of proc_pid_stat(5). The name is in parentheses, and may have any in it.
-func parseProc(b []byte) (proc, bool) {
-	begin, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
+func parseProc(stat string) (proc, bool) {
+	begin, end := strings.IndexByte(stat, '('), strings.LastIndexByte(stat, ')')
 	if begin < 0 || end < begin {
 		return proc{}, false
 	}
-	pid, err := strconv.Atoi(string(bytes.TrimSpace(b[:begin])))
-	fields := bytes.Fields(b[end+1:])
+	pid, err := strconv.Atoi(strings.TrimSpace(stat[:begin]))
+	fields := strings.Fields(stat[end+1:])
 	if err != nil || len(fields) < 3 || len(fields[0]) != 1 {
 		return proc{}, false
 	}
-	group, _ := strconv.Atoi(string(fields[2]))
-	parent, err := strconv.Atoi(string(fields[1]))
-	p := proc{pid: pid, parent: parent, group: group, state: fields[0][0], name: string(b[begin+1 : end])}
+	group, _ := strconv.Atoi(fields[2])
+	parent, err := strconv.Atoi(fields[1])
+	p := proc{pid: pid, parent: parent, group: group, state: fields[0][0], name: stat[begin+1 : end]}
 	if len(fields) > 21 {
-		pages, _ := strconv.ParseUint(string(fields[21]), 10, 64)
+		pages, _ := strconv.ParseUint(fields[21], 10, 64)
 		p.rss = pages * uint64(unix.Getpagesize())
 	}
 	return p, err == nil

@@ -3,12 +3,13 @@ package supervisor
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"usher/file"
 )
 
 // identity is who a process runs as.
@@ -94,9 +95,8 @@ const (
 )
 
 // find returns the first entry of passwd or group for which match holds, by its fields, at least four; nil without one, or a file.
-func find(file string, match func(entry []string) bool) []string {
-	text, _ := os.ReadFile(file)
-	for line := range strings.SplitSeq(string(text), "\n") {
+func find(path string, match func(entry []string) bool) []string {
+	for line := range strings.SplitSeq(file.Read(path), "\n") {
 		if entry := strings.Split(line, ":"); len(entry) >= 4 && match(entry) {
 			return entry
 		}

@@ -3,12 +3,10 @@ package memory
 
 import (
 	"math"
-	"slices"
 	"strconv"
 	"strings"
-	"unsafe"
 
-	"golang.org/x/sys/unix"
+	"usher/file"
 )
 
 // Cgroup is the control group that this process is in, as far as memory goes (cgroups(7)). A nil one knows nothing.
@@ -31,8 +29,8 @@ type Counts struct {
 // hierarchy from its root on, which in a container is the container's own group, with a cgroup namespace or without. Nil is none: no
 // /proc, no cgroup file system, one that belongs to somebody else, or the topmost group, which has no limit. All paths are below root.
 func Find(root string) *Cgroup {
-	groups := parseGroups(read(root + "/proc/self/cgroup"))
-	for line := range strings.SplitSeq(read(root+"/proc/self/mountinfo"), "\n") {
+	groups := parseGroups(file.Read(root + "/proc/self/cgroup"))
+	for line := range strings.SplitSeq(file.Read(root+"/proc/self/mountinfo"), "\n") {
 		m, ok := parseMount(line)
 		if !ok {
 			continue
@@ -46,7 +44,7 @@ func Find(root string) *Cgroup {
 			continue
 		}
 		c := &Cgroup{dir: root + dir, v2: m.v2}
-		if read(c.dir+c.file("/memory.events", "/memory.oom_control")) != "" {
+		if file.Read(c.dir+c.file("/memory.events", "/memory.oom_control")) != "" {
 			return c
 		}
 	}
@@ -107,14 +105,14 @@ func (c *Cgroup) Counts() (n Counts) {
 	switch {
 	case c == nil:
 	case c.v2:
-		events := read(c.dir + "/memory.events")
-		local := read(c.dir + "/memory.events.local") // Linux 5.2
+		events := file.Read(c.dir + "/memory.events")
+		local := file.Read(c.dir + "/memory.events.local") // Linux 5.2
 		if local == "" {
 			local = events
 		}
 		n = Counts{Limit: value(local, "max"), OOM: value(events, "oom"), Kills: value(events, "oom_kill")}
 	default:
-		n = Counts{Limit: c.number("/memory.failcnt"), Kills: value(read(c.dir+"/memory.oom_control"), "oom_kill")} // Linux 4.13
+		n = Counts{Limit: c.number("/memory.failcnt"), Kills: value(file.Read(c.dir+"/memory.oom_control"), "oom_kill")} // Linux 4.13
 	}
 	return n
 }
@@ -139,7 +137,7 @@ func (c *Cgroup) Cache() uint64 {
 	if c == nil {
 		return 0
 	}
-	stat := read(c.dir + "/memory.stat")
+	stat := file.Read(c.dir + "/memory.stat")
 	return value(stat, c.file("inactive_file", "total_inactive_file")) + value(stat, c.file("active_file", "total_active_file"))
 }
 
@@ -152,11 +150,11 @@ func (c *Cgroup) file(v2, v1 string) string {
 }
 
 // number is what a file with one number has; 0 if it has none ("max").
-func (c *Cgroup) number(file string) uint64 {
+func (c *Cgroup) number(name string) uint64 {
 	if c == nil {
 		return 0
 	}
-	n, _ := strconv.ParseUint(strings.TrimSpace(read(c.dir+file)), 10, 64)
+	n, _ := strconv.ParseUint(strings.TrimSpace(file.Read(c.dir+name)), 10, 64)
 	return n
 }
 
@@ -169,24 +167,4 @@ func value(s, key string) uint64 {
 		}
 	}
 	return 0
-}
-
-// read is the whole of a file, "" if it can't be read. It is not os.ReadFile, which makes the runtime open descriptors the first time,
-// and dies if there are none left.
-func read(path string) string {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return ""
-	}
-	defer unix.Close(fd)
-	// One size of allocation, and no copy: what is touched once stays resident.
-	all := make([]byte, 0, 2048)
-	for {
-		all = slices.Grow(all, 1)
-		n, err := unix.Read(fd, all[len(all):cap(all)])
-		if n <= 0 && err != unix.EINTR {
-			return unsafe.String(unsafe.SliceData(all), len(all))
-		}
-		all = all[:len(all)+max(n, 0)]
-	}
 }

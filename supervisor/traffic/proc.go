@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -47,7 +48,7 @@ func (p *proc) read(w *Watcher) error {
 	counted := false
 	err := p.lines("snmp", func(line []byte) {
 		// Two lines that begin with Tcp: names, then numbers. RFC 4022 has the order, and the kernel that of the RFC.
-		if f := bytes.Fields(line); len(f) > 11 && string(f[0]) == "Tcp:" && f[1][0] <= '9' {
+		if f := strings.Fields(string(line)); len(f) > 11 && f[0] == "Tcp:" && f[1][0] <= '9' {
 			accepted, segments, counted = number(f[6]), number(f[10])+number(f[11]), true
 		}
 	})
@@ -124,12 +125,12 @@ func (p *proc) lines(name string, do func(line []byte)) error {
 
 // parseLine reads a line of proc_pid_net(5), of which the first is a heading.
 func (s *socket) parseLine(line []byte) bool {
-	f := bytes.Fields(line)
+	f := strings.Fields(string(line))
 	if len(f) < 5 || !s.local.parse(f[1]) || !s.peer.parse(f[2]) {
 		return false
 	}
 	state, ok := hexWord(f[3])
-	out, in, queues := bytes.Cut(f[4], []byte(":"))
+	out, in, queues := strings.Cut(f[4], ":")
 	if !ok || !queues {
 		return false
 	}
@@ -142,8 +143,8 @@ func (s *socket) parseLine(line []byte) bool {
 }
 
 // parse reads "0100007F:1F90": words of 4 bytes as the machine has them, and the port.
-func (e *endpoint) parse(b []byte) bool {
-	ip, port, _ := bytes.Cut(b, []byte(":"))
+func (e *endpoint) parse(s string) bool {
+	ip, port, _ := strings.Cut(s, ":")
 	to := e.ip[:]
 	switch len(ip) {
 	case 8:
@@ -165,12 +166,12 @@ func (e *endpoint) parse(b []byte) bool {
 	return ok && word <= 0xffff
 }
 
-func hexWord(b []byte) (uint32, bool) {
-	n, err := strconv.ParseUint(string(b), 16, 32)
+func hexWord(s string) (uint32, bool) {
+	n, err := strconv.ParseUint(s, 16, 32)
 	return uint32(n), err == nil
 }
 
-func number(b []byte) uint64 {
-	n, _ := strconv.ParseUint(string(b), 10, 64)
+func number(s string) uint64 {
+	n, _ := strconv.ParseUint(s, 10, 64)
 	return n
 }

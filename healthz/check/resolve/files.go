@@ -2,10 +2,11 @@ package resolve
 
 import (
 	"net/netip"
-	"os"
 	"strconv"
 	"strings"
 	"time"
+
+	"usher/file"
 )
 
 // files are where the system keeps what is known of names, read at each lookup: they are short, and engines rewrite them.
@@ -18,8 +19,7 @@ var system = files{hosts: "/etc/hosts", resolv: "/etc/resolv.conf", port: 53}
 
 // fromHosts returns the addresses that hosts(5) has for a host.
 func (f files) fromHosts(host string) (addrs []netip.Addr) {
-	text, _ := os.ReadFile(f.hosts) // none: not an error
-	for line := range strings.SplitSeq(string(text), "\n") {
+	for line := range strings.SplitSeq(file.Read(f.hosts), "\n") {
 		line, _, _ = strings.Cut(line, "#")
 		fields := strings.Fields(line)
 		if len(fields) < 2 {
@@ -52,8 +52,7 @@ const maxServers = 3
 // config reads resolv.conf. Without servers, this machine's own is meant.
 func (f files) config() config {
 	c := config{dots: 1, timeout: 5 * time.Second, attempts: 2}
-	text, _ := os.ReadFile(f.resolv)
-	for line := range strings.SplitSeq(string(text), "\n") {
+	for line := range strings.SplitSeq(file.Read(f.resolv), "\n") {
 		if strings.HasPrefix(line, ";") || strings.HasPrefix(line, "#") {
 			continue
 		}
