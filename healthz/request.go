@@ -1,6 +1,9 @@
 package healthz
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // Limits on a request's head, in bytes. Kubelet's is about 150, a proxy's seldom more than 2000.
 const (
@@ -142,7 +145,7 @@ func cutAuthority(target []byte) (authority, rest []byte) {
 	for _, scheme := range []string{"http://", "https://"} {
 		if len(target) > len(scheme) && equalFold(target[:len(scheme)], scheme) {
 			target = target[len(scheme):]
-			if i := bytes.IndexAny(target, "/?"); i >= 0 {
+			if i := strings.IndexAny(string(target), "/?"); i >= 0 {
 				return target[:i], target[i:]
 			}
 			return target, nil

@@ -1,6 +1,9 @@
 package supervisor
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // scriptHead is how much of a file the kernel reads to find out what it is (BINPRM_BUF_SIZE; 128 before Linux 5.1).
 const scriptHead = 256
@@ -13,7 +16,7 @@ func isScript(head []byte) bool { return bytes.HasPrefix(head, []byte("#!")) }
 func readScript(head []byte) (interpreter, argument string, whole bool) {
 	line, _, ended := bytes.Cut(head[2:], []byte("\n"))
 	line = bytes.TrimLeft(line, " \t")
-	i := bytes.IndexAny(line, " \t\x00")
+	i := strings.IndexAny(string(line), " \t\x00")
 	if i < 0 {
 		return string(line), "", ended || len(head) < scriptHead
 	}

@@ -116,7 +116,7 @@ func readHead(r *bufio.Reader, budget *int) (response, error) {
 			return res, fmt.Errorf("malformed HTTP header: %q", line[:min(len(line), 40)])
 		}
 		if strings.EqualFold(string(name), "content-length") {
-			n, err := strconv.ParseUint(string(bytes.TrimSpace(value)), 10, 62)
+			n, err := strconv.ParseUint(strings.TrimSpace(string(value)), 10, 62)
 			if err != nil {
 				return res, fmt.Errorf("malformed Content-Length: %q", value[:min(len(value), 40)])
 			}
@@ -142,18 +142,17 @@ func parseStatusLine(line []byte) (res response, ok bool) {
 		}
 		res.status = res.status*10 + int(c-'0')
 	}
-	reason := line[status+3:]
+	reason := string(line[status+3:])
 	if res.status < 100 || len(reason) > 0 && reason[0] != ' ' {
 		return res, false
 	}
-	reason = bytes.TrimSpace(reason)
-	reason = bytes.Map(func(r rune) rune {
+	reason = strings.TrimSpace(reason)
+	res.reason = strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
 			return '?'
 		}
 		return r
 	}, reason[:min(len(reason), 80)])
-	res.reason = string(reason)
 	return res, true
 }
 

@@ -2,7 +2,6 @@
 package lastword
 
 import (
-	"bytes"
 	"strconv"
 	"strings"
 	"time"
@@ -110,7 +109,7 @@ func (r *Record) appendText(app []byte) []byte {
 			b = append(b, '\n')
 		}
 		b = append(b, head...)
-		b = append(b, lastThat(bytes.Map(printable, r.Stderr), room, utf8.RuneLen)...)
+		b = append(b, lastThat([]byte(strings.Map(printable, string(r.Stderr))), room, utf8.RuneLen)...)
 	}
 	return b
 }
@@ -291,7 +290,7 @@ func oneLine(s string) string {
 	}, s)
 }
 
-// printable makes blanks of control characters. What is no UTF-8, bytes.Map and strings.Map make U+FFFD of.
+// printable makes blanks of control characters. What is no UTF-8, strings.Map makes U+FFFD of.
 func printable(r rune) rune {
 	if r < ' ' && r != '\n' && r != '\t' || r == 0x7f {
 		return ' '
