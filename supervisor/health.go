@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -121,11 +120,16 @@ func (h *health) run(began time.Time, failed func(why string)) {
 			}
 		}
 	}
-	var startup sync.WaitGroup
+	ended := make(chan struct{})
 	for _, p := range h.probers[check.Startup] {
-		startup.Go(func() { p.Run(h.toStop, began, look(p)) })
+		go func() {
+			p.Run(h.toStop, began, look(p))
+			ended <- struct{}{}
+		}()
 	}
-	startup.Wait()
+	for range h.probers[check.Startup] {
+		<-ended
+	}
 	if h.toStop.Err() != nil {
 		return
 	}

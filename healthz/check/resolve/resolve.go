@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"strings"
@@ -89,9 +90,8 @@ func askServer(ctx context.Context, wait time.Duration, server netip.Addr, port 
 	if err != nil {
 		return nil, err
 	}
-	var id [2]byte
-	_, _ = unix.Getrandom(id[:], 0) // the source port, which the kernel chooses, makes a forger guess as well
-	query, ok := newQuery(binary.BigEndian.Uint16(id[:]), name, qtype)
+	id := uint16(rand.Uint32()) // the source port, which the kernel chooses, makes a forger guess as well
+	query, ok := newQuery(id, name, qtype)
 	if !ok {
 		return nil, errNotFound
 	}
