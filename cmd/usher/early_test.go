@@ -157,6 +157,20 @@ func TestBomb(t *testing.T) {
 	}
 }
 
+// Nothing tells usher of the children that have ended before it was usher, and none is left as a zombie.
+func TestDeadOfThePredecessor(t *testing.T) {
+	u := command(t, &made, "--", "sh", "-c", `mount -t proc proc /proc && grep -h "^State:.*zombie" /proc/[0-9]*/status || exit 5`)
+	u.cmd.Args = append([]string{"python3", "-c", `
+import os, sys
+if (pid := os.fork()) == 0: os._exit(0)
+os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+os.execvp(sys.argv[1], sys.argv[1:])`, made.path}, u.cmd.Args[1:]...)
+	u.cmd.Path, _ = exec.LookPath("python3")
+	if u.begin().want(5); u.stdout.String() != "" {
+		t.Errorf("%s", &u.stdout)
+	}
+}
+
 // Without a runtime there is nothing to allocate from, to grow a stack with, or to panic with.
 func TestEarlyCallsNothingOfTheRuntime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "usher")

@@ -52,6 +52,12 @@ func plan(argc *word) bool {
 			return false
 		}
 	}
+	// The dead of whoever became usher: nothing would tell of them later.
+	for {
+		if dead, _ := call(unix.SYS_WAIT4, ^uintptr(0), 0, unix.WNOHANG, 0, 0); int(dead) <= 0 {
+			break
+		}
+	}
 	const log = "/dev/termination-log\x00"
 	var st unix.Statx_t
 	at := unix.AT_FDCWD
