@@ -168,7 +168,7 @@ func (s *Supervisor) Run() int {
 		}
 	}
 	useCPUs(1 + busy)
-	threads := 1 + busy
+	threads := 3 + busy
 	if s.notify != nil || s.config.besides() {
 		threads++
 	}

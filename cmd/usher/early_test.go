@@ -171,6 +171,30 @@ os.execvp(sys.argv[1], sys.argv[1:])`, made.path}, u.cmd.Args[1:]...)
 	}
 }
 
+// With its limit of processes full, usher writes to the log and collects what garbage that makes, and the Go runtime does not miss a thread.
+func TestNoiseWithoutRoomForAThread(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, for an app that usher may not signal")
+	}
+	noise := filepath.Join(filepath.Dir(made.path), "noise")
+	if out, err := exec.Command("gcc", "-O2", "-static", "-o", noise, "testdata/noise/noise.c").CombinedOutput(); err != nil {
+		t.Skipf("needs gcc: %v\n%s", err, out)
+	}
+	if err := os.Chmod(noise, 0o755|os.ModeSetuid); err != nil {
+		t.Fatal(err)
+	}
+	for round, flags := range [][]string{nil, nil, nil, {"-v"}, {"-v"}} {
+		t.Run(fmt.Sprint(flags), func(t *testing.T) {
+			t.Parallel()
+			uid := 54500 + round
+			u := command(t, &made, append(flags, "--", noise)...)
+			u.inShell(fmt.Sprintf("exec taskset -c 0 prlimit --nproc=30:30 setpriv --reuid %d --regid %[1]d --clear-groups \"$@\"", uid))
+			u.begin().want(7)
+			u.logged("cannot send SIGUSR1 to the app: operation not permitted")
+		})
+	}
+}
+
 // Without a runtime there is nothing to allocate from, to grow a stack with, or to panic with.
 func TestEarlyCallsNothingOfTheRuntime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "usher")

@@ -6,9 +6,10 @@
 #define SYS_futex	98
 #define SYS_clone	220
 
-// What the runtime makes for a plain run (package supervisor's reserve has the same), less the one there is: for what watches over goroutines
-// in system calls, for what isn't the loop, and one more should the other be in a system call.
-#define threads	3
+// What the runtime may want for a plain run (package supervisor's reserve has the same), less the one there is, which is the loop's: one that
+// watches over goroutines in system calls, one that writes the log and can't, one that sleeps until the scavenger's next turn, one that
+// collects garbage, and one on its way to sleep when there is work.
+#define threads	5
 
 // A thread that waits for its work: whether that is there, and what runtime·clone is given (stk, gp, fn).
 #define slot_given	0
