@@ -58,18 +58,14 @@ const settings = 2
 // Environ is the environment as the process was given it.
 func Environ() []string {
 	env := rawEnviron()
-	if entry.Entered != 0 {
-		env = env[:len(env)-settings]
+	if entry.Entered == 0 {
+		return env
 	}
-	for i, variable := range env {
-		if strings.HasPrefix(variable, "\x01O") {
-			env[i] = "G" + variable[1:]
-		}
-	}
-	// For those who look at /proc/1/environ.
-	for i := 0; entry.Entered != 0 && entry.Env[i] != nil; i++ {
-		if *entry.Env[i] == 1 {
-			*entry.Env[i] = 'G'
+	env = env[:len(env)-settings]
+	for i := range env {
+		// They lie one behind the other, so that a NUL is before one that is whole.
+		if before := *(*byte)(unsafe.Add(unsafe.Pointer(entry.Env[i]), -1)); before == 'G' && strings.HasPrefix(env[i], "O") {
+			env[i] = "G" + env[i]
 		}
 	}
 	return env

@@ -133,6 +133,25 @@ func TestEarlyOrLate(t *testing.T) {
 	}
 }
 
+// What usher hides from the Go runtime is not hidden from those who look at /proc/1/environ, however early.
+func TestEnvironOfUsher(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip(err)
+	}
+	if !made.complete || os.Getuid() != 0 {
+		t.Skip("needs an entry point of our own, and root, to see into a PID namespace")
+	}
+	const variables = "GO=1\nGOGC=off\nGODEBUG=x=1\nG=1\nOGC=1"
+	cmd := exec.Command(strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=sched_getaffinity", "-e", "inject=sched_getaffinity:delay_enter=500ms",
+		"unshare", "--pid", "--fork", "--mount-proc", made.path, "--", "sh", "-c", `env | grep -c ^G; tr "\0" "\n" < /proc/1/environ`)
+	cmd.Env = append(strings.Split(variables, "\n"), "PATH=/bin:/usr/bin")
+	out, err := cmd.CombinedOutput()
+	if want := "4\n" + variables; err != nil || !strings.HasPrefix(string(out), want) {
+		t.Errorf("%v\n%s\nwant\n%s", err, out, want)
+	}
+}
+
 // An app that fills its limit of processes with its first instructions, on the one processor that it shares with usher, does nothing to usher: the
 // threads that the Go runtime will want are there before it is. Without them the runtime dies, and the container with it.
 func TestBomb(t *testing.T) {

@@ -14,7 +14,7 @@
 //     limit and fills the gaps with descriptors that can neither be read nor written (epoll's) and are closed on exec: the app
 //     finds them as usher did.
 //   - It obeys GOGC, GOMEMLIMIT, GODEBUG and the like, which the environment has for the app, and dies of some of them (GOMEMLIMIT=x).
-//     entry hides all that begins with GO; Environ has them again.
+//     entry hides all that begins with GO, by pointers that leave out the G; Environ has them again.
 //   - It looks through /proc and /sys for a limit of CPUs, which nobody wants to know here, before the app is started: a tenth of the
 //     time that takes. entry has it find no descriptor free (EMFILE), until it raises the limit.
 //   - It takes longer to start than an init does, all told. Where there is nothing else to be done first, entry starts the app (early.go).

@@ -67,7 +67,7 @@ flags:
 	DECL	CX
 	JNZ	flags
 
-	// envp = SP + 8 + 8*(argc+1); each variable that begins with GO gets another first byte
+	// envp = SP + 8 + 8*(argc+1); each variable that begins with GO loses its first byte
 	MOVQ	0(SP), CX
 	LEAQ	16(SP)(CX*8), BX
 	MOVQ	BX, ·Env(SB)
@@ -80,7 +80,7 @@ variable:
 	JNE	variable
 	CMPB	1(DI), $'O'
 	JNE	variable
-	MOVB	$1, (DI)
+	INCQ	-8(BX)
 	JMP	variable
 done:
 

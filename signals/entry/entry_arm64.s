@@ -67,7 +67,7 @@ flags:
 	SUB	$1, R1
 	CBNZ	R1, flags
 
-	// envp = SP + 8 + 8*(argc+1); each variable that begins with GO gets another first byte
+	// envp = SP + 8 + 8*(argc+1); each variable that begins with GO loses its first byte
 	MOVD	0(RSP), R0
 	ADD	$16, RSP, R1
 	ADD	R0<<3, R1, R1
@@ -82,7 +82,8 @@ variable:
 	MOVBU	1(R0), R2
 	CMP	$'O', R2
 	BNE	variable
-	MOVB	R3, (R0)
+	ADD	$1, R0
+	MOVD	R0, -8(R1)
 	B	variable
 done:
 
