@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"usher/file"
+	"usher/healthz/file"
 	"usher/signals"
 )
 

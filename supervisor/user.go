@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"usher/file"
+	"usher/healthz/file"
 )
 
 // identity is who a process runs as.

@@ -39,6 +39,7 @@ func TestStartedBeforeTheRuntime(t *testing.T) {
 		"another name":              {`exec -a /init $usher -- true`, true},
 		"SIGCHLD is ignored":        {`trap "" CHLD; exec $usher -- true`, false},
 		"not PID 1":                 {`$usher -- true; exit $?`, false},
+		"a limit of memory":         {`ulimit -v 8000000; exec $usher -- true`, false},
 		"a script that needs sh":    {`exec $usher -- $script`, false},
 		"what systemd has prepared": {`LISTEN_PID=1 exec $usher -- true`, false},
 	}

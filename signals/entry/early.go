@@ -52,6 +52,13 @@ func plan(argc *word) bool {
 			return false
 		}
 	}
+	// With a limit of memory there may be no runtime: nothing is started then.
+	var limit unix.Rlimit
+	for _, resource := range [...]uintptr{unix.RLIMIT_AS, unix.RLIMIT_DATA} {
+		if _, errno := call(unix.SYS_PRLIMIT64, 0, resource, 0, uintptr(unsafe.Pointer(&limit)), 0); errno != 0 || limit.Cur != unix.RLIM_INFINITY {
+			return false
+		}
+	}
 	// The dead of whoever became usher: nothing would tell of them later.
 	for {
 		if dead, _ := call(unix.SYS_WAIT4, ^uintptr(0), 0, unix.WNOHANG, 0, 0); int(dead) <= 0 {

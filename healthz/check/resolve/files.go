@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"usher/file"
+	"usher/healthz/file"
 )
 
 // files are where the system keeps what is known of names, read at each lookup: they are short, and engines rewrite them.
