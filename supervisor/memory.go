@@ -36,6 +36,7 @@ type shortage struct {
 	asked   time.Time // when a probe did last
 	killed  time.Time // when the last of them was noticed
 	victim  string
+	unnamed time.Time // when somebody was found killed who is not known yet; zero is nobody
 	reached time.Time // when the limit was, while it is not over
 	moved   time.Time // when that was noticed last
 	failing bool      // the kernel has begun to look for somebody to kill since then
@@ -51,7 +52,7 @@ const (
 	memoryRest, memoryShortRest = time.Second, 100 * time.Millisecond
 	// memoryCalm is how long nothing may happen for a shortage to be over.
 	memoryCalm = 10 * time.Second
-	// earlyTime is how long after the first look a process may still be dying that was killed just before it.
+	// earlyTime is how long after a look a process may still be dying that was killed just before it.
 	earlyTime = 250 * time.Millisecond
 	// recently is how long after a kill for want of memory the app's end has to do with it.
 	recently = 2 * time.Second
@@ -149,9 +150,13 @@ func (m *shortage) look(died proc) (trouble bool) {
 			kills = 1
 		}
 	}
-	if kills > 0 {
+	late := kills == 0 && died.pid > 0 && now.Sub(m.unnamed) < earlyTime
+	if kills > 0 || late {
 		m.kills += int(kills)
-		m.killed, m.victim = now, m.name(died)
+		m.killed, m.victim, m.unnamed = now, m.name(died), time.Time{}
+		if m.victim == somebody {
+			m.unnamed = now
+		}
 		r := m.record()
 		m.log.Errorf("%s", &r)
 	}
@@ -192,6 +197,8 @@ func (m *shortage) note() string {
 	return r.String()
 }
 
+const somebody = "a process"
+
 // name is who was killed, as far as can be known: the kernel says only how many, and takes the largest.
 func (m *shortage) name(died proc) string {
 	for i, p := range m.largest {
@@ -202,7 +209,7 @@ func (m *shortage) name(died proc) string {
 	}
 	switch {
 	case died.pid <= 0:
-		return "a process"
+		return somebody
 	case died.name == "":
 		return "pid " + strconv.Itoa(died.pid)
 	}

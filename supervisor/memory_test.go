@@ -178,3 +178,28 @@ func TestKilledBeforeTheFirstLook(t *testing.T) {
 		}
 	}
 }
+
+// A look may come between the kernel's kill and the end of who was killed, who then gets a name, and is not counted twice.
+func TestNamedOnceItHasEnded(t *testing.T) {
+	g := &fakeGroup{t, t.TempDir()}
+	g.write("proc/self/cgroup", "0::/\n")
+	g.write("proc/self/mountinfo", "1 1 0:1 / /cg ro - cgroup2 cgroup rw\n")
+	g.write("cg/memory.max", "104857600\n")
+	for _, c := range []struct {
+		later time.Duration // after which it is seen to have ended
+		pid   int           // negative: not by SIGKILL
+		want  string
+	}{{0, 7, "app (pid 7)"}, {earlyTime, 7, "a process"}, {0, -7, "another (pid 8)"}} {
+		g.set(5, 1, 0, 10, 0)
+		m := &shortage{self: os.Getpid(), log: &lines{}, root: g.root, fd: -1}
+		m.cgroup()
+		g.set(5, 1, 1, 10, 0)
+		m.look(proc{})
+		m.unnamed = m.unnamed.Add(-c.later)
+		m.look(proc{pid: c.pid, name: "app"})
+		m.look(proc{pid: 8, name: "another"})
+		if m.kills != 1 || m.victim != c.want {
+			t.Errorf("%+v: %d, %s", c, m.kills, m.victim)
+		}
+	}
+}

@@ -62,8 +62,8 @@ type command struct {
 // defaultPath is package supervisor's.
 const defaultPath = "/usr/local/bin:/bin:/usr/bin\x00"
 
-// read understands the plainest of command lines, `usher [--] command args...`, by whatever name that is no other init's, in an environment that has nothing for usher, and nothing with
-// usher's pid in it. That it is another is no mistake: main reads it again.
+// read understands the plainest of command lines, `usher [--] command args...`, by whatever name that is no other init's, in an environment that
+// has nothing for usher, and nothing with usher's pid in it. That it is another is no mistake: main reads it again.
 func (c *command) read(argc *word) bool {
 	n := int(*argc)
 	argv, envp := argc.at(1), argc.at(n+2)
