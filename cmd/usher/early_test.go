@@ -66,7 +66,7 @@ func TestStartedBeforeTheRuntime(t *testing.T) {
 			// The runtime asks for its processors before it does anything else.
 			cmd := exec.Command(strace, "-f", "-qq", "-o", trace, "-e", "trace=execve,sched_getaffinity", "-e", "signal=none",
 				"unshare", "--pid", "--fork", "--mount", "bash", "-c", tt.script)
-			cmd.Env = append(os.Environ(), "usher="+made.path, "script="+script)
+			cmd.Env = append(environ(), "usher="+made.path, "script="+script)
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}

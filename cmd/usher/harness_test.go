@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -158,11 +159,16 @@ var noLog = func() []string {
 	return []string{"USHER_TERMINATION_LOG="}
 }()
 
+// environ is the environment without what begins as usher's variables do, and is these tests' (USHER_DOCKER).
+func environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "USHER_") })
+}
+
 // commandHere prepares usher as an ordinary process.
 func commandHere(t *testing.T, b *build, args ...string) *usher {
 	u := &usher{t: t, cmd: exec.Command(b.path, args...), done: make(chan struct{})}
 	u.cmd.Stdout, u.cmd.Stderr = &u.stdout, &u.stderr
-	u.cmd.Env = append(os.Environ(), noLog...)
+	u.cmd.Env = append(environ(), noLog...)
 	u.cmd.WaitDelay = 5 * time.Second // a straggler that holds the pipe open
 	return u
 }
