@@ -171,7 +171,7 @@ func TestBomb(t *testing.T) {
 			u.inShell(fmt.Sprintf("exec taskset -c 0 prlimit --nproc=%d:%[1]d setpriv --reuid %d --regid %[2]d --clear-groups \"$@\"", 12+round, uid))
 			u.begin()
 			u.printed("full\n")
-			u.signal(unix.SIGUSR2) // which would kill the app, if it were not for
+			u.signal(unix.SIGUSR2) // usher is there to hand it on, and the app dies of it
 			u.want(128 + int(unix.SIGUSR2))
 		})
 	}
