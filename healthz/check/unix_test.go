@@ -61,7 +61,7 @@ func TestUnixFull(t *testing.T) {
 	if err := runCheck(t, "unix://"+path, time.Second); err != nil {
 		t.Fatal(err)
 	}
-	if got := text(runCheck(t, "unix://"+path, 100*time.Millisecond)); got != "timeout after 100ms: no connection" {
+	if got := unloaded(text(runCheck(t, "unix://"+path, 100*time.Millisecond))); got != "timeout after 100ms: no connection" {
 		t.Errorf("got %q", got)
 	}
 	time.AfterFunc(50*time.Millisecond, func() {
