@@ -230,7 +230,7 @@ func TestNothingIsStartedTwice(t *testing.T) {
 	first.want(143)
 }
 
-// usher uses no time while nothing happens.
+// usher uses no time while nothing happens, and little else.
 func TestIdle(t *testing.T) {
 	u := start(t, &made, "--", "sleep", "60")
 	switches := func() (n int) {
@@ -253,6 +253,9 @@ func TestIdle(t *testing.T) {
 	for last, deadline := -1, time.Now().Add(patience); ; {
 		n := switches()
 		if n == last {
+			if r := u.resources(); made.complete && (r.threads != 6 || r.privateKB > 900) {
+				t.Errorf("%+v: README.md has six threads, and bench less than 900 kB", r)
+			}
 			return
 		}
 		if time.Now().After(deadline) {

@@ -1,22 +1,11 @@
 //go:build usher_entry
 
 #include "textflag.h"
+#include "early.h"
 
 #define SYS_exit	93
 #define SYS_futex	98
 #define SYS_clone	220
-
-// What the runtime may want for a plain run (package supervisor's reserve has the same), less the one there is, which is the loop's: one that
-// watches over goroutines in system calls, one that writes the log and can't, one that sleeps until the scavenger's next turn, one that
-// collects garbage, and one on its way to sleep when there is work.
-#define threads	5
-
-// A thread that waits for its work: whether that is there, and what runtime·clone is given (stk, gp, fn).
-#define slot_given	0
-#define slot_stk	8
-#define slot_gp		16
-#define slot_fn		24
-#define slot_size	32
 
 // func early()
 // In: R0, the first stack. It starts the app, if that can be done now: early.go.
@@ -148,8 +137,3 @@ child:
 	UNDEF
 	PCALIGN	$64
 	UNDEF
-
-GLOBL	·slots(SB), NOPTR, $(threads*slot_size)
-GLOBL	·reserved(SB), NOPTR, $4
-GLOBL	·taken(SB), NOPTR, $4
-GLOBL	·noG(SB), NOPTR, $32

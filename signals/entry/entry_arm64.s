@@ -110,15 +110,3 @@ word:
 
 	MOVD	R3, ·Entered(SB)
 	B	_rt0_arm64_linux(SB)
-
-DATA	·all(SB)/8, $0xffffffffffffffff
-GLOBL	·all(SB), NOPTR|RODATA, $8
-DATA	·maxProcs+0(SB)/8, $"GOMAXPRO"
-DATA	·maxProcs+8(SB)/8, $"CS=1"
-GLOBL	·maxProcs(SB), NOPTR|RODATA, $16
-DATA	·debug+0(SB)/8, $"GODEBUG="
-DATA	·debug+8(SB)/8, $"asyncpre"
-DATA	·debug+16(SB)/8, $"emptoff="
-DATA	·debug+24(SB)/8, $"1"
-GLOBL	·debug(SB), NOPTR|RODATA, $32
-GLOBL	·noFiles(SB), NOPTR, $16
