@@ -11,7 +11,7 @@ import (
 // reserve makes the threads that usher may need. It has to be called before the app is started: a Go runtime that needs one more thread and
 // can't have it (a pids limit that the app has filled, which takes it a few milliseconds) dies, and the container with it. They stay, asleep:
 // one of them at a time runs Go code, the others are in system calls, so few are needed. Even a plain run writes to the log, whose reader may
-// stall, while it collects garbage, of which the runtime gives some back later (signals/entry/early_*.s has them all).
+// stall, while it collects garbage, of which the runtime gives some back later (signals/entry/early.h has them all).
 func reserve(threads int) {
 	ready, release := make(chan struct{}), make(chan struct{})
 	for range threads {
