@@ -117,15 +117,24 @@ func TestTerminal(t *testing.T) {
 		fmt.Fprint(keyboard, input)
 		eventually(t, fmt.Sprintf("%q after %q", want, input), func() bool { return strings.Contains(shown.String()[before:], want) })
 	}
+	// Docker passes the terminal's size on only after the start of a container, whose first look may find none.
+	sized := func(want string) {
+		t.Helper()
+		eventually(t, "a terminal of "+want, func() bool {
+			before := len(shown.String())
+			step("stty size; echo looked-$((1+1))\n", "looked-2")
+			return strings.Contains(shown.String()[before:], want+"\r\n")
+		})
+	}
 	step("", "<prompt>")
-	step("stty size\n", "24 80\r\n")
+	sized("24 80")
 	step("trap 'echo size-$((1+1))' WINCH; echo trap-$((1+1))\n", "trap-2")
 	resize(t, keyboard, 33, 99)
 	eventually(t, "SIGWINCH", func() bool { // the engine passes the size on in its own time, and bash runs a trap when it has read a line
 		fmt.Fprint(keyboard, "\n")
 		return strings.Contains(shown.String(), "size-2")
 	})
-	step("stty size\n", "33 99\r\n")
+	sized("33 99")
 	step("bash -c 'trap \"echo int-$((1+1)); over=1\" INT; echo runs-$((1+1)); while [ -z \"$over\" ]; do sleep 0.05; done; echo over-$((1+1))'\n", "runs-2")
 	step("\x03", "over-2")
 	if n := strings.Count(shown.String(), "int-2"); n != 1 {
