@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"cmp"
+	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -157,6 +158,9 @@ func (s *Supervisor) start() error {
 		s.tty = tty{fd: -1}
 		s.runs(pid)
 		return nil
+	}
+	if s.crowded != nil {
+		return fmt.Errorf("cannot fork: %w", s.crowded)
 	}
 	env := s.config.Env
 	if s.as != nil {

@@ -5,14 +5,25 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"golang.org/x/sys/unix"
+
 	"usher/signals"
+	"usher/signals/entry"
 )
 
 // reserve makes the threads that usher may need. It has to be called before the app is started: a Go runtime that needs one more thread and
 // can't have it (a pids limit that the app has filled, which takes it a few milliseconds) dies, and the container with it. They stay, asleep:
 // one of them at a time runs Go code, the others are in system calls, so few are needed. Even a plain run writes to the log, whose reader may
-// stall, while it collects garbage, of which the runtime gives some back later (signals/entry/early.h has them all).
-func reserve(threads int) {
+// stall, while it collects garbage, of which the runtime gives some back later (signals/entry/early.h has them all). It fails as a fork does.
+func reserve(threads int) error {
+	switch errno := entry.Reserve(threads); errno {
+	case 0:
+		return nil
+	case unix.ENOSYS:
+	default:
+		return errno
+	}
+	threads -= 2 // that the runtime always has by now
 	ready, release := make(chan struct{}), make(chan struct{})
 	for range threads {
 		go func() {
@@ -26,6 +37,7 @@ func reserve(threads int) {
 		<-ready
 	}
 	close(release)
+	return nil
 }
 
 // GrowStack makes room on the stack for all that usher does, once: it would else be doubled, and copied, several times before the app is started.

@@ -44,7 +44,8 @@ type Supervisor struct {
 	as       *identity       // who the app runs as; nil is usher's own
 
 	// The loop's own.
-	self      int // usher's pid
+	self      int   // usher's pid
+	crowded   error // why there is no room for usher's threads
 	stop      stop
 	pid       int // of the app; 0 before its start and after its end
 	group     int // the app's process group
@@ -168,12 +169,12 @@ func (s *Supervisor) Run() int {
 		}
 	}
 	useCPUs(1 + busy)
-	threads := 3 + busy
+	threads := 5 + busy
 	if s.notify != nil || s.config.besides() {
 		threads++
 	}
 	if !running {
-		reserve(threads)
+		s.crowded = reserve(threads)
 		s.childless = reap(func(change) {}) // of whoever became usher
 	}
 	s.stop.open(time.Now())

@@ -167,7 +167,7 @@ func TestBomb(t *testing.T) {
 		t.Run("", func(t *testing.T) {
 			t.Parallel()
 			uid := 54400 + round
-			u := command(t, &made, "--", bomb)
+			u := command(t, &made, []string{"--", "-q"}[round%2], bomb) // before the runtime, and after it
 			u.inShell(fmt.Sprintf("exec taskset -c 0 prlimit --nproc=%d:%[1]d setpriv --reuid %d --regid %[2]d --clear-groups \"$@\"", 12+round, uid))
 			u.begin()
 			u.printed("full\n")

@@ -370,32 +370,33 @@ func TestStartTooBig(t *testing.T) {
 	t.Error("usher could not be started")
 }
 
-// No more processes: of the limits at which usher itself can just be started, one leaves no room for the app. There the Go runtime may
-// want one more thread for the log, and die of it; then that limit is tried again.
+// A limit of processes that leaves no room for usher's threads and the app is explained. Two threads the Go runtime must have before there is
+// anybody to explain, and a third for the log.
 func TestStartTooManyProcesses(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root, to become somebody who has no other process")
+	if !made.complete || os.Getuid() != 0 {
+		t.Skip("needs an entry point of our own, and root, to become somebody who has no other process")
 	}
-	for limit := 1; limit < 64; limit++ {
-		for range 10 {
-			u := command(t, &made, "--", "true")
-			u.inShell(fmt.Sprintf("exec prlimit --nproc=%d:%[1]d setpriv --reuid 54321 --regid 54321 --clear-groups \"$@\"", limit))
-			code := u.begin().wait()
-			out := u.stderr.String()
-			if code == 0 {
-				t.Skipf("usher's own threads are the last that a limit of %d allows", limit)
-			}
-			if !strings.HasPrefix(out, "usher: ") {
-				break // usher itself was not started
-			}
-			if strings.Contains(out, "newosproc") {
-				continue
-			}
-			if code != 125 {
-				t.Errorf("exit code %d", code)
-			}
-			u.explained("cannot fork: resource temporarily unavailable", fmt.Sprintf("(ulimit -u, RLIMIT_NPROC) is %d", limit))
-			return
+	for n, c := range []struct {
+		flag  string
+		least int // how many processes are enough
+	}{{"-q", 7}, {"--", 7}, {"--health-addr=127.0.0.1:0", 8}, {"--termination-tail=5", 8}} {
+		for limit := 4; limit <= c.least; limit++ {
+			t.Run(fmt.Sprint(c.flag, " ", limit), func(t *testing.T) {
+				t.Parallel()
+				u := command(t, &made, c.flag, "true")
+				u.inShell(fmt.Sprintf("exec prlimit --nproc=%d:%[1]d setpriv --reuid %d --regid %[2]d --clear-groups \"$@\"", limit, 54300+10*n+limit))
+				code := u.begin().wait()
+				if limit == c.least {
+					if code != 0 {
+						t.Errorf("exit code %d\n%s", code, &u.stderr)
+					}
+					return
+				}
+				if code != 125 {
+					t.Errorf("exit code %d, want 125", code)
+				}
+				u.explained("cannot fork: resource temporarily unavailable", fmt.Sprintf("(ulimit -u, RLIMIT_NPROC) is %d", limit))
+			})
 		}
 	}
 }

@@ -17,7 +17,9 @@ DATA	·debug+24(SB)/8, $"1"
 GLOBL	·debug(SB), NOPTR|RODATA, $32
 GLOBL	·noFiles(SB), NOPTR, $16
 
-GLOBL	·slots(SB), NOPTR, $(threads*slot_size)
+// The threads that wait for work of the runtime's: a slot for each, how many there have been, and how many of these have got some.
+GLOBL	·waiting(SB), NOPTR, $(slots*slot_size)
 GLOBL	·reserved(SB), NOPTR, $4
 GLOBL	·taken(SB), NOPTR, $4
+
 GLOBL	·noG(SB), NOPTR, $32

@@ -1,4 +1,4 @@
-// What the runtime may want for a plain run (package supervisor's reserve has the same), less the one there is, which is the loop's: one that
+// What the runtime may want for a plain run (so has package supervisor), less the one there is, which is the loop's: one that
 // watches over goroutines in system calls, one that writes the log and can't, one that sleeps until the scavenger's next turn, one that
 // collects garbage, and one on its way to sleep when there is work.
 #define threads	5
@@ -9,3 +9,4 @@
 #define slot_gp		16
 #define slot_fn		24
 #define slot_size	32
+#define slots		8

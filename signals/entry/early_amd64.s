@@ -20,29 +20,18 @@ TEXT ·early(SB),NOSPLIT|NOFRAME,$0
 	TESTB	AX, AX
 	JEQ	no
 
-	// The threads. They run without a stack; each keeps its slot in R12.
-	LEAQ	·slots(SB), R12
-	XORL	R13, R13
-another:
-	MOVL	$SYS_clone, AX
-	MOVL	$0x50f00, DI		// CLONE_VM|FS|FILES|SIGHAND|THREAD|SYSVSEM, as the runtime has it
-	XORL	SI, SI
-	XORL	DX, DX
-	XORL	R10, R10
-	XORL	R8, R8
-	SYSCALL
-	TESTQ	AX, AX
-	JEQ	thread
+	MOVL	$threads, 0(SP)
+	CALL	·reserve(SB)
+	CMPL	8(SP), $0
 	JLT	no			// main will have the same trouble, and say so
-	INCL	R13
-	MOVL	R13, ·reserved(SB)
-	ADDQ	$slot_size, R12
-	CMPL	R13, $threads
-	JLT	another
 
 	// clone(CLONE_VFORK|CLONE_VM|SIGCHLD): what the child leaves on the stack, below SP, nobody misses
 	MOVL	$SYS_clone, AX
 	MOVL	$0x4111, DI
+	XORL	SI, SI
+	XORL	DX, DX
+	XORL	R10, R10
+	XORL	R8, R8
 	SYSCALL
 	TESTQ	AX, AX
 	JNE	parent
@@ -53,6 +42,36 @@ parent:
 	CALL	(DX)
 no:
 	ADDQ	$64, SP
+	RET
+
+// func reserve(total int32) int32
+// It makes threads, until there have been so many, and returns 0 or a negative errno. They run without a stack; each keeps its slot in R12.
+TEXT ·reserve(SB),NOSPLIT|NOFRAME,$0-12
+	MOVL	·reserved(SB), R13
+	LEAQ	·waiting(SB), R12
+	MOVQ	R13, AX
+	IMULQ	$slot_size, AX
+	ADDQ	AX, R12
+another:
+	XORL	AX, AX
+	CMPL	R13, total+0(FP)
+	JGE	enough
+	MOVL	$SYS_clone, AX
+	MOVL	$0x50f00, DI		// CLONE_VM|FS|FILES|SIGHAND|THREAD|SYSVSEM, as the runtime has it
+	XORL	SI, SI
+	XORL	DX, DX
+	XORL	R10, R10
+	XORL	R8, R8
+	SYSCALL
+	TESTQ	AX, AX
+	JEQ	thread
+	JLT	enough
+	INCL	R13
+	MOVL	R13, ·reserved(SB)
+	ADDQ	$slot_size, R12
+	JMP	another
+enough:
+	MOVL	AX, ret+8(FP)
 	RET
 
 thread:
@@ -93,14 +112,17 @@ TEXT runtime·clone(SB),DUPOK|NOSPLIT|NOFRAME,$0-44
 	MOVQ	stk+8(FP), SI
 	MOVQ	gp+24(FP), R9
 	MOVQ	fn+32(FP), R12
-	MOVL	$1, DX
-	LOCK
-	XADDL	DX, ·taken(SB)
-	CMPL	DX, ·reserved(SB)
+	MOVL	·taken(SB), AX
+take:
+	CMPL	AX, ·reserved(SB)
 	JGE	new
-	IMULQ	$slot_size, DX
-	LEAQ	·slots(SB), DI
-	ADDQ	DX, DI
+	LEAL	1(AX), DX
+	LOCK
+	CMPXCHGL	DX, ·taken(SB)
+	JNE	take			// AX is what there is instead
+	IMULQ	$slot_size, AX
+	LEAQ	·waiting(SB), DI
+	ADDQ	AX, DI
 	MOVQ	SI, slot_stk(DI)
 	MOVQ	R9, slot_gp(DI)
 	MOVQ	R12, slot_fn(DI)
@@ -125,6 +147,10 @@ new:
 	TESTQ	AX, AX
 	JEQ	child
 	MOVL	AX, ret+40(FP)
+	JLT	failed
+	LOCK
+	INCL	·made(SB)
+failed:
 	RET
 child:
 	MOVQ	R8, SI

@@ -19,27 +19,18 @@ TEXT ·early(SB),NOSPLIT|NOFRAME,$0
 	CALL	(R1)
 	TBZ	$0, R0, no
 
-	// The threads. They run without a stack; each keeps its slot in R19.
-	MOVD	$·slots(SB), R19
-	MOVD	$0, R20
-another:
-	MOVD	$0x50f00, R0		// CLONE_VM|FS|FILES|SIGHAND|THREAD|SYSVSEM, as the runtime has it
+	MOVD	$threads, R0
+	MOVW	R0, 8(RSP)
+	CALL	·reserve(SB)
+	MOVW	16(RSP), R0
+	TBNZ	$31, R0, no		// main will have the same trouble, and say so
+
+	// clone(CLONE_VFORK|CLONE_VM|SIGCHLD): what the child leaves on the stack, below SP, nobody misses
+	MOVD	$0x4111, R0
 	MOVD	$0, R1
 	MOVD	$0, R2
 	MOVD	$0, R3
 	MOVD	$0, R4
-	MOVD	$SYS_clone, R8
-	SVC
-	CBZ	R0, thread
-	TBNZ	$63, R0, no		// main will have the same trouble, and say so
-	ADD	$1, R20
-	MOVW	R20, ·reserved(SB)
-	ADD	$slot_size, R19
-	CMP	$threads, R20
-	BLT	another
-
-	// clone(CLONE_VFORK|CLONE_VM|SIGCHLD): what the child leaves on the stack, below SP, nobody misses
-	MOVD	$0x4111, R0
 	MOVD	$SYS_clone, R8
 	SVC
 	CBNZ	R0, parent
@@ -53,6 +44,36 @@ parent:
 no:
 	MOVD	80(RSP), LR
 	ADD	$96, RSP
+	RET
+
+// func reserve(total int32) int32
+// It makes threads, until there have been so many, and returns 0 or a negative errno. They run without a stack; each keeps its slot in R19.
+TEXT ·reserve(SB),NOSPLIT|NOFRAME,$0-12
+	MOVW	·reserved(SB), R20
+	MOVD	$·waiting(SB), R19
+	MOVD	$slot_size, R0
+	MUL	R20, R0, R0
+	ADD	R0, R19
+another:
+	MOVD	$0, R0
+	MOVW	total+0(FP), R1
+	CMPW	R1, R20
+	BGE	enough
+	MOVD	$0x50f00, R0		// CLONE_VM|FS|FILES|SIGHAND|THREAD|SYSVSEM, as the runtime has it
+	MOVD	$0, R1
+	MOVD	$0, R2
+	MOVD	$0, R3
+	MOVD	$0, R4
+	MOVD	$SYS_clone, R8
+	SVC
+	CBZ	R0, thread
+	TBNZ	$63, R0, enough
+	ADD	$1, R20
+	MOVW	R20, ·reserved(SB)
+	ADD	$slot_size, R19
+	B	another
+enough:
+	MOVW	R0, ret+8(FP)
 	RET
 
 thread:
@@ -101,7 +122,7 @@ take:
 	CBNZW	R7, take
 	MOVD	$slot_size, R6
 	MUL	R6, R5, R5
-	MOVD	$·slots(SB), R0
+	MOVD	$·waiting(SB), R0
 	ADD	R5, R0
 	MOVD	R1, slot_stk(R0)
 	MOVD	R11, slot_gp(R0)
@@ -126,6 +147,14 @@ new:
 	SVC
 	CBZ	R0, child
 	MOVW	R0, ret+40(FP)
+	TBNZ	$63, R0, failed
+	MOVD	$·made(SB), R3
+count:
+	LDAXRW	(R3), R4
+	ADD	$1, R4
+	STLXRW	R4, (R3), R5
+	CBNZW	R5, count
+failed:
 	RET
 child:
 	MOVD	R13, R1
