@@ -3,6 +3,7 @@ package supervisor
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,7 +36,7 @@ func (s *Supervisor) act(actions []action) {
 		case launch:
 			s.startApp()
 		case save:
-			s.kept = append(s.kept, *a.signal)
+			s.keep(a.signal)
 		case forward:
 			if a.signal == &s.stop.signal {
 				s.logTold()
@@ -203,6 +204,14 @@ func (s *Supervisor) start() error {
 func (s *Supervisor) runs(pid int) {
 	s.pid, s.group, s.childless = pid, pid, false
 	s.counters.starts.Add(1)
+}
+
+// keep saves a signal for the app, as the kernel would for a process that blocks it: one of each standard signal, all real-time ones (signal(7)).
+func (s *Supervisor) keep(e *signals.Event) {
+	if e.Signal < signals.RTMin && slices.ContainsFunc(s.kept, func(k signals.Event) bool { return k.Signal == e.Signal }) {
+		return
+	}
+	s.kept = append(s.kept, *e)
 }
 
 func (s *Supervisor) forward(e *signals.Event) {

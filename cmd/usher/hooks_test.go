@@ -240,6 +240,12 @@ func TestKeptSignals(t *testing.T) {
 	go1 := filepath.Join(t.TempDir(), "go")
 	u := start(t, &made, "--pre-start", "sh -c 'echo begun; while [ ! -e "+go1+" ]; do sleep 0.01; done'", "--", receiver)
 	u.logged("begun")
+	for range 200_000 { // a flood makes usher no larger
+		u.signal(unix.SIGWINCH)
+	}
+	if r := u.resources(); made.complete && r.privateKB > 1500 {
+		t.Errorf("usher has written to %d kB", r.privateKB)
+	}
 	for i := range 50 {
 		if err := sigqueue(u.cmd.Process.Pid, 40, uint64(i)); err != nil {
 			t.Fatal(err)
