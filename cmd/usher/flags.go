@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -112,7 +113,8 @@ type options struct {
 	probe         string
 	install       string
 	probeCheck    *check.Check
-	notice        notice // what a personality prints instead of a start
+	notice        notice   // what a personality prints instead of a start
+	unknown       []string // variables that look like usher's, and are no flag's
 	plan          bool
 	warnOrphans   bool // in tini's words
 }
@@ -180,9 +182,8 @@ func parse(as *personality, args, environ []string) (options, error) {
 	command, mistakes := as.parse(m, args, environ)
 	errs = multierror.Append(errs, mistakes...)
 	c.Command = command
-	env, mistakes := parseEnv(fs, environ)
+	c.Env, o.unknown, mistakes = parseEnv(fs, environ)
 	errs = multierror.Append(errs, mistakes...)
-	c.Env = env
 	c.CreateTerminationLog = fs.Changed("termination-log")
 	if len(c.StopSignals) == 0 {
 		c.StopSignals = []signals.Signal{unix.SIGTERM}
@@ -252,9 +253,9 @@ func parseArgs(fs *pflag.FlagSet, args []string) (command []string, errs []error
 	return nil, errs
 }
 
-// parseEnv gives the flags that were not given the values of their variables, and returns the environment that is not usher's.
-// USHER_* variables that are no flag's are nobody's mistake: Kubernetes makes them for a Service named usher.
-func parseEnv(fs *pflag.FlagSet, environ []string) (rest []string, errs []error) {
+// parseEnv gives the flags that were not given the values of their variables, and returns the environment that is not usher's, and the names that
+// are no flag's. These are no error, as they may be meant for the app, nor worth a word where Kubernetes makes them for a Service named usher.
+func parseEnv(fs *pflag.FlagSet, environ []string) (rest, unknown []string, errs []error) {
 	values := map[string]string{}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
@@ -262,17 +263,19 @@ func parseEnv(fs *pflag.FlagSet, environ []string) (rest []string, errs []error)
 			rest = append(rest, entry)
 		} else if _, ok := values[name]; !ok {
 			values[name] = value // of two, getenv(3) sees the first
+			unknown = append(unknown, name)
 		}
 	}
 	if len(values) == 0 {
-		return rest, nil
-	}
-	for _, name := range notSettings {
-		delete(values, variable(name))
+		return rest, nil, nil
 	}
 	fs.VisitAll(func(f *pflag.Flag) {
 		value, ok := values[variable(f.Name)]
-		if !ok || f.Changed {
+		if !ok || slices.Contains(notSettings, f.Name) {
+			return
+		}
+		delete(values, variable(f.Name))
+		if f.Changed {
 			return
 		}
 		each := []string{value}
@@ -292,7 +295,11 @@ func parseEnv(fs *pflag.FlagSet, environ []string) (rest []string, errs []error)
 			}
 		}
 	})
-	return rest, errs
+	unknown = slices.DeleteFunc(unknown, func(name string) bool {
+		_, left := values[name]
+		return !left || strings.Contains(name+"_", "_SERVICE_") || strings.Contains(name+"_", "_PORT_")
+	})
+	return rest, unknown, errs
 }
 
 // format sets json for a format's name.

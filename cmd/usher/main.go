@@ -66,6 +66,9 @@ func main() {
 	if o.warnOrphans {
 		o.config.Orphan = func(pid int) { log.put(orphanWarning(pid)) }
 	}
+	for _, name := range o.unknown {
+		log.Infof("%s is no variable of usher's: without effect, and not handed on", name)
+	}
 	s, err := supervisor.New(o.config, source, log)
 	if err != nil {
 		fail(o.logJSON, supervisor.ExitFailure, err)
