@@ -104,5 +104,8 @@ func (c *Config) fits() error {
 	if !scheduled {
 		need += ", and the app needs time to stop"
 	}
+	if c.HookTimeout == 0 && (c.PreStop != nil || c.PostStop != nil) {
+		need += "; --hook-timeout is what a hook may take"
+	}
 	return errors.New(need)
 }

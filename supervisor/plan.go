@@ -40,7 +40,17 @@ func (l *timeline) maybe(takes time.Duration, what, flag string) {
 func (c *Config) Plan() []Stage {
 	t := c.timing()
 	var l timeline
-	l.add(0, "stop signal: "+stopNames(c.StopSignals)+"; /readyz fails", "--stop-signals")
+	var begin []signals.Signal
+	for _, sig := range c.StopSignals {
+		if c.Rewrites.Apply(sig) != 0 {
+			begin = append(begin, sig)
+		}
+	}
+	if len(begin) == 0 {
+		l.add(0, "no stop: "+stopNames(c.StopSignals)+" is swallowed", "--rewrite")
+		return l.stages
+	}
+	l.add(0, "stop signal: "+stopNames(begin)+"; /readyz fails", "--stop-signals")
 	hold := "hold: the app keeps serving"
 	if c.QuietPeriod > 0 {
 		hold += ", until traffic is quiet for " + c.QuietPeriod.String()

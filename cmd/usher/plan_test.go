@@ -40,6 +40,18 @@ at       for
 59.5s    500ms     the reason is written
 1m0s               the orchestrator's SIGKILL                               --grace-period
 `},
+		{"--plan --stop-signals TERM,QUIT --rewrite TERM:0 -- app", `
+at       for
+0s                 stop signal: SIGQUIT; /readyz fails                      --stop-signals
+0s       its time  the app gets the stop signal
+0s                 never SIGKILL: there is no --grace-period, and no KILL in a --stop-schedule
+0s       2s        what the app leaves behind gets SIGTERM, then SIGKILL    --straggler-grace
+2s                 the reason is written
+`},
+		{"--plan --term-delay 5s --rewrite TERM:0 -- app", `
+at       for
+0s                 no stop: SIGTERM is swallowed                            --rewrite
+`},
 		{"--plan --grace-period 20s --stop-schedule TERM/5/forever/QUIT/5 --post-stop exec:clean -- app", `
 at       for
 0s                 stop signal: SIGTERM; /readyz fails                      --stop-signals
@@ -102,6 +114,8 @@ func TestBudget(t *testing.T) {
 			[]string{"--grace-period 30s is too short: --term-delay 10s + --stop-schedule 20s + --straggler-grace 3s + writing the reason 500ms: 33.5s\n"}},
 		{"--grace-period 10s --pre-stop exec:a --post-stop exec:b --hook-timeout 5s",
 			[]string{"--grace-period 10s is too short: --pre-stop 5s + --post-stop 5s + writing the reason 500ms: 10.5s, and the app needs time to stop\n"}},
+		{"--grace-period 10s --term-delay 9s --post-stop exec:b",
+			[]string{"--term-delay 9s + --post-stop 2.5s + writing the reason 500ms: 12s, and the app needs time to stop; --hook-timeout is what a hook may take\n"}},
 		{"--grace-period 1s --stop-schedule TERM/forever --term-delay 1s", []string{"--term-delay 1s + --straggler-grace 2s + writing the reason 250ms: 3.25s, and"}},
 		{"--hook-timeout -1s --wait-timeout -1s --restart-max -1 --stop-signals KILL --stop-schedule TERM/5s/NONE --pre-start | --post-start tcp://a --pre-stop exec: --wait-for nonsense --restart maybe",
 			[]string{"--hook-timeout -1s: must not", "--wait-timeout -1s: must not", "--restart-max -1: must not", "--stop-signals SIGKILL: usher never sees it", `"NONE" is neither`,
