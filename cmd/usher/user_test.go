@@ -113,7 +113,7 @@ func TestUserWithoutPrivilege(t *testing.T) {
 	}
 	u.cmd.Path = path
 	u.begin().want(125)
-	if out := u.stderr.String(); !strings.Contains(out, "cannot become uid 0, gid 0: setgroups: operation not permitted") || u.stdout.String() != "" {
+	if out := u.stderr.String(); !strings.Contains(out, "cannot become uid 0, gid 0: setgroups: operation not permitted\nusher: hint: for --user, usher itself has to be root") || u.stdout.String() != "" {
 		t.Errorf("stderr %q, stdout %q", out, &u.stdout)
 	}
 	// To be oneself takes none.
