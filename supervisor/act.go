@@ -131,6 +131,9 @@ func (s *stop) sender() string {
 func (s *Supervisor) startApp() {
 	if s.stop.restarts > 0 {
 		s.restarted++
+		if s.stop.restarts == 1 { // the others have waited, and that has been said
+			s.log.Infof("the app ended with exit code %d, started again at once", s.exitCode())
+		}
 		s.report(s.word.Clear()) // what the last run has left
 		s.health = s.newHealth()
 		s.steps = ""
@@ -224,7 +227,7 @@ func (s *Supervisor) forward(e *signals.Event) {
 		s.log.Debugf("%s from %s sent to the app as %s", signals.Name(e.Signal), sender, signals.Name(sig))
 	}
 	s.send(e, sig)
-	s.ending.forwarded = *e
+	s.ending.forwarded, s.ending.forwardedAt = *e, time.Now()
 	if s.stopped && s.stop.phase == stopping {
 		s.wake()
 	}

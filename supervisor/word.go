@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"path"
 	"strconv"
 	"time"
@@ -13,12 +14,13 @@ import (
 
 // ending is what is gathered for the last word, beside what the stop knows.
 type ending struct {
-	phase      phase // in which the app ended
-	rss        uint64
-	cpu        time.Duration
-	forwarded  signals.Event // the last signal that the app was sent for somebody else
-	stillThere []lastword.Process
-	killed     []lastword.Process
+	phase       phase // in which the app ended
+	rss         uint64
+	cpu         time.Duration
+	forwarded   signals.Event // the last signal that the app was sent for somebody else
+	forwardedAt time.Time
+	stillThere  []lastword.Process
+	killed      []lastword.Process
 }
 
 // ended is called when the app has been reaped.
@@ -33,7 +35,21 @@ func (s *Supervisor) ended(c change) {
 	case exitCode(c.status) != 0:
 		s.memory.look(proc{pid: -c.pid})
 	}
+	if s.unheld() {
+		s.notes += "; " + signals.Name(s.ending.forwarded.Signal) + " from outside the container is none of --stop-signals, and began no stop"
+	}
 }
+
+// unheld is whether the app has ended on a signal from outside that was to begin a stop, by the looks of it, and did not, so that it was not held
+// back: the image has a STOPSIGNAL that usher has not been told of, as nginx's has.
+func (s *Supervisor) unheld() bool {
+	c, sig, from := &s.config, s.ending.forwarded.Signal, &s.ending.forwarded.Sender
+	return s.stop.began.IsZero() && (c.TermDelay > 0 || c.DrainTimeout > 0 || c.PreStop != nil) && from.Known && !from.Kernel && from.PID == 0 &&
+		(!s.status.Signaled() || s.status.Signal() == c.Rewrites.Apply(sig)) && time.Since(s.ending.forwardedAt) < cmp.Or(c.GracePeriod, defaultGrace)
+}
+
+// defaultGrace is Kubernetes' terminationGracePeriodSeconds where nothing is said.
+const defaultGrace = 30 * time.Second
 
 // finish is the end: the last word, in the log where there is news.
 func (s *Supervisor) finish() {
@@ -47,7 +63,7 @@ func (s *Supervisor) finish() {
 	killed := s.status.Signaled() && s.status.Signal() != unix.SIGINT && s.status.Signal() != unix.SIGPIPE // which shells don't report either
 	switch {
 	case s.fatal != nil && r.Stop == nil: // has been said
-	case killed || r.Stop != nil || r.Note != "" || r.Reason == lastword.OOMKilled:
+	case killed || r.Stop != nil || r.Note != "" || r.Restarts > 0 || r.Reason == lastword.OOMKilled:
 		s.log.Infof("%s", r)
 	default:
 		s.log.Debugf("%s", r)

@@ -22,7 +22,10 @@ func TestRestart(t *testing.T) {
 			t.Errorf("stdout: %q", out)
 		}
 		said := u.stderr.String()
-		if strings.Count(said, "once\n") != 1 || strings.Count(said, "last\n") != 1 || !strings.Contains(said, "each\n") {
+		if !strings.Contains(said, "usher: the app ended with exit code 3, started again at once\n") || !strings.Contains(said, "usher: Completed: exit code 0; ") {
+			t.Errorf("restarts: %s", said)
+		}
+		if strings.Count(said, "pre-start-1: once\n") != 1 || strings.Count(said, "last\n") != 1 || !strings.Contains(said, "each\n") {
 			t.Errorf("hooks: %s", said)
 		}
 		if word := readLog(t, log); !strings.HasPrefix(word, "Completed: exit code 0; uptime ") || !strings.Contains(word, ", restarts 1") {

@@ -58,11 +58,19 @@ func TestScheduleWakes(t *testing.T) {
 	}
 }
 
-// Which signals begin a stop is for the image to say (STOPSIGNAL), or for Kubernetes (stopSignal).
+// Which signals begin a stop is for the image to say (STOPSIGNAL), or for Kubernetes (stopSignal). An app that has ended on another one, where a
+// stop would have held it back, may have been meant to stop: usher says so.
 func TestStopSignals(t *testing.T) {
 	u := start(t, &made, "--stop-signals", "QUIT,USR1", "--term-delay", "1h", "--", "bash", "-c", app, "0")
 	u.printed("ready\n")
 	u.signal(unix.SIGTERM) // is no stop signal now, and passes
+	u.want(42)
+	if out := u.stderr.String(); !strings.Contains(out, "; SIGTERM from outside the container is none of --stop-signals, and began no stop") || strings.Count(out, "\n") != 1 {
+		t.Errorf("log: %s", out)
+	}
+	u = start(t, &made, "--stop-signals", "QUIT,USR1", "--", "bash", "-c", app, "0") // a stop would not have held it back
+	u.printed("ready\n")
+	u.signal(unix.SIGTERM)
 	u.want(42)
 	if out := u.stderr.String(); out != "" {
 		t.Errorf("log: %s", out)
