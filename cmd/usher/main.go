@@ -57,17 +57,15 @@ func main() {
 		if o.logJSON {
 			as = planJSON
 		}
+		o.newLogger().flush(source)
 		os.Exit(printed(1, as(o.config.Plan())))
 	case o.probe != "":
 		tool()
 		os.Exit(probe(o, source.Inherited()))
 	}
-	log := newLogger(o.level, o.logJSON)
+	log := o.newLogger()
 	if o.warnOrphans {
 		o.config.Orphan = func(pid int) { log.put(orphanWarning(pid)) }
-	}
-	for _, name := range o.unknown {
-		log.Infof("%s is no variable of usher's: without effect, and not handed on", name)
 	}
 	s, err := supervisor.New(o.config, source, log)
 	if err != nil {
@@ -76,6 +74,15 @@ func main() {
 	code := s.Run()
 	log.flush(source)
 	os.Exit(code)
+}
+
+// newLogger is the log, which begins with what has no effect.
+func (o *options) newLogger() *logger {
+	log := newLogger(o.level, o.logJSON)
+	for _, name := range o.unknown {
+		log.Infof("%s is no variable of usher's: without effect, and not handed on", name)
+	}
+	return log
 }
 
 // tool makes usher an ordinary program that a signal ends.

@@ -97,10 +97,15 @@ func TestPlanJSON(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("%+v", got)
 	}
-	u = start(t, &made, "--plan", "--log-format", "json", "--", "app")
+	u = command(t, &made, "--plan", "--log-format", "json", "--", "app")
+	u.cmd.Env = append(u.cmd.Env, "USHER_GRACE_PERIODS=30s")
+	u.begin()
 	u.want(0)
 	if !strings.Contains(u.stdout.String(), `{"at":0,"what":"the app gets the stop signal"}`) {
 		t.Errorf("%s", &u.stdout)
+	}
+	if out := u.stderr.String(); strings.Count(out, "\n") != 1 || !strings.Contains(out, "USHER_GRACE_PERIODS is no variable of usher's") {
+		t.Errorf("stderr: %s", out)
 	}
 }
 
