@@ -152,6 +152,9 @@ func checkPod(t *testing.T, usher, help string, pod *corev1.PodSpec) {
 		if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 			t.Errorf("%s: usher says %v: %s", c.Name, err, bytes.TrimSpace(out))
 		}
+		if strings.HasPrefix(c.Image, "nginx:") && !strings.Contains(set["USHER_STOP_SIGNALS"], "QUIT") {
+			t.Errorf("%s: the STOPSIGNAL of %s is QUIT", c.Name, c.Image)
+		}
 		grace, err := time.ParseDuration(set["USHER_GRACE_PERIOD"])
 		if err != nil {
 			t.Errorf("%s: no grace period: %v", c.Name, err)
