@@ -1,0 +1,96 @@
+package kubernetes
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"sigs.k8s.io/yaml"
+)
+
+// composeFile is what the Compose files here have in them.
+type composeFile struct {
+	Services map[string]struct {
+		Image           string
+		Entrypoint      []string
+		Command         []string
+		Volumes, Ports  []string
+		DependsOn       map[string]struct{ Condition string } `json:"depends_on"`
+		StopGracePeriod string                                `json:"stop_grace_period"`
+		Environment     map[string]string
+		Healthcheck     struct {
+			Test     []string
+			Interval string
+			Retries  int
+		}
+	}
+	Volumes map[string]any
+}
+
+// TestCompose is here for this module's YAML. It compares each service's numbers, and has usher itself judge its settings.
+func TestCompose(t *testing.T) {
+	example, err := os.ReadFile("../compose/compose.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, inReadme, found := bytes.Cut(readme, []byte("```yaml\nservices:\n"))
+	inReadme, _, closed := bytes.Cut(inReadme, []byte("```\n"))
+	if !found || !closed {
+		t.Fatal("README has no Compose file")
+	}
+	usher := filepath.Join(t.TempDir(), "usher")
+	if out, err := exec.Command("make", "-s", "-C", "../..", "build", "OUT="+usher).CombinedOutput(); err != nil {
+		t.Fatalf("make build: %v\n%s", err, out)
+	}
+	for name, text := range map[string][]byte{"example": example, "README": append([]byte("services:\n"), inReadme...)} {
+		t.Run(name, func(t *testing.T) {
+			var file composeFile
+			if err := yaml.UnmarshalStrict(text, &file); err != nil {
+				t.Fatal(err)
+			}
+			checked := 0
+			for name, s := range file.Services {
+				for other, on := range s.DependsOn {
+					if _, ok := file.Services[other]; !ok || on.Condition == "" {
+						t.Errorf("%s depends on %s %q", name, other, on.Condition)
+					}
+				}
+				if s.Environment["USHER_HEALTH_ADDR"] == "" {
+					continue
+				}
+				checked++
+				cmd := exec.Command(usher, "--plan", "--", "app")
+				cmd.Env = []string{}
+				for k, v := range s.Environment {
+					cmd.Env = append(cmd.Env, k+"="+v)
+				}
+				var stderr bytes.Buffer
+				cmd.Stderr = &stderr
+				if plan, err := cmd.Output(); err != nil || stderr.Len() > 0 || !bytes.Contains(plan, []byte("the orchestrator's SIGKILL")) {
+					t.Errorf("%s: usher says %v: %s%s", name, err, &stderr, plan)
+				}
+				granted, err := time.ParseDuration(s.StopGracePeriod)
+				if grace, graceErr := time.ParseDuration(s.Environment["USHER_GRACE_PERIOD"]); err != nil || graceErr != nil || grace != granted {
+					t.Errorf("%s: stop_grace_period %q, usher has %q", name, s.StopGracePeriod, s.Environment["USHER_GRACE_PERIOD"])
+				}
+				if s.Healthcheck.Test[0] != "CMD" || !strings.HasSuffix(strings.Join(s.Healthcheck.Test, " "), "/usher --probe readyz") {
+					t.Errorf("%s: healthcheck %q", name, s.Healthcheck.Test)
+				}
+				if strings.HasPrefix(s.Image, "nginx:") && !strings.Contains(s.Environment["USHER_STOP_SIGNALS"], "QUIT") {
+					t.Errorf("%s: the STOPSIGNAL of %s is QUIT", name, s.Image)
+				}
+			}
+			if checked == 0 {
+				t.Error("no service has usher's variables")
+			}
+		})
+	}
+}
