@@ -72,6 +72,8 @@ type Config struct {
 
 	// HealthAddrs are where the endpoints are served, each host:port or unix:/path.
 	HealthAddrs []string
+	// ReadyWhileDraining has /readyz hold in a stop until the app is told of it, and not fail from the first signal on.
+	ReadyWhileDraining bool
 	// Checks are asked of the app, by what they are for.
 	Checks [check.Roles]Checks
 	// OnUnhealthy is what usher does when a live check has failed.

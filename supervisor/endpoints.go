@@ -119,7 +119,7 @@ func (s *Supervisor) ready(results []healthz.Result) []healthz.Result {
 func (s *Supervisor) readyz(results []healthz.Result) []healthz.Result {
 	r := healthz.Result{Name: "shutdown"} // the apiserver's name for it
 	switch snap := s.snapshot.Load(); {
-	case !snap.stopping.IsZero():
+	case !snap.stopping.IsZero() && !(s.config.ReadyWhileDraining && snap.phase.serves()):
 		r.Failure = fmt.Sprintf("%s received %v ago", snap.signal, lastword.Round(time.Since(snap.stopping)))
 	case snap.checks.said.Load().Stopping:
 		r.Failure = "the app said STOPPING=1"

@@ -50,7 +50,11 @@ func (c *Config) Plan() []Stage {
 		l.add(0, "no stop: "+stopNames(c.StopSignals)+" is swallowed", "--rewrite")
 		return l.stages
 	}
-	l.add(0, "stop signal: "+stopNames(begin)+"; /readyz fails", "--stop-signals")
+	unready := "; /readyz fails"
+	if c.ReadyWhileDraining {
+		unready = "; /readyz stays as it is"
+	}
+	l.add(0, "stop signal: "+stopNames(begin)+unready, "--stop-signals")
 	hold := "hold: the app keeps serving"
 	if c.QuietPeriod > 0 {
 		hold += ", until traffic is quiet for " + c.QuietPeriod.String()

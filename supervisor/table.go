@@ -35,6 +35,9 @@ func (p phase) String() string {
 // alive is whether there is an app in this phase.
 func (p phase) alive() bool { return running <= p && p <= killing }
 
+// serves is whether the app runs and has not been told of a stop.
+func (p phase) serves() bool { return running <= p && p <= leaving }
+
 // sweeps is whether usher waits for what the app has left behind.
 func (p phase) sweeps() bool { return p == sweeping || p == clearing }
 

@@ -74,6 +74,7 @@ Health:
       --ready-timeout DURATION             (1s)
       --ready-success-threshold N          (1; only ready may have more)
       --ready-failure-threshold N          (3)
+      --ready-while-draining     /readyz holds in a stop as well, until the app is told of it
       --on-unhealthy POLICY      when a live or startup check has failed: report (in /livez), stop (the app; see --restart) (report)
       --watchdog DURATION        /livez fails when the app has not sent WATCHDOG=1 (sd_notify) for this long
       --probe CHECK              run a check, or ask usher's own endpoint at --health-addr, within --ready-timeout: exit code 0 or 1
@@ -89,8 +90,8 @@ Other:
       --version
   -h, --help
 
-Each flag is also an environment variable: --term-delay is USHER_TERM_DELAY. Repeatable ones take a value a line. A flag beats
-its variable. The app does not see USHER_* variables.
+Each flag that is a setting (not --plan, --probe, --install) is also an environment variable: --term-delay is USHER_TERM_DELAY.
+Repeatable ones take a value a line. A flag beats its variable. The app does not see USHER_* variables.
 
 Exit codes: the app's own; 128+n if signal n killed it; 127 command not found, 126 found but can't be run; 125 usher failed or was
 called wrongly.
@@ -189,6 +190,9 @@ func parse(as *personality, args, environ []string) (options, error) {
 		c.StopSignals = []signals.Signal{unix.SIGTERM}
 	}
 	as.finish(m)
+	if o.plan && len(c.Command) == 0 {
+		c.Command = []string{"app"} // any will do
+	}
 	switch {
 	case beQuiet && beVerbose:
 		errs = multierror.Append(errs, errors.New("--quiet and --verbose: choose one"))
@@ -245,7 +249,7 @@ func parseArgs(fs *pflag.FlagSet, args []string) (command []string, errs []error
 			err = fs.Parse(args[:2])
 		}
 		if err != nil {
-			errs = append(errs, err)
+			errs = append(errs, withUnit(err))
 			restore(fs, err)
 		}
 		args = args[used:]
@@ -290,7 +294,7 @@ func parseEnv(fs *pflag.FlagSet, environ []string) (rest, unknown []string, errs
 		}
 		for _, v := range each {
 			if err := fs.Set(f.Name, v); err != nil {
-				errs = append(errs, fmt.Errorf("in %s: %w", variable(f.Name), err))
+				errs = append(errs, fmt.Errorf("in %s: %w", variable(f.Name), withUnit(err)))
 				restore(fs, err)
 			}
 		}
@@ -337,6 +341,14 @@ func restore(fs *pflag.FlagSet, err error) {
 	if invalid, ok := err.(*pflag.InvalidValueError); ok && invalid.GetFlag().Value.Type() != "list" {
 		_ = fs.Set(invalid.GetFlag().Name, invalid.GetFlag().DefValue)
 	}
+}
+
+// withUnit says what was meant by a duration that is a bare number, as Kubernetes and docker stop have them.
+func withUnit(err error) error {
+	if invalid, ok := err.(*pflag.InvalidValueError); ok && strings.Contains(err.Error(), "missing unit") {
+		return fmt.Errorf("%w: for seconds, %ss", err, invalid.GetValue())
+	}
+	return err
 }
 
 // variable is the environment variable of a flag.

@@ -18,7 +18,7 @@ func TestEveryMistakeAtOnce(t *testing.T) {
 		u.begin().want(125)
 		out := u.stderr.String()
 		for _, says := range []string{
-			`invalid argument "10" for "--term-delay"`, `unknown flag: --nonsense`, `"TERM:NOPE"`, `rewrite "x": want FROM:TO`, `usher never forwards SIGKILL`,
+			`invalid argument "10" for "--term-delay" flag: time: missing unit in duration "10": for seconds, 10s`, `unknown flag: --nonsense`, `"TERM:NOPE"`, `rewrite "x": want FROM:TO`, `usher never forwards SIGKILL`,
 			`ftp`, `--health-addr "db:99999": port "99999"`, `--grace-period -1s`, `--ready-period 0s`, `unknown shorthand flag: 'Z'`, `choose one`,
 			`in USHER_READY_TIMEOUT: invalid argument "soon"`, `--ready-failure-threshold 0`, `usher: hint: `,
 		} {

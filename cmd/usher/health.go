@@ -19,6 +19,7 @@ func healthFlags(fs *pflag.FlagSet, o *options) {
 		}
 		return nil
 	}}, "health-addr", "")
+	fs.BoolVar(&c.ReadyWhileDraining, "ready-while-draining", false, "")
 	fs.Var(&list{add: func(s string) (err error) {
 		c.OnUnhealthy, err = supervisor.ParseUnhealthyPolicy(s)
 		return err

@@ -48,6 +48,15 @@ at       for
 0s       2s        what the app leaves behind gets SIGTERM, then SIGKILL    --straggler-grace
 2s                 the reason is written
 `},
+		{"--plan --term-delay 5s --ready-while-draining", `
+at       for
+0s                 stop signal: SIGTERM; /readyz stays as it is             --stop-signals
+0s       5s        hold: the app keeps serving                              --term-delay
+5s       its time  the app gets the stop signal
+5s                 never SIGKILL: there is no --grace-period, and no KILL in a --stop-schedule
+5s       2s        what the app leaves behind gets SIGTERM, then SIGKILL    --straggler-grace
+7s                 the reason is written
+`},
 		{"--plan --term-delay 5s --rewrite TERM:0 -- app", `
 at       for
 0s                 no stop: SIGTERM is swallowed                            --rewrite

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -236,6 +237,40 @@ func TestEndpointsThroughALife(t *testing.T) {
 		if _, err := net.Dial("tcp", health); err == nil {
 			t.Error("the endpoints outlived usher")
 		}
+	})
+}
+
+// With --ready-while-draining, /readyz is as the ready checks have it until the app gets its signal, and fails from there on.
+func TestReadyWhileDraining(t *testing.T) {
+	eachBuild(t, func(t *testing.T, b *build) {
+		health, ready := freePort(t), filepath.Join(t.TempDir(), "ready")
+		if err := os.WriteFile(ready, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		u := start(t, b, "--health-addr", health, "--ready-check", "file:"+ready, "--ready-period", "20ms", "--ready-failure-threshold", "1",
+			"--ready-while-draining", "--term-delay", "1h", "--", "bash", "-c", deaf)
+		u.printed("ready\n")
+		readyz := "http://" + health + "/readyz"
+		get(t, readyz, 200)
+		u.signal(unix.SIGTERM)
+		u.logged("held back for 1h")
+		if body := get(t, readyz+"?verbose", 200); body != "[+]app ok\n[+]ready-1 ok\n[+]shutdown ok\nreadyz check passed\n" {
+			t.Errorf("during the hold: %q", body)
+		}
+		if err := os.Remove(ready); err != nil { // the checks are asked as ever
+			t.Fatal(err)
+		}
+		get(t, readyz, 503)
+		if err := os.WriteFile(ready, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		get(t, readyz, 200)
+		u.signal(unix.SIGTERM) // the end of the hold
+		if body := get(t, readyz, 503); !strings.HasPrefix(body, "[+]app ok\n[+]ready-1 ok\n[-]shutdown failed: SIGTERM received ") {
+			t.Errorf("when the app was told: %q", body)
+		}
+		u.signal(unix.SIGKILL)
+		u.wait()
 	})
 }
 
