@@ -169,7 +169,7 @@ func (s *Supervisor) Run() int {
 		}
 	}
 	useCPUs(1 + busy)
-	threads := 5 + busy
+	threads := 5 + 3*busy // one that is in a system call, one that runs, and one on its way to sleep
 	if s.notify != nil || s.config.besides() {
 		threads++
 	}

@@ -203,12 +203,18 @@ func TestNoiseWithoutRoomForAThread(t *testing.T) {
 	if err := os.Chmod(noise, 0o755|os.ModeSetuid); err != nil {
 		t.Fatal(err)
 	}
-	for round, flags := range [][]string{nil, nil, nil, {"-v"}, {"-v"}} {
+	tail := []string{"-v", "--termination-tail", "3"}
+	for round, flags := range [][]string{nil, nil, nil, {"-v"}, {"-v"}, tail, tail, tail} {
 		t.Run(fmt.Sprint(flags), func(t *testing.T) {
 			t.Parallel()
 			uid := 54500 + round
 			u := command(t, &made, append(flags, "--", noise)...)
 			u.inShell(fmt.Sprintf("exec taskset -c 0 prlimit --nproc=30:30 setpriv --reuid %d --regid %[1]d --clear-groups \"$@\"", uid))
+			if len(flags) > 1 { // the tail and the log, each with a thread that waits for others
+				u.cmd.Stderr = stalled(t)["pipe"]
+				u.begin().want(7)
+				return
+			}
 			u.begin().want(7)
 			u.logged("cannot send SIGUSR1 to the app: operation not permitted")
 		})

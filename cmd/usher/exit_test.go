@@ -379,7 +379,7 @@ func TestStartTooManyProcesses(t *testing.T) {
 	for n, c := range []struct {
 		flag  string
 		least int // how many processes are enough
-	}{{"-q", 7}, {"--", 7}, {"--health-addr=127.0.0.1:0", 8}, {"--termination-tail=5", 8}} {
+	}{{"-q", 7}, {"--", 7}, {"--health-addr=127.0.0.1:0", 8}, {"--termination-tail=5", 10}} {
 		for limit := 4; limit <= c.least; limit++ {
 			t.Run(fmt.Sprint(c.flag, " ", limit), func(t *testing.T) {
 				t.Parallel()

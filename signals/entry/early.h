@@ -9,4 +9,4 @@
 #define slot_gp		16
 #define slot_fn		24
 #define slot_size	32
-#define slots		8
+#define slots		9
