@@ -168,7 +168,6 @@ func (s *Supervisor) Run() int {
 			busy = 1
 		}
 	}
-	useCPUs(1 + busy)
 	threads := 5 + 3*busy // one that is in a system call, one that runs, and one on its way to sleep
 	if s.notify != nil || s.config.besides() {
 		threads++
@@ -176,6 +175,11 @@ func (s *Supervisor) Run() int {
 	if !running {
 		s.crowded = reserve(threads)
 		s.childless = reap(func(change) {}) // of whoever became usher
+	}
+	if s.crowded == nil {
+		useCPUs(1 + busy)
+	} else { // nothing is done for an app that won't be started, and nothing that takes one more thread
+		s.tail, s.stop.timing.prepare = nil, nil
 	}
 	s.stop.open(time.Now())
 	s.act(s.stop.decided())

@@ -399,6 +399,11 @@ func TestStartTooManyProcesses(t *testing.T) {
 			})
 		}
 	}
+	// It is not waited for, either.
+	u := command(t, &made, "--wait-for=file:/missing", "--wait-timeout=0", "true")
+	u.inShell("exec prlimit --nproc=5:5 setpriv --reuid 54299 --regid 54299 --clear-groups \"$@\"")
+	u.begin().want(125)
+	u.explained("cannot fork: resource temporarily unavailable", "(ulimit -u, RLIMIT_NPROC) is 5")
 }
 
 // PATH is searched as execvp(3) does: on past what can't be run, which only counts if nothing else is found.
