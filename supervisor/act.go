@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"time"
 
@@ -163,8 +162,8 @@ func (s *Supervisor) start() error {
 		s.runs(pid)
 		return nil
 	}
-	if s.crowded != nil {
-		return fmt.Errorf("cannot fork: %w", s.crowded)
+	if s.unfit != nil {
+		return s.unfit
 	}
 	env := s.config.Env
 	if s.as != nil {

@@ -50,7 +50,7 @@ func (x *explainer) explain(command []string, err error) int {
 		for ; err != nil; err = errors.Unwrap(err) {
 			x.errno, _ = err.(syscall.Errno)
 		}
-		if x.errno == unix.EPERM {
+		if _, drops := failed.(*dropError); drops && x.errno == unix.EPERM {
 			x.hint = "for --user, usher itself has to be root, with the capabilities SETUID and SETGID"
 		}
 	}

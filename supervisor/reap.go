@@ -1,6 +1,8 @@
 package supervisor
 
 import (
+	"fmt"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -13,18 +15,20 @@ type change struct {
 
 // reap collects every child that has ended, been stopped or woken, the app and orphans alike, and hands each to changed. It never
 // waits. SIGCHLD coalesces, so one is enough for any number of them, and none may be left: it is the only place that calls wait. It
-// reports whether there is no child any more.
-func reap(changed func(change)) (childless bool) {
+// reports whether there is no child any more, and an error where usher may not wait (seccomp).
+func reap(changed func(change)) (childless bool, err error) {
 	var status unix.WaitStatus
 	var usage unix.Rusage
 	for {
 		pid, err := unix.Wait4(-1, &status, unix.WNOHANG|unix.WUNTRACED|unix.WCONTINUED, &usage)
 		switch {
 		case err == unix.EINTR:
-		case err != nil: // ECHILD
-			return true
+		case err == unix.ECHILD:
+			return true, nil
+		case err != nil:
+			return true, fmt.Errorf("cannot wait for processes: %w", err)
 		case pid == 0: // none has changed
-			return false
+			return false, nil
 		default:
 			changed(change{pid, status, usage})
 		}

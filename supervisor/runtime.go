@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"fmt"
 	"math"
 	"runtime"
 	"runtime/debug"
@@ -21,7 +22,7 @@ func reserve(threads int) error {
 		return nil
 	case unix.ENOSYS:
 	default:
-		return errno
+		return fmt.Errorf("cannot fork: %w", errno)
 	}
 	threads -= 2 // that the runtime always has by now
 	ready, release := make(chan struct{}), make(chan struct{})

@@ -45,7 +45,7 @@ type Supervisor struct {
 
 	// The loop's own.
 	self      int   // usher's pid
-	crowded   error // why there is no room for usher's threads
+	unfit     error // why usher can't have an app
 	stop      stop
 	pid       int // of the app; 0 before its start and after its end
 	group     int // the app's process group
@@ -173,10 +173,13 @@ func (s *Supervisor) Run() int {
 		threads++
 	}
 	if !running {
-		s.crowded = reserve(threads)
-		s.childless = reap(func(change) {}) // of whoever became usher
+		s.unfit = reserve(threads)
+		var err error
+		if s.childless, err = reap(func(change) {}); err != nil { // of whoever became usher
+			s.unfit = err
+		}
 	}
-	if s.crowded == nil {
+	if s.unfit == nil {
 		useCPUs(1 + busy)
 	} else { // nothing is done for an app that won't be started, and nothing that takes one more thread
 		s.tail, s.stop.timing.prepare = nil, nil
@@ -246,7 +249,7 @@ func (s *Supervisor) turn() {
 // reap collects the dead, and only then says that the app is among them: what it leaves behind is known then.
 func (s *Supervisor) reap(now time.Time) {
 	ended := false
-	s.childless = reap(func(c change) {
+	s.childless, _ = reap(func(c change) {
 		switch {
 		case s.commands[c.pid] != nil:
 			if c.status.Exited() || c.status.Signaled() {

@@ -236,7 +236,7 @@ func TestEarlyCallsNothingOfTheRuntime(t *testing.T) {
 			t.Fatal(err)
 		}
 		functions := regexp.MustCompile(`(?m)^TEXT (\S+)\(SB\)`).FindAllStringSubmatch(string(out), -1)
-		for _, name := range []string{"plan", "become", "started", "(*command).read", "(*command).candidate", "(*command).search"} {
+		for _, name := range []string{"plan", "become", "started", "refused", "(*command).read", "(*command).candidate", "(*command).search"} {
 			if !slices.ContainsFunc(functions, func(f []string) bool { return f[1] == "usher/signals/entry."+name }) {
 				t.Errorf("%s: no %s in %q", arch, name, functions)
 			}

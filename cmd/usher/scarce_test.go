@@ -25,6 +25,18 @@ func TestNoDescriptorLeft(t *testing.T) {
 	u.logged("too many open files") // the termination log can't be written
 }
 
+// Where usher may not wait for processes, it starts none: it would wait for ever.
+func TestMayNotWait(t *testing.T) {
+	refuse(t, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_WAIT4, Jf: 1})
+	for _, flag := range []string{"--", "-q"} {
+		u := start(t, &made, flag, "echo", "started")
+		u.want(125)
+		if u.explained("cannot wait for processes: operation not permitted", ""); u.stdout.String() != "" {
+			t.Errorf("stdout: %s", &u.stdout)
+		}
+	}
+}
+
 // Whatever else arrives, what is due is done in time.
 func TestSignalStormDoesNotDelayTheKill(t *testing.T) {
 	eachBuild(t, func(t *testing.T, b *build) {

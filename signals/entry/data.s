@@ -21,5 +21,6 @@ GLOBL	·noFiles(SB), NOPTR, $16
 GLOBL	·waiting(SB), NOPTR, $(slots*slot_size)
 GLOBL	·reserved(SB), NOPTR, $4
 GLOBL	·taken(SB), NOPTR, $4
+GLOBL	·tried(SB), NOPTR, $4
 
 GLOBL	·noG(SB), NOPTR, $32

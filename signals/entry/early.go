@@ -23,6 +23,7 @@ var (
 	planFunc    = plan
 	becomeFunc  = become
 	startedFunc = started
+	refusedFunc = refused
 )
 
 var (
@@ -61,8 +62,12 @@ func plan(argc *word) bool {
 	}
 	// The dead of whoever became usher: nothing would tell of them later.
 	for {
-		if dead, _ := call(unix.SYS_WAIT4, ^uintptr(0), 0, unix.WNOHANG, 0, 0); int(dead) <= 0 {
+		dead, errno := call(unix.SYS_WAIT4, ^uintptr(0), 0, unix.WNOHANG, 0, 0)
+		if errno == unix.ECHILD || errno == 0 && dead == 0 {
 			break
+		}
+		if errno != 0 { // main says why
+			return false
 		}
 	}
 	const log = "/dev/termination-log\x00"
@@ -105,6 +110,22 @@ func (c *command) search() {
 func (c *command) exec(file *byte) syscall.Errno {
 	_, errno := call(unix.SYS_EXECVE, uintptr(unsafe.Pointer(file)), uintptr(unsafe.Pointer(c.argv)), uintptr(unsafe.Pointer(c.envp)), 0, 0)
 	return errno
+}
+
+// refused is where the Go runtime can't have one more thread, after as many tries as it has, and would die: with a trace, and with 2.
+//
+//go:nosplit
+func refused() {
+	const say = "usher: error: no more threads are allowed: the limit of processes is full (of the container, or the user's: ulimit -u)\n"
+	stderr, now := unix.PollFd{Fd: 2, Events: unix.POLLOUT}, unix.Timespec{}
+	// Its reader may have stalled, in a full container above all. While the limit of descriptors is 0, there is no poll.
+	n, errno := call(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&stderr)), 1, uintptr(unsafe.Pointer(&now)), 0, 0)
+	if n == 1 || errno != 0 {
+		call(unix.SYS_WRITE, 2, uintptr(unsafe.Pointer(unsafe.StringData(say))), uintptr(len(say)), 0, 0)
+	}
+	for {
+		call(unix.SYS_EXIT_GROUP, 125, 0, 0, 0, 0)
+	}
 }
 
 // started takes what the parent gets: the child's pid, or a negative number. The child is the app, or has ended.

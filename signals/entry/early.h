@@ -10,3 +10,6 @@
 #define slot_fn		24
 #define slot_size	32
 #define slots		9
+
+// As often the runtime tries to make a thread where there is no room (EAGAIN).
+#define tries	20

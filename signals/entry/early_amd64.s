@@ -150,7 +150,19 @@ new:
 	JLT	failed
 	LOCK
 	INCL	·made(SB)
+	MOVL	$0, ·tried(SB)
+	RET
 failed:
+	CMPL	AX, $-11		// EAGAIN
+	JNE	other
+	INCL	·tried(SB)
+	CMPL	·tried(SB), $tries
+	JLT	other
+	MOVQ	·refusedFunc(SB), DX
+	TESTQ	DX, DX
+	JEQ	other
+	CALL	(DX)
+other:
 	RET
 child:
 	MOVQ	R8, SI

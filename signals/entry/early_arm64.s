@@ -154,7 +154,21 @@ count:
 	ADD	$1, R4
 	STLXRW	R4, (R3), R5
 	CBNZW	R5, count
+	MOVW	ZR, ·tried(SB)
+	RET
 failed:
+	CMN	$11, R0			// EAGAIN
+	BNE	other
+	MOVW	·tried(SB), R3
+	ADD	$1, R3
+	MOVW	R3, ·tried(SB)
+	CMPW	$tries, R3
+	BLT	other
+	MOVD	·refusedFunc(SB), R26
+	CBZ	R26, other
+	MOVD	(R26), R1
+	CALL	(R1)
+other:
 	RET
 child:
 	MOVD	R13, R1

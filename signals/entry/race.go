@@ -5,4 +5,4 @@ package entry
 // The race detector has its calls in every function, and it is not there yet.
 //
 //lint:ignore U1000 early_*.s looks at them
-var planFunc, becomeFunc, startedFunc func()
+var planFunc, becomeFunc, startedFunc, refusedFunc func()
