@@ -2,12 +2,7 @@
 
 package entry
 
-import (
-	"sync/atomic"
-	"syscall"
-
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // What entry has done and saved. It writes to them behind the compiler's back.
 var (
@@ -24,13 +19,6 @@ func App() int { return pid }
 
 // made is how many threads the Go runtime has made besides its first one and those that were waiting for it.
 var made int32
-
-// Reserve makes threads that wait until the Go runtime wants one more, so that it can have n besides its first one, at most 9: it dies if it
-// can't have one. Theirs is a lower price than of those that it makes itself. It fails as clone(2) does, and with ENOSYS where there is no
-// entry point of our own.
-func Reserve(n int) syscall.Errno {
-	return syscall.Errno(-reserve(int32(n) - atomic.LoadInt32(&made)))
-}
 
 func reserve(total int32) int32
 
