@@ -299,9 +299,10 @@ func (s *Supervisor) signalled(e signals.Event, now time.Time) {
 		return
 	}
 	s.arrived = e
+	woken := false
 	switch e.Signal {
 	case unix.SIGCONT:
-		s.resumed()
+		woken = s.resumed()
 	case unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU:
 		s.tty.asked = true
 		if s.config.StopSelf {
@@ -310,6 +311,10 @@ func (s *Supervisor) signalled(e signals.Event, now time.Time) {
 	}
 	// Where there is no app, Ctrl-C is for usher.
 	if !slices.Contains(s.config.StopSignals, e.Signal) && !(e.Signal == unix.SIGINT && (s.stop.phase == preparing || s.stop.phase == backingOff)) {
+		if woken && s.config.Rewrites.Apply(e.Signal) == e.Signal {
+			s.log.Debugf("%s from %s sent to the app and its process group", signals.Name(e.Signal), e.Sender)
+			return // a second one could wake it from the next Ctrl-Z
+		}
 		s.arrival = event{kind: signalled, at: now, signal: &s.arrived}
 	} else {
 		s.arrived.Sender = named(e.Sender)

@@ -72,14 +72,12 @@ func (s *Supervisor) suspended(sig signals.Signal) {
 }
 
 // resumed wakes the app's whole group, since all of it was stopped, and hands it the foreground if a shell's `fg` has given that to
-// usher.
-func (s *Supervisor) resumed() {
+// usher. It reports whether the app was sent SIGCONT.
+func (s *Supervisor) resumed() bool {
 	s.tty.asked = false
 	if s.tty.fd < 0 || s.pid == 0 {
-		return
+		return false
 	}
 	s.tty.hand(unix.Getpgrp(), s.group)
-	if s.stopped {
-		_ = unix.Kill(-s.group, unix.SIGCONT)
-	}
+	return s.stopped && unix.Kill(-s.group, unix.SIGCONT) == nil
 }

@@ -61,6 +61,23 @@ func shows(t *testing.T, screen *output, text string) {
 	})
 }
 
+// reads waits until the leader of the terminal's foreground group waits for input. If counter is stopped just before it does, it runs its trap
+// only once it has read a line.
+func reads(t *testing.T, keyboard *os.File) {
+	t.Helper()
+	eventually(t, func() error {
+		leader, err := unix.IoctlGetInt(int(keyboard.Fd()), unix.TIOCGPGRP)
+		if err != nil {
+			return err
+		}
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", leader))
+		if err == nil && !strings.Contains(string(stat), "(bash) S ") {
+			err = fmt.Errorf("it does not read yet: %s", stat)
+		}
+		return err
+	})
+}
+
 // The app is the foreground group: it can read from the terminal, and Ctrl-C reaches it, once.
 func TestForeground(t *testing.T) {
 	eachBuild(t, func(t *testing.T, b *build) {
@@ -118,6 +135,7 @@ func TestJobControl(t *testing.T) {
 	for i := range 3 {
 		fmt.Fprintf(keyboard, "before %d\n", i)
 		shows(t, screen, fmt.Sprintf("<got before %d>", i))
+		reads(t, keyboard)
 		fmt.Fprint(keyboard, "\x1a")
 		eventually(t, func() error {
 			if n := strings.Count(screen.String(), "Stopped"); n <= 2*i {
@@ -148,6 +166,9 @@ func TestJobControl(t *testing.T) {
 	})
 	fmt.Fprint(keyboard, "echo \"<code $?>\"\n")
 	shows(t, screen, "<code 130>")
+	if n := strings.Count(screen.String(), "<cont>"); n != 3 {
+		t.Errorf("%d times SIGCONT for three times fg: %q", n, screen)
+	}
 	if strings.Contains(screen.String(), "usher: ") {
 		t.Errorf("usher has something to say about Ctrl-C: %q", screen)
 	}
@@ -188,6 +209,7 @@ func TestCtrlZWithoutAShell(t *testing.T) {
 	u := command(t, &made, "--", "bash", "-c", counter)
 	screen, keyboard := onTerminal(t, u)
 	shows(t, screen, "<up>")
+	reads(t, keyboard)
 	fmt.Fprint(keyboard, "\x1a")
 	shows(t, screen, "<cont>")
 	fmt.Fprint(keyboard, "alive\n")
