@@ -56,6 +56,8 @@ another:
 	XORL	AX, AX
 	CMPL	R13, total+0(FP)
 	JGE	enough
+	CMPL	R13, $slots
+	JGE	enough
 	MOVL	$SYS_clone, AX
 	MOVL	$0x50f00, DI		// CLONE_VM|FS|FILES|SIGHAND|THREAD|SYSVSEM, as the runtime has it
 	XORL	SI, SI

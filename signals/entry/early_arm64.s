@@ -59,6 +59,8 @@ another:
 	MOVW	total+0(FP), R1
 	CMPW	R1, R20
 	BGE	enough
+	CMPW	$slots, R20
+	BGE	enough
 	MOVD	$0x50f00, R0		// CLONE_VM|FS|FILES|SIGHAND|THREAD|SYSVSEM, as the runtime has it
 	MOVD	$0, R1
 	MOVD	$0, R2
