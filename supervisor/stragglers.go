@@ -20,6 +20,7 @@ type proc struct {
 	group       int // the process group
 	state       byte
 	name        string
+	start       string // when it was, in clock ticks since the machine's: with pid, it is no other process's
 	rss         uint64 // resident memory in bytes, as far as the kernel keeps count of it
 }
 
@@ -45,6 +46,7 @@ func parseProc(stat string) (proc, bool) {
 	parent, err := strconv.Atoi(fields[1])
 	p := proc{pid: pid, parent: parent, group: group, state: fields[0][0], name: stat[begin+1 : end]}
 	if len(fields) > 21 {
+		p.start = fields[19]
 		pages, _ := strconv.ParseUint(fields[21], 10, 64)
 		p.rss = pages * uint64(unix.Getpagesize())
 	}
@@ -121,7 +123,7 @@ func signalProc(p proc, sig signals.Signal) {
 		return
 	}
 	defer unix.Close(fd)
-	if now, ok := readProc(p.pid); ok && now.name == p.name && (now.parent == p.parent || now.parent == unix.Getpid()) {
+	if now, ok := readProc(p.pid); ok && now.start == p.start { // its name may have changed: a shell's child becomes a program
 		_ = unix.PidfdSendSignal(fd, sig, nil, 0)
 	}
 }
