@@ -78,6 +78,11 @@ func Default() {
 	_ = unix.Prlimit(0, unix.RLIMIT_NOFILE, &entry.NoFile, nil)
 }
 
+// Unhandle resets every signal that has a handler, for a forked child. There is none.
+//
+//go:nosplit
+func Unhandle() {}
+
 func unignore(sig Signal) {
 	var a action
 	a[actionHandler] = sigDfl

@@ -5,7 +5,9 @@ package signals
 import (
 	"os"
 	"os/signal"
+	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -81,3 +83,19 @@ func (s *notifySource) Wake() {
 func (s *notifySource) Inherited() Inherited { return s.inherited }
 
 func resend(pid int, sig Signal, _ *unix.Siginfo) error { return unix.Kill(pid, sig) }
+
+// Unhandle resets every signal that has a handler, which is the Go runtime's: none must run in a forked child. Fit for use there.
+//
+//go:nosplit
+//go:norace
+func Unhandle() {
+	for sig := uintptr(1); sig <= uintptr(RTMax); sig++ {
+		var a action
+		syscall.RawSyscall6(unix.SYS_RT_SIGACTION, sig, 0, uintptr(unsafe.Pointer(&a)), unsafe.Sizeof(Set{}), 0, 0)
+		if a[actionHandler] != sigDfl && a[actionHandler] != sigIgn {
+			a = action{}
+			a[actionHandler] = sigDfl
+			syscall.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&a)), 0, unsafe.Sizeof(Set{}), 0, 0)
+		}
+	}
+}

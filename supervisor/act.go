@@ -143,6 +143,14 @@ func (s *Supervisor) startApp() {
 		s.startFailed(err)
 		return
 	}
+	if s.appStarting == nil {
+		s.appStarted()
+	}
+}
+
+// appStarted is called when the app's program has begun.
+func (s *Supervisor) appStarted() {
+	s.counters.starts.Add(1)
 	if s.config.checks() || s.notify != nil {
 		h := s.health
 		go h.run(s.started, func(why string) { s.unhealthy(h, why) })
@@ -184,7 +192,7 @@ func (s *Supervisor) start() error {
 	if s.tail != nil {
 		stderr = s.tail.w
 	}
-	pid, err := start(&process{
+	l, err := spawn(&process{
 		files:     candidates(name, s.config.Env),
 		argv:      s.config.Command,
 		env:       env,
@@ -197,15 +205,21 @@ func (s *Supervisor) start() error {
 	if err != nil {
 		return err
 	}
-	s.runs(pid)
-	s.log.Debugf("started %q, pid %d", name, pid)
+	if s.begun(l) {
+		if l.err != nil {
+			return l.err
+		}
+	} else {
+		s.appStarting = l
+	}
+	s.runs(l.pid)
+	s.log.Debugf("started %q, pid %d", name, l.pid)
 	return nil
 }
 
 // runs makes pid the app.
 func (s *Supervisor) runs(pid int) {
 	s.pid, s.group, s.childless = pid, pid, false
-	s.counters.starts.Add(1)
 }
 
 // keep saves a signal for the app, as the kernel would for a process that blocks it: one of each standard signal, all real-time ones (signal(7)).
@@ -217,6 +231,10 @@ func (s *Supervisor) keep(e *signals.Event) {
 }
 
 func (s *Supervisor) forward(e *signals.Event) {
+	if s.appStarting != nil && s.stop.phase == running {
+		s.keep(e) // for the program that is to come: the child that becomes it would die of most signals
+		return
+	}
 	sig := s.config.Rewrites.Apply(e.Signal)
 	if s.log.Verbose() {
 		sender := e.Sender.String()

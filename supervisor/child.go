@@ -3,6 +3,7 @@ package supervisor
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,25 +18,32 @@ import (
 type child struct {
 	files     []*byte
 	argv, env []*byte
+	shell     []*byte // /bin/sh, room for a file of files, argv[1:]
+	head      [scriptHead]byte
 	tty       uintptr
 	hasTTY    bool
 	session   bool
 	mortal    bool
+	private   bool // no descriptor but the first three is handed on
 	stdio     []uintptr
 	mask, all signals.Set
 	ignored   []signals.Signal
 	noFile    *unix.Rlimit
 	as        *identity
 	ownPIDs   [][]byte // where the app's pid goes in the environment
-	report    failure
 	pgid      int32
+
+	report  failure
+	reportW int32  // where the child writes it
+	stack   []byte // for a child that shares usher's memory
 }
 
-// failure is what a child reports: an error, what it was trying, and the index of the file for stepExec.
+// failure is what a child reports: an error, what it was trying, and the index of the file for stepExec and stepShell.
 type failure struct{ errno, step, file uintptr }
 
 const (
 	stepExec uintptr = iota
+	stepShell
 	stepSetgroups
 	stepSetgid
 	stepSetuid
@@ -56,7 +64,8 @@ func (e *dropError) Error() string {
 func (e *dropError) Unwrap() error { return e.errno }
 
 func newChild(p *process) (*child, error) {
-	c := &child{session: p.session, mortal: p.mortal, mask: p.inherited.Mask, all: signals.All(), noFile: p.inherited.NoFile, hasTTY: p.tty >= 0, tty: uintptr(p.tty)}
+	c := &child{session: p.session, mortal: p.mortal, mask: p.inherited.Mask, all: signals.All(), noFile: p.inherited.NoFile,
+		hasTTY: p.tty >= 0, tty: uintptr(p.tty), private: p.stdio != nil, stack: make([]byte, stackSize)}
 	for sig := signals.Signal(1); sig <= signals.RTMax; sig++ {
 		if p.inherited.Ignored.Has(sig) {
 			c.ignored = append(c.ignored, sig)
@@ -73,6 +82,8 @@ func newChild(p *process) (*child, error) {
 		return nil, fmt.Errorf("cannot run %q: %w", p.argv[0], err)
 	}
 	c.files = c.files[:len(p.files)] // SlicePtrFromStrings ends it with nil
+	c.shell, _ = syscall.SlicePtrFromStrings([]string{shell, ""})
+	c.shell = append(c.shell[:2], c.argv[1:]...)
 	if p.as != nil && !p.as.current() {
 		c.as = p.as
 	}
@@ -85,25 +96,35 @@ func newChild(p *process) (*child, error) {
 	// Sockets that were passed to usher are the app's (sd_listen_fds(3)), which takes them, and a watchdog (sd_watchdog_enabled(3)), only under
 	// its own pid.
 	own := strconv.Itoa(unix.Getpid())
+	env := c.env[:0]
 	for i, entry := range p.env {
-		if name, value, _ := strings.Cut(entry, "="); value == own && (name == "LISTEN_PID" || name == "WATCHDOG_PID") {
+		switch name, value, _ := strings.Cut(entry, "="); {
+		case value == own && (name == "LISTEN_PID" || name == "WATCHDOG_PID"):
 			b := make([]byte, len(name)+1+pidDigits+1)
 			n := copy(b, entry[:len(name)+1])
-			c.env[i] = &b[0]
+			env = append(env, &b[0])
 			c.ownPIDs = append(c.ownPIDs, b[n:])
+		case name == "LISTEN_PIDFDID" && slices.Contains(p.env, "LISTEN_PID="+own):
+			// It is usher's as well (systemd 260), and the app's is not known before the app is there.
+		default:
+			env = append(env, c.env[i])
 		}
 	}
+	c.env = append(env, nil)
 	if p.stderr > 0 {
 		c.stdio = []uintptr{0, 1, uintptr(p.stderr)}
 	}
 	return c, nil
 }
 
+// shell runs scripts that have no #! line.
+const shell = "/bin/sh"
+
 // pidDigits is room for the largest pid (PID_MAX_LIMIT, 2^22; proc_sys_kernel(5)).
 const pidDigits = 10
 
-// The runtime's own preparations for a fork: all signals blocked, handlers reset in the child (Go's syscall package; gvisor
-// uses them in the same way).
+// The runtime's own preparations for a fork: all signals blocked (Go's syscall package; gvisor uses them in the same way). What it has for
+// the child (runtime_AfterForkInChild) is not for one that runs beside the parent: it looks at the thread that the parent's goroutine is on.
 //
 //go:linkname beforeFork syscall.runtime_BeforeFork
 func beforeFork()
@@ -111,40 +132,36 @@ func beforeFork()
 //go:linkname afterFork syscall.runtime_AfterFork
 func afterFork()
 
-//go:linkname afterForkInChild syscall.runtime_AfterForkInChild
-func afterForkInChild()
-
-// vforkSyscall is syscall.rawVforkSyscall, which leaves nothing on the stack for its return, where the child would overwrite it.
-func vforkSyscall(trap, a1, a2, a3 uintptr) (r1 uintptr, err syscall.Errno)
-
-// fork makes the child and returns its pid, or an error as the child has left it in report. As in syscall.forkAndExecInChild: between
-// beforeFork and afterFork nothing may allocate, grow the stack or meet a write barrier.
+// fork makes the child and returns its pid. The child has usher's memory where that is possible, and a copy of it elsewhere. As in
+// syscall.forkAndExecInChild: between beforeFork and afterFork nothing may allocate, grow the stack or meet a write barrier.
 //
 //go:norace
 //go:nocheckptr
-func (c *child) fork() (int, syscall.Errno) {
+func (c *child) fork() (pid int, shared bool, errno syscall.Errno) {
 	beforeFork()
-	pid, errno := c.vfork()
+	pid, errno = c.forkShared()
+	if shared = errno == 0; !shared && (errno == unix.ENOSYS || errno == unix.EINVAL) {
+		pid, errno = c.forkCopy()
+	}
 	afterFork()
-	return pid, errno
+	return pid, shared, errno
 }
 
-// vfork returns in the parent only, once the child is another program or has ended: the frame is the child's as well.
+// forkCopy is fork(2): slower, but there is no system that can't do it (qemu-user can't do the other).
 //
 //go:noinline
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func (c *child) vfork() (int, syscall.Errno) {
-	flags, stack := uintptr(unix.CLONE_VFORK|unix.CLONE_VM|unix.SIGCHLD), uintptr(0)
+func (c *child) forkCopy() (int, syscall.Errno) {
+	flags, stack := uintptr(unix.SIGCHLD), uintptr(0)
 	if runtime.GOARCH == "s390x" {
 		flags, stack = stack, flags // clone(2): "the order of the first two arguments is reversed"
 	}
-	pid, errno := vforkSyscall(unix.SYS_CLONE, flags, stack, 0)
+	pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE, flags, stack, 0, 0, 0, 0)
 	if errno != 0 || pid != 0 {
 		return int(pid), errno
 	}
-	afterForkInChild()
 	c.exec()
 	return 0, 0
 }
@@ -155,6 +172,7 @@ func (c *child) vfork() (int, syscall.Errno) {
 //go:norace
 //go:nocheckptr
 func (c *child) exec() {
+	signals.Unhandle() // before any is unblocked
 	pid, _, _ := syscall.RawSyscall6(unix.SYS_GETPID, 0, 0, 0, 0, 0, 0)
 	if c.session {
 		syscall.RawSyscall6(unix.SYS_SETSID, 0, 0, 0, 0, 0, 0)
@@ -170,6 +188,9 @@ func (c *child) exec() {
 	}
 	for fd := range c.stdio { // descriptors of usher's own are none of these: 0 to 2 are never closed (signals/entry)
 		syscall.RawSyscall6(unix.SYS_DUP3, c.stdio[fd], uintptr(fd), 0, 0, 0, 0)
+	}
+	if c.private {
+		c.closeOnExec()
 	}
 	for i := range c.ownPIDs {
 		decimal(c.ownPIDs[i], pid)
@@ -206,9 +227,61 @@ func (c *child) exec() {
 			continue
 		}
 		failed = failure{errno: uintptr(errno), file: uintptr(i)}
+		if errno == unix.ENOEXEC && c.isText(c.files[i]) {
+			*(*uintptr)(unsafe.Pointer(&c.shell[1])) = uintptr(unsafe.Pointer(c.files[i])) // without a write barrier: c.files has it as well
+			_, _, errno = syscall.RawSyscall6(unix.SYS_EXECVE, uintptr(unsafe.Pointer(c.shell[0])),
+				uintptr(unsafe.Pointer(&c.shell[0])), uintptr(unsafe.Pointer(&c.env[0])), 0, 0, 0)
+			failed = failure{errno: uintptr(errno), step: stepShell, file: uintptr(i)}
+		}
 		break
 	}
 	c.fail(failed)
+}
+
+// closeOnExec has the new program get no descriptor but the first three.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (c *child) closeOnExec() {
+	_, _, errno := syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, 3, 1<<32-1, unix.CLOSE_RANGE_CLOEXEC, 0, 0, 0)
+	for fd := uintptr(3); errno != 0 && fd < 1024; fd++ { // before Linux 5.11
+		syscall.RawSyscall6(unix.SYS_FCNTL, fd, unix.F_SETFD, unix.FD_CLOEXEC, 0, 0, 0)
+	}
+}
+
+// isText tells a script without #! from a program for another machine, as bash does: no NUL byte in the first line. A script whose
+// interpreter is no program is not left to a shell that it was not written for, although execvp would.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (c *child) isText(file *byte) bool {
+	at := unix.AT_FDCWD
+	fd, _, errno := syscall.RawSyscall6(unix.SYS_OPENAT, uintptr(at), uintptr(unsafe.Pointer(file)), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0, 0, 0)
+	if errno != 0 {
+		return true // it may be run but not be read: leave it to the shell to say so
+	}
+	n, _, errno := syscall.RawSyscall6(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&c.head)), unsafe.Sizeof(c.head), 0, 0, 0)
+	if errno != 0 {
+		n = 0
+	}
+	if n >= 4 && c.head[0] == 0x7f && c.head[1] == 'E' && c.head[2] == 'L' && c.head[3] == 'F' {
+		return false
+	}
+	if n >= 2 && c.head[0] == '#' && c.head[1] == '!' {
+		i := uintptr(2)
+		for i < n && (c.head[i] == ' ' || c.head[i] == '\t') {
+			i++
+		}
+		return i == n || c.head[i] == '\n' || c.head[i] == 0 // no interpreter is named
+	}
+	for i := uintptr(0); i < n && c.head[i] != '\n'; i++ {
+		if c.head[i] == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // drop gives up usher's identity: groups first, while that is still allowed, and the user last.
@@ -260,6 +333,7 @@ func decimal(b []byte, n uintptr) {
 //go:nocheckptr
 func (c *child) fail(failed failure) {
 	c.report = failed
+	syscall.RawSyscall6(unix.SYS_WRITE, uintptr(c.reportW), uintptr(unsafe.Pointer(&c.report)), unsafe.Sizeof(c.report), 0, 0, 0)
 	for {
 		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 127, 0, 0, 0, 0, 0)
 	}

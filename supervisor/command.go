@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,8 +23,9 @@ type command struct {
 	argv []string
 	done func(*outcome) // called once, on the loop
 
-	pid    int // 0 before its start and after its end
-	output *output
+	pid      int // 0 before its start and after its end
+	starting *starting
+	output   *output
 }
 
 // outcome is how a command ended.
@@ -146,12 +149,11 @@ func (s *Supervisor) spawnCommand(c *command) error {
 	}
 	output, writeFD := newOutput(fds[0], c.name, s.self), fds[1] // before the first write, which is to be heard of
 	defer unix.Close(writeFD)
-	env := s.config.Env
+	env := s.commandEnv()
 	if s.as != nil {
-		env = s.as.withHome(env)
 		_ = unix.Fchown(writeFD, int(s.as.uid), -1) // so that it can open /dev/stdout, as the app can
 	}
-	pid, err := start(&process{
+	l, err := spawn(&process{
 		files:     candidates(c.argv[0], env),
 		argv:      c.argv,
 		env:       env,
@@ -160,15 +162,37 @@ func (s *Supervisor) spawnCommand(c *command) error {
 		inherited: s.source.Inherited(),
 		as:        s.as,
 	})
+	if err == nil && s.begun(l) {
+		err = l.err
+	}
 	if err != nil {
 		output.close()
-		x := s.newExplainer()
-		code := x.explain(c.argv, err)
-		return &startError{x.why, code}
+		return s.cannotStart(c, err)
 	}
-	c.pid, c.output = pid, output
-	s.log.Debugf("%s %q started, pid %d", c.kind(), c.argv[0], pid)
+	c.pid, c.output, c.starting = l.pid, output, l
+	s.log.Debugf("%s %q started, pid %d", c.kind(), c.argv[0], l.pid)
 	return nil
+}
+
+func (s *Supervisor) cannotStart(c *command, err error) error {
+	x := s.newExplainer()
+	code := x.explain(c.argv, err)
+	return &startError{x.why, code}
+}
+
+// appsOwn are variables by which others speak to the app, or it to them: its sockets, its watchdog, its NOTIFY_SOCKET (sd_listen_fds(3),
+// sd_watchdog_enabled(3), sd_notify(3)). They are not for commands beside it.
+var appsOwn = [...]string{"NOTIFY_SOCKET=", "LISTEN_", "WATCHDOG_"}
+
+// commandEnv is the environment of commands.
+func (s *Supervisor) commandEnv() []string {
+	env := slices.DeleteFunc(slices.Clone(s.config.Env), func(variable string) bool {
+		return slices.ContainsFunc(appsOwn[:], func(prefix string) bool { return strings.HasPrefix(variable, prefix) })
+	})
+	if s.as != nil {
+		env = s.as.withHome(env)
+	}
+	return env
 }
 
 // kind is what the log calls c.
@@ -203,5 +227,9 @@ func (s *Supervisor) commandEnded(c *command, status unix.WaitStatus) {
 	if c.name == "" {
 		c.output.close()
 	}
-	c.done(&outcome{status: status, last: c.output.last})
+	o := &outcome{status: status, last: c.output.last}
+	if c.starting.over(0) && c.starting.err != nil {
+		o.err = s.cannotStart(c, c.starting.err)
+	}
+	c.done(o)
 }

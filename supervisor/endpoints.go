@@ -35,6 +35,8 @@ func (s *Supervisor) publish() {
 	switch {
 	case st.phase == backingOff:
 		snap.waiting = "to be started again"
+	case s.appStarting != nil:
+		snap.waiting = "the kernel is still loading the app (execve)"
 	case s.hook != nil && s.hook.fatal:
 		snap.waiting = s.hook.name + " is at work"
 		if s.hook.waits != "" {

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -12,31 +13,36 @@ import (
 // own, which is killed at the end of ctx. It returns nil once the command has exited with 0; at the end of ctx the error is ctx.Err(). If the
 // calling thread ends, the command does.
 func Once(ctx context.Context, argv, env []string, inherited signals.Inherited) error {
-	pid, err := start(&process{files: candidates(argv[0], env), argv: argv, env: env, tty: -1, mortal: true, inherited: inherited})
+	l, err := spawn(&process{files: candidates(argv[0], env), argv: argv, env: env, tty: -1, mortal: true, inherited: inherited})
 	if err != nil {
 		return err
 	}
-	ended, killed := make(chan struct{}), make(chan struct{})
+	ended := make(chan struct{})
 	go func() {
-		defer close(killed)
+		// Until the command is reaped, the number is its group's.
+		for unix.Waitid(unix.P_PID, l.pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+		}
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		_ = unix.Kill(-l.pid, unix.SIGKILL)
+		_ = unix.Kill(l.pid, unix.SIGKILL) // it may not have a group yet
 		select {
 		case <-ended:
-		case <-ctx.Done():
-			_ = unix.Kill(-pid, unix.SIGKILL)
+		case <-time.After(killedTime): // the kernel does not let go of it
 		}
-	}()
-	for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+		return ctx.Err()
 	}
-	close(ended)
-	<-killed // until the command is reaped, the number is that group's
+	if l.over(0) && l.err != nil {
+		return l.err
+	}
 	var status unix.WaitStatus
 	for {
-		if _, err := unix.Wait4(pid, &status, 0, nil); err != unix.EINTR {
+		if _, err := unix.Wait4(l.pid, &status, 0, nil); err != unix.EINTR {
 			break
 		}
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
 	}
 	return (&outcome{status: status}).failure()
 }

@@ -30,11 +30,15 @@ type output struct {
 }
 
 func newOutput(fd int, name string, self int) *output {
-	// Where one of these can't be done, the output is read at the command's end.
+	wakeFor(fd, self) // where that can't be done, the output is read at the command's end
+	return &output{fd: fd, name: name}
+}
+
+// wakeFor has the kernel send usher, self, a SIGCHLD when there is something to read from a pipe, or nobody left who could write.
+func wakeFor(fd, self int) {
 	_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETOWN, self)
 	_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETSIG, int(unix.SIGCHLD))
 	_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFL, unix.O_NONBLOCK|unix.O_ASYNC)
-	return &output{fd: fd, name: name}
 }
 
 // readOutputs reads what commands have written, a little of each at a time, so that one that writes without end holds up nothing. It

@@ -1,7 +1,6 @@
 package supervisor
 
 import (
-	"bytes"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -48,43 +47,4 @@ func ownIdentity() *identity {
 		id.groups = append(id.groups, uint32(gid))
 	}
 	return id
-}
-
-// shellError is the failed start of the shell that was to run a script without #!.
-type shellError struct{ *execError }
-
-// start is execvp(3): spawn, with a file that has no magic number taken for a shell script.
-func start(p *process) (int, error) {
-	pid, err := spawn(p)
-	failed, ok := err.(*execError)
-	if !ok || failed.errno != unix.ENOEXEC || !isText(failed.file) {
-		return pid, err
-	}
-	script := *p
-	script.files = []string{"/bin/sh"}
-	script.argv = append([]string{"/bin/sh", failed.file}, p.argv[1:]...)
-	pid, err = spawn(&script)
-	if failed, ok := err.(*execError); ok {
-		return 0, &shellError{failed}
-	}
-	return pid, err
-}
-
-// isText tells a script without #! from a program for another machine, as bash does: no NUL byte in the first line. A script whose
-// interpreter is no program is not left to a shell that it was not written for, although execvp would.
-func isText(file string) bool {
-	var head [scriptHead]byte
-	n := readFile(file, head[:], 0)
-	if n == 0 {
-		return true // it is empty, or may be run but not be read: leave it to the shell to say so
-	}
-	if isELF(head[:n]) {
-		return false
-	}
-	if isScript(head[:n]) {
-		interpreter, _, whole := readScript(head[:n])
-		return whole && interpreter == ""
-	}
-	line, _, _ := bytes.Cut(head[:n], []byte("\n"))
-	return bytes.IndexByte(line, 0) < 0
 }

@@ -44,29 +44,31 @@ type Supervisor struct {
 	as       *identity       // who the app runs as; nil is usher's own
 
 	// The loop's own.
-	self      int   // usher's pid
-	unfit     error // why usher can't have an app
-	stop      stop
-	pid       int // of the app; 0 before its start and after its end
-	group     int // the app's process group
-	tty       tty
-	handOff   []signals.Signal // of the terminal: what is still to come of it
-	stopped   bool             // by a signal such as SIGTSTP
-	woken     bool             // for the stop
-	childless bool             // as of the last reap
-	started   time.Time
-	settled   bool            // the Go runtime
-	status    unix.WaitStatus // the app's
-	orphans   int
-	commands  map[int]*command // that run, by pid
-	outputs   []*output        // of commands, some of which may have ended
-	memory    shortage
-	ending    ending
-	tail      *tail           // of the app's stderr; nil is none
-	again     time.Duration   // when to read them again; negative is when a signal says so
-	hook      *hookRun        // at work; nil is none
-	kept      []signals.Event // for the app, which is not there yet
-	restarted int             // how often the app was started again
+	self        int   // usher's pid
+	unfit       error // why usher can't have an app
+	stop        stop
+	pid         int         // of the app; 0 before its start and after its end
+	appStarting *starting   // of the app, whose execve(2) has not returned yet; nil is none
+	startings   []*starting // all that are so, those of commands included
+	group       int         // the app's process group
+	tty         tty
+	handOff     []signals.Signal // of the terminal: what is still to come of it
+	stopped     bool             // by a signal such as SIGTSTP
+	woken       bool             // for the stop
+	childless   bool             // as of the last reap
+	started     time.Time
+	settled     bool            // the Go runtime
+	status      unix.WaitStatus // the app's
+	orphans     int
+	commands    map[int]*command // that run, by pid
+	outputs     []*output        // of commands, some of which may have ended
+	memory      shortage
+	ending      ending
+	tail        *tail           // of the app's stderr; nil is none
+	again       time.Duration   // when to read them again; negative is when a signal says so
+	hook        *hookRun        // at work; nil is none
+	kept        []signals.Event // for the app, which is not there yet
+	restarted   int             // how often the app was started again
 
 	// The signal at hand, and what it is to the stop: here, and not allocated for each of a flood.
 	arrived signals.Event
@@ -227,6 +229,7 @@ func (s *Supervisor) turn() {
 	switch {
 	case look:
 		s.posted()
+		s.launched()
 		s.reap(now)
 	case ok:
 		s.signalled(e, now)
@@ -249,11 +252,14 @@ func (s *Supervisor) turn() {
 // reap collects the dead, and only then says that the app is among them: what it leaves behind is known then.
 func (s *Supervisor) reap(now time.Time) {
 	ended := false
+	var failed error // the app's start, that took longer
 	s.childless, _ = reap(func(c change) {
 		switch {
 		case s.commands[c.pid] != nil:
 			if c.status.Exited() || c.status.Signaled() {
 				s.commandEnded(s.commands[c.pid], c.status)
+			} else if l := s.commands[c.pid].starting; c.status.Stopped() && !l.over(0) {
+				l.wake()
 			}
 		case c.pid != s.pid:
 			if c.status.Exited() || c.status.Signaled() {
@@ -266,6 +272,8 @@ func (s *Supervisor) reap(now time.Time) {
 					s.config.Orphan(c.pid)
 				}
 			}
+		case c.status.Stopped() && s.appStarting != nil && !s.appStarting.over(0):
+			s.appStarting.wake()
 		case c.status.Stopped():
 			s.stopped = true
 			if s.stop.phase == stopping {
@@ -277,6 +285,13 @@ func (s *Supervisor) reap(now time.Time) {
 			s.stopped = false
 		default:
 			s.pid = 0 // from here on the number may be anybody's
+			if l := s.appStarting; l != nil {
+				s.appStarting = nil
+				if l.over(0) && l.err != nil {
+					failed = l.err
+					return
+				}
+			}
 			s.status = c.status
 			s.ended(c)
 			s.counters.exitCode.Store(int64(exitCode(c.status)))
@@ -284,7 +299,13 @@ func (s *Supervisor) reap(now time.Time) {
 			ended = true
 		}
 	})
-	if ended {
+	switch {
+	case failed != nil:
+		if s.restarted == 0 {
+			s.group = 0 // there has been no app
+		}
+		s.startFailed(failed)
+	case ended:
 		s.killCommands()
 		s.step(&event{kind: appEnded, at: now, failed: s.mapped(exitCode(s.status)) != 0, last: alone(s.self, s.childless)})
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -29,12 +30,36 @@ func (t *tail) last() string {
 	return string(b[bytes.LastIndexByte(b, '\n')+1:])
 }
 
-// execute runs a command and kills its process group at the end of ctx.
+// killedTime is how long execute waits for what it has killed, to know its last word.
+const killedTime = 200 * time.Millisecond
+
+// execute runs a command and kills its process group at the end of ctx. It returns soon after that even where the kernel does not let go of the
+// command: looking it up, and its execve(2), take as long as a file system likes. The command then dies with usher-check.
 func execute(ctx context.Context, argv []string) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // the one whose end kills the command
+		done <- runCommand(ctx, argv)
+		runtime.UnlockOSThread()
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(killedTime):
+		return ctx.Err()
+	}
+}
+
+func runCommand(ctx context.Context, argv []string) error {
 	var out tail
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 100 * time.Millisecond // what it has left in the background may hold the pipe open
 	err := cmd.Run()

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -47,11 +48,18 @@ func usherCheck() string {
 	return own[:strings.LastIndexByte(own, '/')+1] + "usher-check"
 }
 
+// endAfter has SIGALRM end this process where its execve(2) does not return, as on a dead file system. Usher-check, as any Go program,
+// does not mind the signal.
+func endAfter(d time.Duration) {
+	_, _ = unix.Setitimer(unix.ItimerReal, unix.Itimerval{Value: unix.NsecToTimeval(int64(d))})
+}
+
 // probe runs the check once: 0 if it holds, 1 if not, and then says why on stdout, where Docker's HEALTHCHECK looks for it, and
 // for what a command itself has to say. Where usher-check has to run it, usher becomes that, which keeps the time as well.
 func probe(o options, inherited signals.Inherited) int {
 	c, timeout := o.probeCheck, o.config.Checks[check.Ready].Params.Timeout
 	if c.NeedsTool() {
+		endAfter(timeout + time.Second)
 		err := supervisor.Replace(c.Command(timeout), o.config.Env)
 		printed(1, o.probe+": "+err.Error()+"\n")
 		return 1

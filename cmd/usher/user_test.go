@@ -185,3 +185,35 @@ func TestListenPID(t *testing.T) {
 		}
 	})
 }
+
+// The number of a pidfd names usher, and can't name the app before that is there (systemd 260).
+func TestListenPIDFD(t *testing.T) {
+	eachBuild(t, func(t *testing.T, b *build) {
+		for pid, want := range map[string]string{"$$": "x\n", "1": "x123\n"} {
+			u := commandHere(t, b)
+			u.cmd.Path, u.cmd.Args = "/bin/bash", []string{"bash", "-c", `LISTEN_PIDFDID=123 LISTEN_PID=` + pid + ` exec "$0" -- sh -c 'echo x$LISTEN_PIDFDID'`, b.path}
+			u.begin().want(0)
+			if got := u.stdout.String(); got != want {
+				t.Errorf("LISTEN_PID=%s: %q, want %q", pid, got, want)
+			}
+		}
+	})
+}
+
+// What is passed to the app, sockets and ways to speak to a service manager, is not passed to commands beside it.
+func TestNotForCommands(t *testing.T) {
+	eachBuild(t, func(t *testing.T, b *build) {
+		const show = `ls /proc/self/fd | grep -cx 7; env | grep -E "^(NOTIFY_SOCKET|LISTEN_|WATCHDOG_|USUAL)" | sort`
+		u := commandHere(t, b)
+		u.cmd.Path, u.cmd.Args = "/bin/bash", []string{"bash", "-c", `exec 7</dev/null; LISTEN_PID=$$ exec "$0" "$@"`, b.path,
+			"--pre-start", "sh -c '" + show + "'", "--", "sh", "-c", show}
+		u.cmd.Env = append(u.cmd.Env, "LISTEN_FDS=5", "LISTEN_FDNAMES=a", "NOTIFY_SOCKET=/no/such", "WATCHDOG_USEC=1", "USUAL=1")
+		u.begin().want(0)
+		if got, want := u.stderr.String(), "pre-start-1: 0\npre-start-1: USUAL=1\n"; got != want {
+			t.Errorf("a hook has %q, want %q", got, want)
+		}
+		if got := u.stdout.String(); !regexp.MustCompile(`^1\nLISTEN_FDNAMES=a\nLISTEN_FDS=5\nLISTEN_PID=\d+\nNOTIFY_SOCKET=.+\nUSUAL=1\nWATCHDOG_USEC=1\n$`).MatchString(got) {
+			t.Errorf("the app has %q", got)
+		}
+	})
+}

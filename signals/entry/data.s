@@ -24,3 +24,4 @@ GLOBL	·taken(SB), NOPTR, $4
 GLOBL	·tried(SB), NOPTR, $4
 
 GLOBL	·noG(SB), NOPTR, $32
+GLOBL	·childStack(SB), NOPTR, $child_stack

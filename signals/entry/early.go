@@ -31,6 +31,7 @@ var (
 	app    command
 	path   file
 	failed bool
+	ends   [2]int32 // of a pipe that the child's execve(2), or its end, closes
 )
 
 func call(trap, a1, a2, a3, a4, a5 uintptr) (uintptr, syscall.Errno) {
@@ -75,10 +76,14 @@ func plan(argc *word) bool {
 	var st unix.Statx_t
 	at := unix.AT_FDCWD
 	_, errno := call(unix.SYS_STATX, uintptr(at), uintptr(unsafe.Pointer(unsafe.StringData(log))), 0, unix.STATX_SIZE, uintptr(unsafe.Pointer(&st)))
-	return errno == unix.ENOENT || errno == 0 && st.Size == 0
+	if errno != unix.ENOENT && (errno != 0 || st.Size != 0) {
+		return false
+	}
+	_, errno = call(unix.SYS_PIPE2, uintptr(unsafe.Pointer(&ends)), unix.O_CLOEXEC, 0, 0, 0)
+	return errno == 0
 }
 
-// become turns the child into the app, as package supervisor's does. What it writes, usher sees.
+// become turns the child into the app, as package supervisor's does. It has a stack of its own and usher's memory: what it writes, usher sees.
 func become() {
 	call(unix.SYS_SETPGID, 0, 0, 0, 0, 0)
 	call(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&Mask)), 0, unsafe.Sizeof(Mask), 0)
@@ -129,17 +134,37 @@ func refused() {
 	}
 }
 
-// started takes what the parent gets: the child's pid, or a negative number. The child is the app, or has ended.
+// patience is how long usher waits here for the child's execve(2), which a file system can hold up for as long as it likes. In nanoseconds.
+const patience = 100e6
+
+// started takes what the parent gets: the child's pid, or a negative number. A child that has not become the app by then never
+// will: main begins anew, and can do other things while it waits.
 func started(child int) {
-	if !failed {
-		pid = max(child, 0)
-		return
-	}
-	for {
-		if _, errno := call(unix.SYS_WAIT4, uintptr(child), 0, 0, 0, 0); errno != unix.EINTR {
-			return
+	call(unix.SYS_CLOSE, uintptr(ends[1]), 0, 0, 0, 0)
+	if child > 0 {
+		begun := false
+		for {
+			over, limit := unix.PollFd{Fd: ends[0], Events: unix.POLLIN}, unix.Timespec{Nsec: patience}
+			n, errno := call(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&over)), 1, uintptr(unsafe.Pointer(&limit)), 0, 0)
+			if errno != unix.EINTR {
+				begun = n == 1
+				break
+			}
+		}
+		switch {
+		case !begun:
+			call(unix.SYS_KILL, uintptr(child), uintptr(unix.SIGKILL), 0, 0, 0)
+		case !failed:
+			pid = child
+		default:
+			for {
+				if _, errno := call(unix.SYS_WAIT4, uintptr(child), 0, 0, 0, 0); errno != unix.EINTR {
+					break
+				}
+			}
 		}
 	}
+	call(unix.SYS_CLOSE, uintptr(ends[0]), 0, 0, 0, 0)
 }
 
 // Reserve makes threads that wait until the Go runtime wants one more, so that it can have n besides its first one, at most 9: it dies if it

@@ -13,3 +13,6 @@
 
 // As often the runtime tries to make a thread where there is no room (EAGAIN).
 #define tries	20
+
+// The stack of the child that becomes the app, in bytes: what Go functions without a stack check may use, and more.
+#define child_stack	4096

@@ -22,13 +22,14 @@ TEXT ·early(SB),NOSPLIT|NOFRAME,$0
 
 	MOVL	$threads, 0(SP)
 	CALL	·reserve(SB)
-	CMPL	8(SP), $0
-	JLT	no			// main will have the same trouble, and say so
+	MOVLQSX	8(SP), AX
+	TESTQ	AX, AX
+	JLT	parent			// main will have the same trouble, and say so
 
-	// clone(CLONE_VFORK|CLONE_VM|SIGCHLD): what the child leaves on the stack, below SP, nobody misses
+	// clone(CLONE_VM|SIGCHLD, the child's stack): usher does not stand still until the child has become the app
 	MOVL	$SYS_clone, AX
-	MOVL	$0x4111, DI
-	XORL	SI, SI
+	MOVL	$0x111, DI
+	LEAQ	·childStack+child_stack-64(SB), SI
 	XORL	DX, DX
 	XORL	R10, R10
 	XORL	R8, R8

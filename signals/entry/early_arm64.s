@@ -23,11 +23,11 @@ TEXT ·early(SB),NOSPLIT|NOFRAME,$0
 	MOVW	R0, 8(RSP)
 	CALL	·reserve(SB)
 	MOVW	16(RSP), R0
-	TBNZ	$31, R0, no		// main will have the same trouble, and say so
+	TBNZ	$31, R0, parent		// main will have the same trouble, and say so
 
-	// clone(CLONE_VFORK|CLONE_VM|SIGCHLD): what the child leaves on the stack, below SP, nobody misses
-	MOVD	$0x4111, R0
-	MOVD	$0, R1
+	// clone(CLONE_VM|SIGCHLD, the child's stack): usher does not stand still until the child has become the app
+	MOVD	$0x111, R0
+	MOVD	$·childStack+child_stack-96(SB), R1
 	MOVD	$0, R2
 	MOVD	$0, R3
 	MOVD	$0, R4

@@ -1,0 +1,38 @@
+//go:build amd64 || arm64
+
+package supervisor
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// stackSize is the size of the child's stack in bytes. The child calls only functions without a stack check, and the linker sees to it
+// that those get by on 800 bytes.
+const stackSize = 4096
+
+// forkShared makes a child that shares usher's memory (CLONE_VM) and has a stack of its own: to copy the memory takes several times as
+// long as all the rest. Unlike vfork(2), it does not suspend usher until the child's execve(2) returns, which a dead file system, or a
+// SIGSTOP to the child, can put off for ever.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (c *child) forkShared() (int, syscall.Errno) {
+	top := uintptr(unsafe.Pointer(&c.stack[0])) + stackSize
+	r := cloneShared(unix.CLONE_VM|uintptr(unix.SIGCHLD), top&^15, c)
+	if r > ^uintptr(4095) {
+		return 0, syscall.Errno(-r)
+	}
+	return int(r), 0
+}
+
+// cloneShared is clone(2) with a stack that ends there. The child runs childFunc, and does not return.
+func cloneShared(flags, stack uintptr, c *child) uintptr
+
+// childFunc is a value, because assembly would call a Go function by way of a wrapper.
+//
+//lint:ignore U1000 fork_*.s call it
+var childFunc = (*child).exec
