@@ -175,9 +175,8 @@ func (s *Supervisor) spawnCommand(c *command) error {
 }
 
 func (s *Supervisor) cannotStart(c *command, err error) error {
-	x := s.newExplainer()
-	code := x.explain(c.argv, err)
-	return &startError{x.why, code}
+	x := s.explain(c.argv, err)
+	return &startError{x.why, x.code}
 }
 
 // appsOwn are variables by which others speak to the app, or it to them: its sockets, its watchdog, its NOTIFY_SOCKET (sd_listen_fds(3),

@@ -22,6 +22,16 @@ type explainer struct {
 	who   string // the file in question, in a sentence: "it", `its loader "/lib/ld.so"`
 	why   string // the finding; "" while there is none
 	hint  string // what to do about it; "" where usher has no idea
+	code  int    // usher's exit code
+}
+
+// unexplained is what the error says by itself.
+func unexplained(command []string, err error) *explainer {
+	x := &explainer{why: "cannot start " + quote(command[0]) + ": " + err.Error(), code: exitCannotRun}
+	if failed, ok := err.(*execError); ok && failed.errno == unix.ENOENT {
+		x.code = exitNotFound
+	}
+	return x
 }
 
 // found is the answer: what the file in question is. Inlined, it and its like would cost usher 3 kB.
@@ -34,8 +44,8 @@ func (x *explainer) found(is, name, more, hint string) {
 	x.why, x.hint = x.who+is+name+more, hint
 }
 
-// explain takes the command as it was given and an error of start, and returns usher's exit code. Why and hint are in x.
-func (x *explainer) explain(command []string, err error) int {
+// explain takes the command as it was given and an error of spawn. What it finds is in x.
+func (x *explainer) explain(command []string, err error) {
 	name, code := command[0], exitCannotRun
 	x.who = "it"
 	switch failed := err.(type) {
@@ -55,8 +65,7 @@ func (x *explainer) explain(command []string, err error) int {
 		}
 	}
 	x.call(command)
-	x.why = "cannot start " + quote(name) + ": " + x.why
-	return code
+	x.why, x.code = "cannot start "+quote(name)+": "+x.why, code
 }
 
 // noShell is for a script without #! that there is no shell for.

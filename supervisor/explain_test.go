@@ -238,7 +238,8 @@ func TestExplain(t *testing.T) {
 		{"/app/fine", errors.New("something else"), 125, `something else`, ""},
 	} {
 		x := &explainer{disk: fakeDisk(files), env: []string{"PATH=/usr/bin:/app:/usr/local/bin"}, as: &identity{uid: 1000, gid: 1000}}
-		code := x.explain([]string{c.command}, c.err)
+		x.explain([]string{c.command}, c.err)
+		code := x.code
 		if want := fmt.Sprintf("cannot start %q: %s", c.command, c.why); code != c.code || x.why != want {
 			t.Errorf("%q, %v:\n got %d %s\nwant %d %s", c.command, c.err, code, x.why, c.code, want)
 		}

@@ -16,8 +16,8 @@ const (
 )
 
 func (s *Supervisor) startFailed(err error) {
-	x := s.newExplainer()
-	code := x.explain(s.config.Command, err)
+	x := s.explain(s.config.Command, err)
+	code := x.code
 	if s.config.StartCode != 0 {
 		code = s.config.StartCode
 	}
@@ -30,13 +30,41 @@ func (s *Supervisor) startFailed(err error) {
 	s.step(&event{kind: appEnded, at: time.Now(), failed: true, final: s.restarted == 0, last: alone(s.self, s.childless)})
 }
 
-// newExplainer is for the app's failed start.
-func (s *Supervisor) newExplainer() *explainer {
+// explainTime bounds an explanation, which looks at files: a file system may not answer.
+const explainTime = time.Second
+
+// explain finds out why a command could not be started. The loop waits for that, but not for long: then the errno has to do, and for as long
+// as that look at the files goes on there is no other.
+func (s *Supervisor) explain(command []string, err error) *explainer {
 	x := &explainer{disk: &realDisk, env: s.config.Env, as: s.as}
 	if x.as == nil {
 		x.as = ownIdentity()
 	}
-	return x
+	if !s.config.besides() { // without timers, and usher is at its end
+		x.explain(command, err)
+		return x
+	}
+	select {
+	case <-s.explained:
+		s.explained = nil
+	default:
+	}
+	if s.explained == nil {
+		done := make(chan struct{})
+		go func() {
+			x.explain(command, err)
+			close(done)
+		}()
+		limit := time.NewTimer(explainTime)
+		defer limit.Stop()
+		select {
+		case <-done:
+			return x
+		case <-limit.C:
+			s.explained = done
+		}
+	}
+	return unexplained(command, err)
 }
 
 // ownIdentity is usher's own identity.

@@ -47,10 +47,11 @@ type Supervisor struct {
 	self        int   // usher's pid
 	unfit       error // why usher can't have an app
 	stop        stop
-	pid         int         // of the app; 0 before its start and after its end
-	appStarting *starting   // of the app, whose execve(2) has not returned yet; nil is none
-	startings   []*starting // all that are so, those of commands included
-	group       int         // the app's process group
+	pid         int           // of the app; 0 before its start and after its end
+	appStarting *starting     // of the app, whose execve(2) has not returned yet; nil is none
+	startings   []*starting   // all that are so, those of commands included
+	explained   chan struct{} // closed when an explanation that takes too long is there; nil is none
+	group       int           // the app's process group
 	tty         tty
 	handOff     []signals.Signal // of the terminal: what is still to come of it
 	stopped     bool             // by a signal such as SIGTSTP

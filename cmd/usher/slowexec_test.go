@@ -229,3 +229,37 @@ while True:
 		u.soon(143)
 	})
 }
+
+// A child that already is the app's user and still has root's memory is closed to that user.
+func TestMemoryOfAChildThatIsNotLoaded(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to become another user")
+	}
+	eachBuild(t, func(t *testing.T, b *build) {
+		slow, release := lease(t, "sleep 1000")
+		if err := os.Chmod(filepath.Dir(filepath.Dir(slow)), 0o755); err != nil { // t.TempDir's own
+			t.Fatal(err)
+		}
+		u := start(t, b, "--user", "65534:65534", "--live-check", "exec:"+slow, "--live-timeout", "1m", "--", "sleep", "1000")
+		u.waits(slow)
+		look := func(name string) error {
+			for _, p := range descendants(t, u.cmd.Process.Pid) {
+				if pid := strings.Fields(p)[0]; strings.Contains(p, "("+name+")") {
+					out, err := exec.Command("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "cat", "/proc/"+pid+"/environ").CombinedOutput()
+					if err != nil {
+						return fmt.Errorf("%v: %s", err, out)
+					}
+					return nil
+				}
+			}
+			return fmt.Errorf("no %q", name)
+		}
+		if err := look(filepath.Base(b.path)); err == nil || !strings.Contains(err.Error(), "Permission denied") {
+			t.Errorf("a child before its execve: %v", err)
+		}
+		release()
+		eventually(t, func() error { return look("slow") }) // a program of that user's
+		u.signal(unix.SIGTERM)
+		u.soon(143)
+	})
+}
