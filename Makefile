@@ -15,21 +15,28 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 # inlining they are 28 kB less.
 LDFLAGS = -s -w -X main.version=$(VERSION) -checklinkname=0
 TAGS    = usher_linkname
+# The Go releases that the entry point is verified for: signals/entry/VERIFY.md. Any other gets os/signal, and is told so.
+ENTRY_GO = go1.26
+GO_HERE := $(shell $(GO) env GOVERSION)
 GCFLAGS = -gcflags=fmt=-l -gcflags=time=-l
 ifneq ($(filter $(GOARCH),amd64 arm64),)
+ifneq ($(filter $(ENTRY_GO) $(ENTRY_GO).%,$(GO_HERE)),)
 TAGS    = usher_entry
 LDFLAGS += -funcalign=8 -E usher/signals/entry.entry
+else
+$(warning usher's entry point is not verified for $(GO_HERE), and is left out: see signals/entry/VERIFY.md)
+endif
 endif
 
 # Go 1.26 has a new collector, for heaps of gigabytes. The former one is 45 kB less, and as many pages fewer to be touched at a start.
-ifneq ($(findstring go1.26,$(shell $(GO) env GOVERSION)),)
+ifneq ($(findstring go1.26,$(GO_HERE)),)
 build size bench: export GOEXPERIMENT = nogreenteagc
 endif
 
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOTESTSUM   = $(GO) run gotest.tools/gotestsum@v1.13.0
 
-.PHONY: build demo test stress bench size lint image deps clean
+.PHONY: build demo test stress bench size verify-entry lint image deps clean
 
 # RACE=1 puts the race detector in, which goes well with the entry point.
 build:
@@ -58,6 +65,10 @@ stress:
 bench: build
 	$(GO) build -o bin/bench ./bench
 	bin/bench -usher $(OUT) $(BENCH)
+
+# What the entry point takes for granted of the Go runtime, asked of the linked program: signals/entry/VERIFY.md.
+verify-entry:
+	$(GO) test -count=1 -run '^(TestAssumptions|TestEarlyCallsNothingOfTheRuntime)$$' -v ./signals/entry ./cmd/usher
 
 # What each package costs.
 size:

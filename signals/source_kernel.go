@@ -5,6 +5,7 @@ package signals
 import (
 	"errors"
 	"math"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -39,6 +40,9 @@ const childPause = 2 * time.Millisecond
 func Open() (Source, error) {
 	if entry.Entered == 0 {
 		return nil, errors.New("built with the tag usher_entry, but linked without -E usher/signals/entry.entry: use make build")
+	}
+	if !strings.HasPrefix(runtime.Version(), entry.VerifiedGo) {
+		return nil, errors.New("the entry point is verified for " + entry.VerifiedGo + ", not for " + runtime.Version() + ": use make build, or see signals/entry/VERIFY.md")
 	}
 	s := &kernelSource{pid: unix.Getpid(), set: All(), others: All()}
 	word, bit := s.others.word(unix.SIGCHLD)
