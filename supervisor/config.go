@@ -10,6 +10,7 @@ import (
 
 	"usher/healthz"
 	"usher/healthz/check"
+	"usher/healthz/file"
 	"usher/signals"
 	"usher/supervisor/traffic"
 )
@@ -166,6 +167,31 @@ func (c *Config) watches() bool { return c.QuietPeriod > 0 || c.DrainTimeout > 0
 // besides is whether anything runs beside the loop, on goroutines that wait and on timers.
 func (c *Config) besides() bool {
 	return c.checks() || c.watches() || c.hooks() || c.Watchdog > 0 || len(c.HealthAddrs) > 0
+}
+
+// lookUps is how many calls that look up a path checks and hooks can have in the kernel at a time, for as long as the file system does not
+// answer. What is waited for before the app takes one at a time.
+func (c *Config) lookUps() int {
+	n := 0
+	for _, of := range c.Checks {
+		for _, check := range of.Checks {
+			if check.LooksUp() {
+				n++
+			}
+		}
+	}
+	for _, hook := range []*Hook{c.PostStart, c.PreStop, c.PostStop} {
+		if hook != nil && hook.Request != nil && hook.Request.LooksUp() {
+			n++
+		}
+	}
+	for _, check := range c.WaitFor {
+		if check.LooksUp() {
+			n++
+			break
+		}
+	}
+	return min(n, file.MaxCalls)
 }
 
 // mistakes are the single errors in err, which may be nil.

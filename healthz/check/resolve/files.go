@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"usher/healthz/file"
 )
 
 // files are where the system keeps what is known of names, read at each lookup: they are short, and engines rewrite them.
@@ -17,9 +15,9 @@ type files struct {
 
 var system = files{hosts: "/etc/hosts", resolv: "/etc/resolv.conf", port: 53}
 
-// fromHosts returns the addresses that hosts(5) has for a host.
-func (f files) fromHosts(host string) (addrs []netip.Addr) {
-	for line := range strings.SplitSeq(file.Read(f.hosts), "\n") {
+// fromHosts returns the addresses that hosts(5), of this text, has for a host.
+func fromHosts(hosts, host string) (addrs []netip.Addr) {
+	for line := range strings.SplitSeq(hosts, "\n") {
 		line, _, _ = strings.Cut(line, "#")
 		fields := strings.Fields(line)
 		if len(fields) < 2 {
@@ -49,10 +47,10 @@ type config struct {
 // maxServers is MAXNS of resolv.conf(5).
 const maxServers = 3
 
-// config reads resolv.conf. Without servers, this machine's own is meant.
-func (f files) config() config {
+// parseConfig reads resolv.conf's text. Without servers, this machine's own is meant.
+func parseConfig(resolv string) config {
 	c := config{dots: 1, timeout: 5 * time.Second, attempts: 2}
-	for line := range strings.SplitSeq(file.Read(f.resolv), "\n") {
+	for line := range strings.SplitSeq(resolv, "\n") {
 		if strings.HasPrefix(line, ";") || strings.HasPrefix(line, "#") {
 			continue
 		}

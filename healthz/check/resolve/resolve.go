@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"usher/healthz/file"
 	"usher/healthz/socket"
 )
 
@@ -23,17 +24,28 @@ import (
 var errNotFound = errors.New("no such host")
 
 // Lookup returns the addresses of a host, at least one: IPv4 before IPv6, otherwise in the order of /etc/hosts, or of the name server.
-// Where the context's end has cut it short, the error is os.ErrDeadlineExceeded; others are of one line that names the host.
-func Lookup(ctx context.Context, host string) ([]netip.Addr, error) { return system.lookup(ctx, host) }
+// Where the context's end has cut it short, the error is os.ErrDeadlineExceeded or file.ErrNoAnswer; others are of one line that names the host.
+// Files are read in turn.
+func Lookup(ctx context.Context, turn file.Turn, host string) ([]netip.Addr, error) {
+	return system.lookup(ctx, turn, host)
+}
 
-func (f files) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
+func (f files) lookup(ctx context.Context, turn file.Turn, host string) ([]netip.Addr, error) {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{addr}, nil
 	}
-	if addrs := f.fromHosts(strings.TrimSuffix(host, ".")); addrs != nil {
+	hosts, err := file.ReadWithin(ctx, turn, f.hosts)
+	if err != nil {
+		return nil, err
+	}
+	if addrs := fromHosts(hosts, strings.TrimSuffix(host, ".")); addrs != nil {
 		return addrs, nil
 	}
-	c := f.config()
+	resolv, err := file.ReadWithin(ctx, turn, f.resolv)
+	if err != nil {
+		return nil, err
+	}
+	c := parseConfig(resolv)
 	result := errNotFound
 	for _, name := range c.names(host) {
 		var addrs []netip.Addr

@@ -177,7 +177,7 @@ func TestServers(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		began := time.Now()
 		time.AfterFunc(20*time.Millisecond, cancel)
-		if _, err := f.lookup(ctx, "db"); err != os.ErrDeadlineExceeded || time.Since(began) > 4*time.Second {
+		if _, err := f.lookup(ctx, nil, "db"); err != os.ErrDeadlineExceeded || time.Since(began) > 4*time.Second {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
 	})
