@@ -172,23 +172,15 @@ func (c *Config) besides() bool {
 // lookUps is how many calls that look up a path checks and hooks can have in the kernel at a time, for as long as the file system does not
 // answer. What is waited for before the app takes one at a time.
 func (c *Config) lookUps() int {
-	n := 0
+	n := min(len(c.WaitFor), 1)
 	for _, of := range c.Checks {
 		for _, check := range of.Checks {
-			if check.LooksUp() {
-				n++
-			}
+			n += check.LookUps()
 		}
 	}
-	for _, hook := range []*Hook{c.PostStart, c.PreStop, c.PostStop} {
-		if hook != nil && hook.Request != nil && hook.Request.LooksUp() {
-			n++
-		}
-	}
-	for _, check := range c.WaitFor {
-		if check.LooksUp() {
-			n++
-			break
+	for _, hook := range [...]*Hook{c.PostStart, c.PreStop, c.PostStop} {
+		if hook != nil {
+			n += hook.Request.LookUps()
 		}
 	}
 	return min(n, file.MaxCalls)

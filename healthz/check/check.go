@@ -51,7 +51,7 @@ type Check struct {
 	own        bool   // http: usher's own endpoint
 	socket     string // http: the path of a socket, instead of host and port; "" is none
 	ports      *socket.Ports
-	turn       file.Turn // one look at the file system at a time
+	turn       file.Turn // for one look at the file system at a time
 }
 
 // Endpoint is a check of usher's own endpoint at an http spec, or at the socket with that path if there is one. Its failure is what the
@@ -80,16 +80,17 @@ func (c *Check) SetTool(path string) { c.tool = path }
 // NeedsTool reports whether usher-check has to run this check, since TLS and HTTP/2 are too large for usher.
 func (c *Check) NeedsTool() bool { return c.kind >= kindHTTPS }
 
-// LooksUp reports whether the check looks up a path, that of a resolver's file included: see file.Within.
-func (c *Check) LooksUp() bool {
-	switch c.kind {
-	case kindUnix, kindFile:
-		return true
-	case kindTCP, kindHTTP:
-		_, err := netip.ParseAddr(c.host)
-		return c.socket != "" || err != nil && c.host != localhost
+// LookUps is how many paths the check looks up at a time, those of a resolver's files included (see file.Within): 1, or 0, as for nil.
+func (c *Check) LookUps() int {
+	switch {
+	case c == nil || c.kind > kindFile || c.kind < kindUnix && c.host == localhost:
+		return 0
+	case c.kind < kindUnix:
+		if _, err := netip.ParseAddr(c.host); err == nil {
+			return 0
+		}
 	}
-	return false
+	return 1
 }
 
 // IsNotify reports whether this is what the app tells usher by itself: Run cannot ask for it.
@@ -146,14 +147,14 @@ const (
 func (c *Check) ask(ctx context.Context) (stage string, err error) {
 	switch c.kind {
 	case kindUnix:
-		return stageConnect, connectUnix(ctx, c.turn, c.target)
+		return stageConnect, connectUnix(ctx, &c.turn, c.target)
 	case kindNotify:
 		return "", errors.New("only usher knows what its app has said")
 	case kindFile:
-		return "", file.Within(ctx, c.turn, func() error {
+		return "", file.Within(ctx, &c.turn, func() error {
 			var st unix.Stat_t
 			return unix.Stat(c.target, &st)
-		}, nil)
+		})
 	}
 	if c.NeedsTool() || c.argv != nil {
 		return stageExec, c.runCommand(ctx)
@@ -178,7 +179,7 @@ func (c *Check) dial(ctx context.Context) (conn *socket.Conn, stage string, err 
 	if c.socket == "" {
 		return c.dialHost(ctx)
 	}
-	conn, err = socket.DialUnix(ctx, c.turn, c.socket)
+	conn, err = socket.DialUnix(ctx, &c.turn, c.socket, unix.SOCK_STREAM)
 	return conn, stageConnect, err
 }
 
@@ -211,7 +212,7 @@ const localhost = "localhost"
 func (c *Check) dialHost(ctx context.Context) (conn *socket.Conn, stage string, err error) {
 	addrs := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
 	if c.host != localhost {
-		if addrs, err = resolve.Lookup(ctx, c.turn, c.host); err != nil {
+		if addrs, err = resolve.Lookup(ctx, &c.turn, c.host); err != nil {
 			return nil, stageResolve, err
 		}
 	}

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"usher/healthz/file"
 )
 
 // Parse reads a check:
@@ -21,7 +19,7 @@ import (
 //
 // An IPv6 address is in brackets. A path of unix and file is taken as it is, without escapes; a command is split by Words.
 func Parse(spec string) (*Check, error) {
-	c := &Check{spec: spec, turn: file.NewTurn()}
+	c := &Check{spec: spec}
 	if err := c.parse(); err != nil {
 		return nil, fmt.Errorf("check %q: %w", spec, err)
 	}

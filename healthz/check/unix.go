@@ -10,11 +10,11 @@ import (
 )
 
 // connectUnix connects to a socket in the file system, of whatever type it is. A server that accepts soon enough is well.
-func connectUnix(ctx context.Context, turn file.Turn, path string) error {
+func connectUnix(ctx context.Context, turn *file.Turn, path string) error {
 	for _, kind := range []int{unix.SOCK_STREAM, unix.SOCK_SEQPACKET, unix.SOCK_DGRAM} {
-		fd, err := socket.ConnectUnix(ctx, turn, path, kind)
+		conn, err := socket.DialUnix(ctx, turn, path, kind)
 		if err == nil {
-			unix.Close(fd)
+			return conn.Close()
 		}
 		if err != unix.EPROTOTYPE { // it has another type
 			return err

@@ -3,6 +3,7 @@ package file
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,51 +17,31 @@ var calls = make(chan struct{}, MaxCalls)
 // ErrNoAnswer says that a call was still in the kernel at the end of its context, or had to wait for others that were.
 var ErrNoAnswer = errors.New("no answer from the file system")
 
-// Turn keeps one user of Within, such as a check, to one call at a time. Nil lets in any number.
-type Turn chan struct{}
+// Turn keeps one user of Within, such as a check, to one call at a time.
+type Turn uint32
 
-// NewTurn returns a Turn for one user.
-func NewTurn() Turn { return make(Turn, 1) }
-
-// Within makes a call that looks up a path. No time limit holds for such a call in the kernel: on a file system whose server is gone it
-// may never return. So it is made on a goroutine of its own; at the end of ctx, Within returns ErrNoAnswer without it. When a call
-// that was left behind returns nevertheless, late is called, unless nil: for a descriptor that nobody wants any more.
+// Within makes a call that looks up a path, or reads what one leads to. No time limit holds for such a call in the kernel: on a file system
+// whose server is gone it may never return. So it is made on a goroutine of its own; at the end of ctx, Within returns ErrNoAnswer without it, and
+// the call goes on. For as long, others with its turn wait until their end. A nil turn is none.
 //
 // The call may only use what belongs to it: its caller may be gone. A call that returns at once costs no change of threads.
-func Within(ctx context.Context, turn Turn, call func() error, late func()) error {
-	if turn != nil {
-		select {
-		case turn <- struct{}{}:
-		case <-ctx.Done():
-			return ErrNoAnswer
-		}
-	}
-	leave := func() {
-		if turn != nil {
-			<-turn
-		}
-	}
-	select {
-	case calls <- struct{}{}:
-	case <-ctx.Done():
-		leave()
+func Within(ctx context.Context, turn *Turn, call func() error) error {
+	if turn != nil && !atomic.CompareAndSwapUint32((*uint32)(turn), 0, 1) {
+		<-ctx.Done()
 		return ErrNoAnswer
 	}
-	answer := make(chan error) // without a buffer: what is sent has been taken
+	answer := make(chan error, 1)
 	go func() {
+		calls <- struct{}{}
 		err := call()
 		for err == unix.EINTR {
 			err = call()
 		}
 		<-calls
-		leave()
-		select {
-		case answer <- err:
-		case <-ctx.Done():
-			if late != nil {
-				late()
-			}
+		if turn != nil {
+			atomic.StoreUint32((*uint32)(turn), 0)
 		}
+		answer <- err
 	}()
 	select {
 	case err := <-answer:
@@ -71,9 +52,9 @@ func Within(ctx context.Context, turn Turn, call func() error, late func()) erro
 }
 
 // ReadWithin is Read, within ctx.
-func ReadWithin(ctx context.Context, turn Turn, path string) (string, error) {
+func ReadWithin(ctx context.Context, turn *Turn, path string) (string, error) {
 	var text string
-	if err := Within(ctx, turn, func() error { text = Read(path); return nil }, nil); err != nil {
+	if err := Within(ctx, turn, func() error { text = Read(path); return nil }); err != nil {
 		return "", err
 	}
 	return text, nil

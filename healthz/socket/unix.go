@@ -16,60 +16,40 @@ const (
 	lastPause  = 100 * time.Millisecond
 )
 
-// ConnectUnix connects to a socket in the file system, of that kind, and returns a descriptor that does not block. At the end of ctx the error is
-// os.ErrDeadlineExceeded, or file.ErrNoAnswer.
+// DialUnix connects to a socket of that kind in the file system; see file.Within for turn. At the end of ctx the error is os.ErrDeadlineExceeded or
+// file.ErrNoAnswer. The deadline stays on the connection.
 //
-// While the server's queue is full, connect(2) waits, unless it may not: then it fails, and poll(2) does not tell when to try again. A thread that
-// waits is one that the Go runtime dies without, so there are several tries.
-func ConnectUnix(ctx context.Context, turn file.Turn, path string, kind int) (fd int, err error) {
+// While the server's queue is full, connect(2) waits. A socket that does not block has it fail instead, and nothing tells when to try again. A
+// thread that waits would be one more for the Go runtime, which dies if there is none to be had: so there are several tries.
+func DialUnix(ctx context.Context, turn *file.Turn, path string, kind int) (*Conn, error) {
+	sa := &unix.SockaddrUnix{Name: path}
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		if fd, err = connectUnix(ctx, turn, path, kind); err != unix.EAGAIN {
-			return fd, err
+		var c *Conn // closed by its finalizer where it comes too late
+		err := file.Within(ctx, turn, func() error {
+			fd, err := open(sa, kind)
+			if err != nil {
+				return err
+			}
+			if err := unix.Connect(fd, sa); err != nil {
+				unix.Close(fd)
+				return err
+			}
+			c = &Conn{os.NewFile(uintptr(fd), "")}
+			return nil
+		})
+		if err == nil {
+			if deadline, limited := ctx.Deadline(); limited {
+				c.SetDeadline(deadline)
+			}
+			return c, nil
 		}
-		wait := time.NewTimer(pause)
+		if err != unix.EAGAIN {
+			return nil, err
+		}
 		select {
-		case <-wait.C:
+		case <-time.After(pause):
 		case <-ctx.Done():
-			wait.Stop()
-			return -1, os.ErrDeadlineExceeded
+			return nil, os.ErrDeadlineExceeded
 		}
 	}
-}
-
-func connectUnix(ctx context.Context, turn file.Turn, path string, kind int) (int, error) {
-	connected := -1
-	call := func() error {
-		fd, err := unix.Socket(unix.AF_UNIX, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != nil {
-			unix.Close(fd)
-			return err
-		}
-		connected = fd
-		return nil
-	}
-	late := func() {
-		if connected >= 0 {
-			unix.Close(connected)
-		}
-	}
-	if err := file.Within(ctx, turn, call, late); err != nil {
-		return -1, err
-	}
-	return connected, nil
-}
-
-// DialUnix connects to a stream socket in the file system, as ConnectUnix does. The context's deadline stays on the connection.
-func DialUnix(ctx context.Context, turn file.Turn, path string) (*Conn, error) {
-	fd, err := ConnectUnix(ctx, turn, path, unix.SOCK_STREAM)
-	if err != nil {
-		return nil, err
-	}
-	c := &Conn{os.NewFile(uintptr(fd), "")}
-	if deadline, limited := ctx.Deadline(); limited {
-		c.SetDeadline(deadline)
-	}
-	return c, nil
 }
