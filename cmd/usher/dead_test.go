@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,11 +29,10 @@ func TestProbesOfADeadFileSystem(t *testing.T) {
 	fs := deadFS(t)
 	for _, spec := range []string{"file:", "unix:"} {
 		spec += fs.path("x")
-		for _, c := range [][]string{{made.path, "--ready-timeout", "300ms", "--probe", spec}, {filepath.Join(filepath.Dir(made.path), "usher-check"), "--timeout", "300ms", spec}} {
-			u := commandHere(t, &build{path: c[0]}, c[1:]...)
-			began := time.Now()
-			if code := u.begin().wait(); code != 1 || !strings.Contains(u.stdout.String(), "timeout after 300ms: no answer from the file system\n") {
-				t.Errorf("%q: %d after %v\n%s%s", c, code, time.Since(began), &u.stdout, &u.stderr)
+		for _, checker := range checkers() {
+			u := commandHere(t, &build{path: checker[0]}, append(checker[1:], spec)...)
+			if code := u.begin().wait(); code != 1 || !strings.HasSuffix(u.stdout.String(), "timeout after 300ms: no answer from the file system\n") {
+				t.Errorf("%q: %d\n%s%s", checker, code, &u.stdout, &u.stderr)
 			}
 		}
 	}
@@ -106,4 +104,42 @@ func TestHungChecksWithoutRoomForAThread(t *testing.T) {
 			u.want(3)
 		})
 	}
+}
+
+// checkers are the programs that run one check, and the flags before it.
+func checkers() [][]string {
+	return [][]string{{made.path, "--ready-timeout", "300ms", "--probe"}, {filepath.Join(filepath.Dir(made.path), "usher-check"), "--timeout", "300ms"}}
+}
+
+// What a resolver reads may be on a file system that has died, too.
+func TestResolverOnADeadFileSystem(t *testing.T) {
+	fs, health := newDyingFS(t), freePort(t)
+	for _, name := range []string{"hosts", "resolv.conf"} {
+		if err := os.WriteFile(filepath.Join(fs.source, name), []byte("127.0.0.1 here.example\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u := command(t, &made, "--health-addr", health, "--live-check", "tcp://here.example:"+health[len("127.0.0.1:"):], "--live-check", "file:/", "--live-period", "200ms", "--live-timeout", "1s",
+		"--live-failure-threshold", "1", "--", "sh", "-c", `while read -r command; do eval "$command"; echo "code $?"; done`)
+	stdin, err := u.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.inShell("mount --bind " + fs.path("hosts") + " /etc/hosts && mount --bind " + fs.path("resolv.conf") + " /etc/resolv.conf && exec \"$@\"").begin()
+	wantBody(t, "http://"+health+"/livez?verbose", 200, "[+]live-1 ok\n[+]live-2 ok\n")
+	fs.die()
+	wantBody(t, "http://"+health+"/livez", 503, "[-]live-1 failed: timeout after 1s: no answer from the file system (", "[+]live-2 ok\n")
+	n := 0
+	for _, checker := range checkers() {
+		for _, kind := range []string{"tcp", "http"} {
+			fmt.Fprintln(stdin, strings.Join(checker, " "), kind+"://there.example:80")
+			n++
+			eventuallyCount(t, u, "\ncode 1\n", n)
+			eventuallyCount(t, u, "timeout after 300ms", n)
+		}
+	}
+	fmt.Fprintln(stdin, checkers()[1][0], "--timeout 300ms --ca", fs.path("ca.pem"), "https://127.0.0.1:1/")
+	u.printed("\ntimeout after 300ms\ncode 1\n")
+	u.signal(unix.SIGTERM)
+	u.want(143)
 }
