@@ -72,6 +72,19 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+// TestOptions: those of resolv.conf(5) that are no numbers.
+func TestOptions(t *testing.T) {
+	for options, want := range map[string]string{
+		"": "2 2 false", "no-aaaa": "2 1 false", "use-vc": "1 2 false", "single-request": "2 2 true", "use-vc\noptions no-aaaa single-request": "1 1 true",
+		"single-request-reopen edns0 trust-ad no-reload no-check-names inet6 no-tld-query debug no-aaaa:1": "2 2 false",
+	} {
+		c := parseConfig("options " + options)
+		if got := fmt.Sprint(c.kind, c.kinds, c.single); got != want { // SOCK_STREAM is 1, SOCK_DGRAM 2
+			t.Errorf("%q: %s, want %s", options, got, want)
+		}
+	}
+}
+
 func TestNames(t *testing.T) {
 	c := config{dots: 2, search: []string{"a.b", "c.", "."}}
 	for host, want := range map[string][]string{
