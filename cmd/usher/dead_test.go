@@ -25,6 +25,27 @@ func TestChecksOfADeadFileSystem(t *testing.T) {
 	u.want(143)
 }
 
+// Where not even SIGKILL ends what waits for the file system, usher still does all of its work. Only its own end has to wait, as any process's.
+func TestChecksOfAFileSystemThatHangs(t *testing.T) {
+	fs, health := newDyingFS(t), freePort(t)
+	touch(t, filepath.Join(fs.source, "alive"))
+	log := newLog(t)
+	u := start(t, &made, "--health-addr", health, "--live-check", "file:"+fs.path("alive"), "--live-period", "200ms", "--live-timeout", "500ms", "--live-failure-threshold", "1",
+		"--termination-log", log, "--", "sleep", "1000")
+	wantBody(t, "http://"+health+"/livez?verbose", 200, "[+]live-1 ok\n")
+	fs.hang()
+	wantBody(t, "http://"+health+"/livez", 503, "[-]live-1 failed: timeout after 500ms: no answer from the file system (")
+	u.signal(unix.SIGTERM)
+	eventually(t, func() error {
+		if word, _ := os.ReadFile(log); !strings.Contains(string(word), "app gone") {
+			return fmt.Errorf("the last word: %q", word)
+		}
+		return nil
+	})
+	fs.end()
+	u.want(143)
+}
+
 func TestProbesOfADeadFileSystem(t *testing.T) {
 	fs := deadFS(t)
 	for _, spec := range []string{"file:", "unix:"} {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // write makes files of the given contents.
@@ -75,11 +77,11 @@ func TestConfig(t *testing.T) {
 // TestOptions: those of resolv.conf(5) that are no numbers.
 func TestOptions(t *testing.T) {
 	for options, want := range map[string]string{
-		"": "2 2 false", "no-aaaa": "2 1 false", "use-vc": "1 2 false", "single-request": "2 2 true", "use-vc\noptions no-aaaa single-request": "1 1 true",
-		"single-request-reopen edns0 trust-ad no-reload no-check-names inet6 no-tld-query debug no-aaaa:1": "2 2 false",
+		"": "udp 2 false", "no-aaaa": "udp 1 false", "use-vc": "tcp 2 false", "single-request": "udp 2 true", "use-vc\noptions no-aaaa single-request": "tcp 1 true",
+		"single-request-reopen edns0 trust-ad no-reload no-check-names inet6 no-tld-query debug no-aaaa:1": "udp 2 false",
 	} {
 		c := parseConfig("options " + options)
-		if got := fmt.Sprint(c.kind, c.kinds, c.single); got != want { // SOCK_STREAM is 1, SOCK_DGRAM 2
+		if got := fmt.Sprintln(map[int]string{unix.SOCK_DGRAM: "udp", unix.SOCK_STREAM: "tcp"}[c.kind], c.kinds, c.single); got != want+"\n" {
 			t.Errorf("%q: %s, want %s", options, got, want)
 		}
 	}
