@@ -10,6 +10,7 @@ import (
 
 	"usher/healthz"
 	"usher/healthz/check"
+	"usher/healthz/file"
 	"usher/signals"
 	"usher/supervisor/traffic"
 )
@@ -166,6 +167,23 @@ func (c *Config) watches() bool { return c.QuietPeriod > 0 || c.DrainTimeout > 0
 // besides is whether anything runs beside the loop, on goroutines that wait and on timers.
 func (c *Config) besides() bool {
 	return c.checks() || c.watches() || c.hooks() || c.Watchdog > 0 || len(c.HealthAddrs) > 0
+}
+
+// lookUps is how many calls that look up a path checks and hooks can have in the kernel at a time, for as long as the file system does not
+// answer. What is waited for before the app takes one at a time.
+func (c *Config) lookUps() int {
+	n := min(len(c.WaitFor), 1)
+	for _, of := range c.Checks {
+		for _, check := range of.Checks {
+			n += check.LookUps()
+		}
+	}
+	for _, hook := range [...]*Hook{c.PostStart, c.PreStop, c.PostStop} {
+		if hook != nil {
+			n += hook.Request.LookUps()
+		}
+	}
+	return min(n, file.MaxCalls)
 }
 
 // mistakes are the single errors in err, which may be nil.

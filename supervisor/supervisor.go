@@ -175,6 +175,7 @@ func (s *Supervisor) Run() int {
 	if s.notify != nil || s.config.besides() {
 		threads++
 	}
+	threads += s.config.lookUps()
 	if !running {
 		s.unfit = reserve(threads)
 		var err error

@@ -9,11 +9,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"syscall"
+	"time"
 
 	"usher/healthz/check"
+	"usher/healthz/check/resolve"
 )
 
 const (
@@ -42,21 +45,42 @@ func transport(config *tls.Config) *http.Transport {
 	return &http.Transport{DialContext: dial, TLSClientConfig: config, DisableKeepAlives: true, DisableCompression: true, ForceAttemptHTTP2: true}
 }
 
-// dial takes localhost for the loopback addresses, as usher does: an image from scratch has no /etc/hosts.
+// dial connects as usher does, and to all addresses of a name, each with its share of the time that is left: package net would wait for a name
+// server's answer about IPv6 that never comes, and take localhost from /etc/hosts, which an image from scratch does not have.
 func dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	var d net.Dialer
 	host, port, err := net.SplitHostPort(addr)
-	if err != nil || host != "localhost" {
-		return d.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
 	}
-	conn, err := d.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
-	if err == nil || ctx.Err() != nil {
-		return conn, err
+	addrs := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+	if host != "localhost" {
+		if addrs, err = resolve.Lookup(ctx, nil, host); err != nil {
+			return nil, err
+		}
 	}
-	if conn, err6 := d.DialContext(ctx, network, net.JoinHostPort("::1", port)); err6 == nil {
-		return conn, nil
+	for i, addr := range addrs {
+		conn, dialErr := dialOne(ctx, network, net.JoinHostPort(addr.String(), port), len(addrs)-i)
+		if dialErr == nil {
+			return conn, nil
+		}
+		if err == nil || os.IsTimeout(err) {
+			err = dialErr // the first, or the first that says more than that time has passed
+		}
+		if ctx.Err() != nil {
+			break
+		}
 	}
 	return nil, err
+}
+
+// dialOne connects within an equal share of the time that is left for as many.
+func dialOne(ctx context.Context, network, addr string, shares int) (net.Conn, error) {
+	if deadline, limited := ctx.Deadline(); limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(shares))
+		defer cancel()
+	}
+	return new(net.Dialer).DialContext(ctx, network, addr)
 }
 
 // get is kubelet's HTTP probe: 200 to 399 holds; redirects are followed on the same host, and one to another host is where it ends.
@@ -111,13 +135,10 @@ func plain(err error) error {
 		err = wrapped.Err
 	}
 	var errno syscall.Errno
-	var dns *net.DNSError
 	switch {
 	case err == nil, os.IsTimeout(err):
 	case errors.As(err, &errno):
 		return errno
-	case errors.As(err, &dns) && dns.IsNotFound:
-		return fmt.Errorf("no such host %q", dns.Name)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("connection closed without a response")
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"usher/healthz/check"
+	"usher/healthz/file"
 )
 
 const usage = `usher-check runs a check and exits with 0 if it holds, or with 1 and the reason on stdout.
@@ -128,11 +129,14 @@ func parse(args []string) (o options, _ error) {
 func run(o options) int {
 	ctx, cancel := context.WithTimeout(context.Background(), o.timeout)
 	defer cancel()
-	warning, err := ask(ctx, o)
+	warning, err := within(ctx, o)
 	switch {
+	case errors.Is(err, file.ErrNoAnswer):
+		err = fmt.Errorf("timeout after %v: %w", o.timeout, err)
 	case errors.Is(err, context.DeadlineExceeded) || os.IsTimeout(err):
 		err = fmt.Errorf("timeout after %v", o.timeout)
-		fallthrough
+	}
+	switch {
 	case err != nil:
 		fmt.Println(oneLine(err.Error()))
 		return fails
@@ -140,6 +144,35 @@ func run(o options) int {
 		fmt.Println("warning: " + oneLine(warning))
 	}
 	return holds
+}
+
+// lastWord is how long after its time a check may take to say what it was waiting for, or what its command has said.
+const lastWord = 200 * time.Millisecond
+
+// outcome is how a check went.
+type outcome struct {
+	warning string
+	err     error
+}
+
+// within runs the check for no longer than ctx, whatever holds it up: the authorities' file on a file system that has died, for one.
+func within(ctx context.Context, o options) (warning string, err error) {
+	ended := make(chan outcome, 1)
+	go func() {
+		warning, err := ask(ctx, o)
+		ended <- outcome{warning, err}
+	}()
+	late := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		time.Sleep(lastWord)
+		close(late)
+	})
+	select {
+	case o := <-ended:
+		return o.warning, o.err
+	case <-late:
+		return "", ctx.Err()
+	}
 }
 
 // ask runs the check in the way that is for its kind.

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -153,16 +154,31 @@ func TestEnvironOfUsher(t *testing.T) {
 	}
 }
 
-// An app that fills its limit of processes with its first instructions, on the one processor that it shares with usher, does nothing to usher: the
-// threads that the Go runtime will want are there before it is. Without them the runtime dies, and the container with it.
-func TestBomb(t *testing.T) {
+// buildBomb builds testdata/bomb, once.
+var buildBomb = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(filepath.Dir(made.path), "bomb")
+	if out, err := exec.Command("gcc", "-O2", "-static", "-o", path, "testdata/bomb/bomb.c").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("needs gcc: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+func bombPath(t *testing.T) string {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root, to become somebody who has no other process")
 	}
-	bomb := filepath.Join(filepath.Dir(made.path), "bomb")
-	if out, err := exec.Command("gcc", "-O2", "-static", "-o", bomb, "testdata/bomb/bomb.c").CombinedOutput(); err != nil {
-		t.Skipf("needs gcc: %v\n%s", err, out)
+	path, err := buildBomb()
+	if err != nil {
+		t.Skip(err)
 	}
+	return path
+}
+
+// An app that fills its limit of processes with its first instructions, on the one processor that it shares with usher, does nothing to usher: the
+// threads that the Go runtime will want are there before it is. Without them the runtime dies, and the container with it.
+func TestBomb(t *testing.T) {
+	bomb := bombPath(t)
 	for round := range 50 {
 		t.Run("", func(t *testing.T) {
 			t.Parallel()

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/healthz/check/resolve"
+	"usher/healthz/file"
 	"usher/healthz/socket"
 )
 
@@ -35,7 +36,7 @@ const ( // in the order of kinds
 	kindGRPCS
 )
 
-// Check is one thing that can be asked, as Parse reads it. It has no state: it may be run any number of times at once.
+// Check is one thing that can be asked, as Parse reads it. It may be run any number of times at once; what looks up a path takes turns.
 type Check struct {
 	spec string
 	kind kind
@@ -50,6 +51,7 @@ type Check struct {
 	own        bool   // http: usher's own endpoint
 	socket     string // http: the path of a socket, instead of host and port; "" is none
 	ports      *socket.Ports
+	turn       file.Turn // for one look at the file system at a time
 }
 
 // Endpoint is a check of usher's own endpoint at an http spec, or at the socket with that path if there is one. Its failure is what the
@@ -77,6 +79,19 @@ func (c *Check) SetTool(path string) { c.tool = path }
 
 // NeedsTool reports whether usher-check has to run this check, since TLS and HTTP/2 are too large for usher.
 func (c *Check) NeedsTool() bool { return c.kind >= kindHTTPS }
+
+// LookUps is how many paths the check looks up at a time, those of a resolver's files included (see file.Within): 1, or 0, as for nil.
+func (c *Check) LookUps() int {
+	switch {
+	case c == nil || c.kind > kindFile || c.kind < kindUnix && c.host == localhost:
+		return 0
+	case c.kind < kindUnix:
+		if _, err := netip.ParseAddr(c.host); err == nil {
+			return 0
+		}
+	}
+	return 1
+}
 
 // IsNotify reports whether this is what the app tells usher by itself: Run cannot ask for it.
 func (c *Check) IsNotify() bool { return c.kind == kindNotify }
@@ -110,6 +125,9 @@ func (c *Check) Run(ctx context.Context) error {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return context.Canceled
 	case limited && isTimeout(err) && !time.Now().Before(deadline):
+		if err == file.ErrNoAnswer {
+			stage = err.Error()
+		}
 		if _, last, ok := strings.Cut(err.Error(), context.DeadlineExceeded.Error()+": "); ok {
 			stage += ": " + last // of a command
 		}
@@ -129,12 +147,14 @@ const (
 func (c *Check) ask(ctx context.Context) (stage string, err error) {
 	switch c.kind {
 	case kindUnix:
-		return stageConnect, connectUnix(ctx, c.target)
+		return stageConnect, connectUnix(ctx, &c.turn, c.target)
 	case kindNotify:
 		return "", errors.New("only usher knows what its app has said")
 	case kindFile:
-		var st unix.Stat_t
-		return "", unix.Stat(c.target, &st)
+		return "", file.Within(ctx, &c.turn, func() error {
+			var st unix.Stat_t
+			return unix.Stat(c.target, &st)
+		})
 	}
 	if c.NeedsTool() || c.argv != nil {
 		return stageExec, c.runCommand(ctx)
@@ -157,9 +177,9 @@ func (c *Check) ask(ctx context.Context) (stage string, err error) {
 
 func (c *Check) dial(ctx context.Context) (conn *socket.Conn, stage string, err error) {
 	if c.socket == "" {
-		return dial(ctx, c.host, c.port, c.ports)
+		return c.dialHost(ctx)
 	}
-	conn, err = socket.Dial(ctx, &unix.SockaddrUnix{Name: c.socket}, unix.SOCK_STREAM, nil)
+	conn, err = socket.DialUnix(ctx, &c.turn, c.socket, unix.SOCK_STREAM)
 	return conn, stageConnect, err
 }
 
@@ -182,20 +202,23 @@ func text(err error) string {
 	return err.Error()
 }
 
-// dial connects to host and port. Every address of a name is tried, each with its share of the time that is left.
+// localhost is a name that is not looked up.
+const localhost = "localhost"
+
+// dialHost connects to host and port. Every address of a name is tried, each with its share of the time that is left.
 //
 // "localhost" is not looked up but means the loopback addresses (RFC 6761 6.3): an image from scratch may have no
 // /etc/hosts, and a name server would be asked.
-func dial(ctx context.Context, host, port string, ports *socket.Ports) (conn *socket.Conn, stage string, err error) {
+func (c *Check) dialHost(ctx context.Context) (conn *socket.Conn, stage string, err error) {
 	addrs := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
-	if host != "localhost" {
-		if addrs, err = resolve.Lookup(ctx, host); err != nil {
+	if c.host != localhost {
+		if addrs, err = resolve.Lookup(ctx, &c.turn, c.host); err != nil {
 			return nil, stageResolve, err
 		}
 	}
-	n, _ := strconv.ParseUint(port, 10, 16)
+	n, _ := strconv.ParseUint(c.port, 10, 16)
 	for i, addr := range addrs {
-		conn, dialErr := dialOne(ctx, addr, uint16(n), len(addrs)-i, ports)
+		conn, dialErr := dialOne(ctx, addr, uint16(n), len(addrs)-i, c.ports)
 		if dialErr == nil {
 			return conn, "", nil
 		}
@@ -224,7 +247,7 @@ func dialOne(ctx context.Context, addr netip.Addr, port uint16, shares int, port
 }
 
 func isTimeout(err error) bool {
-	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
+	return err == file.ErrNoAnswer || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // plain strips an error to what an operator needs: the endpoint's answer names the check, not addresses and operations.

@@ -9,7 +9,8 @@
 #define slot_gp		16
 #define slot_fn		24
 #define slot_size	32
-#define slots		9
+// The most that package supervisor asks for: 9, and healthz/file.MaxCalls that a dead file system can hold.
+#define slots		25
 
 // As often the runtime tries to make a thread where there is no room (EAGAIN).
 #define tries	20

@@ -1,12 +1,13 @@
 package resolve
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
-	"usher/healthz/file"
+	"golang.org/x/sys/unix"
 )
 
 // files are where the system keeps what is known of names, read at each lookup: they are short, and engines rewrite them.
@@ -17,9 +18,11 @@ type files struct {
 
 var system = files{hosts: "/etc/hosts", resolv: "/etc/resolv.conf", port: 53}
 
-// fromHosts returns the addresses that hosts(5) has for a host.
-func (f files) fromHosts(host string) (addrs []netip.Addr) {
-	for line := range strings.SplitSeq(file.Read(f.hosts), "\n") {
+// fromHosts returns the addresses that hosts(5), of this text, has for a host.
+func fromHosts(hosts, host string) (addrs []netip.Addr) {
+	for hosts != "" {
+		var line string
+		line, hosts, _ = strings.Cut(hosts, "\n")
 		line, _, _ = strings.Cut(line, "#")
 		fields := strings.Fields(line)
 		if len(fields) < 2 {
@@ -44,15 +47,22 @@ type config struct {
 	dots     int           // a name with as many is asked for as it is first
 	timeout  time.Duration // of one try
 	attempts int           // at each server
+	first    int           // which server is asked first
+	kind     int           // of socket, unix.SOCK_DGRAM or SOCK_STREAM
+	kinds    int           // of address: 1 is IPv4, 2 is IPv6 as well
+	single   bool          // one question at a time
+	port     uint16        // of servers
 }
 
 // maxServers is MAXNS of resolv.conf(5).
 const maxServers = 3
 
-// config reads resolv.conf. Without servers, this machine's own is meant.
-func (f files) config() config {
-	c := config{dots: 1, timeout: 5 * time.Second, attempts: 2}
-	for line := range strings.SplitSeq(file.Read(f.resolv), "\n") {
+// parseConfig reads resolv.conf's text. Without servers, this machine's own is meant.
+func parseConfig(resolv string) config {
+	c := config{dots: 1, timeout: 5 * time.Second, attempts: 2, kind: unix.SOCK_DGRAM, kinds: 2}
+	for resolv != "" { // without an iterator: 1 kB
+		var line string
+		line, resolv, _ = strings.Cut(resolv, "\n")
 		if strings.HasPrefix(line, ";") || strings.HasPrefix(line, "#") {
 			continue
 		}
@@ -81,8 +91,19 @@ func (f files) config() config {
 	return c
 }
 
-// option takes one of "options", within the bounds of resolv.conf(5). Others make no difference here.
+// option takes one of "options", within the bounds of resolv.conf(5). The others make no difference here: each question has a socket of its
+// own (single-request-reopen), the file is read each time (no-reload), and answers that are long come over TCP (edns0).
 func (c *config) option(s string) {
+	switch s {
+	case "rotate":
+		c.first = int(rand.Uint32() % maxServers)
+	case "use-vc":
+		c.kind = unix.SOCK_STREAM
+	case "single-request":
+		c.single = true
+	case "no-aaaa":
+		c.kinds = 1
+	}
 	name, value, _ := strings.Cut(s, ":")
 	n, err := strconv.Atoi(value)
 	if err != nil || n < 0 {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // write makes files of the given contents.
@@ -29,7 +31,7 @@ func lookup(t testing.TB, f files, host string, timeout time.Duration) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	addrs, err := f.lookup(ctx, host)
+	addrs, err := f.lookup(ctx, nil, host)
 	if err != nil {
 		return err.Error()
 	}
@@ -46,7 +48,7 @@ func TestHosts(t *testing.T) {
 			t.Errorf("%s: %s, want %s", host, got, want)
 		}
 	}
-	if addrs := f.fromHosts("db2"); addrs != nil {
+	if addrs := fromHosts("# 10.0.0.9 db\n10.0.0.1 db # db2", "db2"); addrs != nil {
 		t.Errorf("from a comment: %v", addrs)
 	}
 }
@@ -65,14 +67,23 @@ func TestConfig(t *testing.T) {
 		{"nameserver ::1\noptions timeout:0 attempts:99 ndots:-1 ndots: ndots", "[::1] [] 1 1s 5"},
 		{"nameserver ::1\noptions timeout:999", "[::1] [] 1 30s 2"},
 	} {
-		c := write(t, "", tt.text, 0).config()
+		c := parseConfig(tt.text)
 		if got := fmt.Sprint(c.servers, c.search, c.dots, c.timeout, c.attempts); got != tt.want {
 			t.Errorf("%q: %s, want %s", tt.text, got, tt.want)
 		}
 	}
-	missing := files{hosts: "/nonexistent", resolv: "/nonexistent"}
-	if c := missing.config(); len(c.servers) != 2 || missing.fromHosts("localhost") != nil {
-		t.Errorf("%+v", c)
+}
+
+// TestOptions: those of resolv.conf(5) that are no numbers.
+func TestOptions(t *testing.T) {
+	for options, want := range map[string]string{
+		"": "udp 2 false", "no-aaaa": "udp 1 false", "use-vc": "tcp 2 false", "single-request": "udp 2 true", "use-vc\noptions no-aaaa single-request": "tcp 1 true",
+		"single-request-reopen edns0 trust-ad no-reload no-check-names inet6 no-tld-query debug no-aaaa:1": "udp 2 false",
+	} {
+		c := parseConfig("options " + options)
+		if got := fmt.Sprintln(map[int]string{unix.SOCK_DGRAM: "udp", unix.SOCK_STREAM: "tcp"}[c.kind], c.kinds, c.single); got != want+"\n" {
+			t.Errorf("%q: %s, want %s", options, got, want)
+		}
 	}
 }
 

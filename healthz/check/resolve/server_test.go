@@ -177,10 +177,132 @@ func TestServers(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		began := time.Now()
 		time.AfterFunc(20*time.Millisecond, cancel)
-		if _, err := f.lookup(ctx, "db"); err != os.ErrDeadlineExceeded || time.Since(began) > 4*time.Second {
+		if _, err := f.lookup(ctx, nil, "db"); err != os.ErrDeadlineExceeded || time.Since(began) > 4*time.Second {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
 	})
+}
+
+// TestHalfAnswered: one kind of address is never answered for, as where AAAA is dropped on the way. The other is enough, soon: before, all of the
+// time went by, and nothing was found.
+func TestHalfAnswered(t *testing.T) {
+	six := record(typeAAAA, "\xfd"+strings.Repeat("\x00", 14)+"\x01")
+	kind := func(q []byte) uint16 { return binary.BigEndian.Uint16(q[len(q)-4:]) }
+	onlyA := func(q []byte) [][]byte {
+		if kind(q) == typeAAAA {
+			return nil
+		}
+		return [][]byte{ten(q, 0)}
+	}
+	const one = "nameserver 127.0.0.1\n"
+	for _, tt := range []struct {
+		name, resolv, host, want string
+		reply                    func(q []byte) [][]byte
+	}{
+		{"AAAA", one, "db", "10.0.0.1", onlyA},
+		{"AAAA, one question at a time", one + "options single-request", "db", "10.0.0.1", onlyA},
+		{"AAAA, two servers", one + "nameserver 127.0.0.1\noptions rotate", "db", "10.0.0.1", onlyA},
+		{"A", one, "db", "fd00::1", func(q []byte) [][]byte {
+			if kind(q) == typeA {
+				return nil
+			}
+			return [][]byte{answer(q, flagRecursion, six)}
+		}},
+		{"AAAA, of names that are not there", one + "search ns.svc.example svc.example example\noptions ndots:5", "db", "10.0.0.1", func(q []byte) [][]byte {
+			switch {
+			case kind(q) == typeAAAA:
+				return nil
+			case strings.Contains(string(q), "\x07example\x00"):
+				return [][]byte{answer(q, codeUnknown)}
+			}
+			return [][]byte{ten(q, 0)}
+		}},
+		{"AAAA, and no such name", one, "db", `no such host "db"`, func(q []byte) [][]byte {
+			if kind(q) == typeAAAA {
+				return nil
+			}
+			return [][]byte{answer(q, codeUnknown)}
+		}},
+		{"none: AAAA is no name, and A late", one, "db", "10.0.0.1", func(q []byte) [][]byte {
+			if kind(q) == typeAAAA {
+				return [][]byte{answer(q, codeUnknown)}
+			}
+			time.Sleep(3 * secondAnswer)
+			return [][]byte{ten(q, 0)}
+		}},
+		{"AAAA fails", one, "db", "10.0.0.1", func(q []byte) [][]byte {
+			if kind(q) == typeAAAA {
+				return [][]byte{answer(q, 2)}
+			}
+			return [][]byte{ten(q, 0)}
+		}},
+		{"none", one, "db", "10.0.0.1 fd00::1", func(q []byte) [][]byte {
+			if kind(q) == typeAAAA {
+				return [][]byte{answer(q, flagRecursion, six)}
+			}
+			return [][]byte{ten(q, 0)}
+		}},
+		{"none, and no-aaaa", one + "options no-aaaa", "db", "10.0.0.1", func(q []byte) [][]byte {
+			if kind(q) == typeAAAA {
+				return [][]byte{answer(q, flagRecursion, six)}
+			}
+			return [][]byte{ten(q, 0)}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := write(t, "", tt.resolv, serve(t, "127.0.0.1:0", tt.reply))
+			began := time.Now()
+			if got := lookup(t, f, tt.host, 20*time.Second); got != tt.want || time.Since(began) > 4*time.Second {
+				t.Errorf("got %s after %v, want %s", got, time.Since(began), tt.want)
+			}
+		})
+	}
+}
+
+// TestRotate: every server is asked first now and then.
+func TestRotate(t *testing.T) {
+	var first atomic.Int32
+	port := serve(t, "127.0.0.1:0", func(q []byte) [][]byte { first.Add(1); return [][]byte{ten(q, 0)} })
+	serve(t, fmt.Sprintf("127.0.0.2:%d", port), func(q []byte) [][]byte { return [][]byte{ten(q, 0)} })
+	f := write(t, "", "nameserver 127.0.0.1\nnameserver 127.0.0.2\noptions rotate", port)
+	for range 64 {
+		if got := lookup(t, f, "db", 10*time.Second); got != "10.0.0.1" {
+			t.Fatal(got)
+		}
+	}
+	if n := first.Load(); n == 0 || n == 128 {
+		t.Errorf("%d of 128 questions went to the first server", n)
+	}
+}
+
+// TestUseVC: over TCP only, where nothing is heard of AAAA.
+func TestUseVC(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { c.Close() })
+			var length [2]byte
+			io.ReadFull(c, length[:])
+			q := make([]byte, binary.BigEndian.Uint16(length[:]))
+			io.ReadFull(c, q)
+			if msg := ten(q, 0); binary.BigEndian.Uint16(q[len(q)-4:]) == typeA {
+				c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(msg))), msg...))
+			}
+		}
+	}()
+	f := write(t, "", "nameserver 127.0.0.1\noptions use-vc", uint16(l.Addr().(*net.TCPAddr).Port))
+	if got := lookup(t, f, "db", 20*time.Second); got != "10.0.0.1" {
+		t.Error(got)
+	}
 }
 
 // TestTCP: an answer that was cut is read whole, in whatever pieces it comes.
