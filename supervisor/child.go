@@ -224,7 +224,7 @@ func (c *child) drop() failure {
 	if len(c.as.groups) > 0 {
 		groups = unsafe.Pointer(&c.as.groups[0])
 	}
-	if _, _, errno := syscall.RawSyscall6(sysSetgroups, uintptr(len(c.as.groups)), uintptr(groups), 0, 0, 0, 0); errno != 0 {
+	if _, _, errno := syscall.RawSyscall6(sysSetgroups, uintptr(len(c.as.groups)), uintptr(groups), 0, 0, 0, 0); errno != 0 && !c.as.sameGroups {
 		return failure{errno: uintptr(errno), step: stepSetgroups}
 	}
 	if _, _, errno := syscall.RawSyscall6(sysSetgid, uintptr(c.as.gid), 0, 0, 0, 0, 0); errno != 0 {
