@@ -193,6 +193,8 @@ func (s *Supervisor) start() error {
 		stderr:    stderr,
 		inherited: s.source.Inherited(),
 		as:        s.as,
+
+		noNewPrivs: s.config.NoNewPrivs,
 	})
 	if err != nil {
 		return err

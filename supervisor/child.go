@@ -26,6 +26,7 @@ type child struct {
 	ignored   []signals.Signal
 	noFile    *unix.Rlimit
 	as        *identity
+	noNew     bool     // privileges: PR_SET_NO_NEW_PRIVS
 	ownPIDs   [][]byte // where the app's pid goes in the environment
 	report    failure
 	pgid      int32
@@ -39,6 +40,7 @@ const (
 	stepSetgroups
 	stepSetgid
 	stepSetuid
+	stepNoNewPrivs
 )
 
 // dropError is a child that could not become the user it was to run as.
@@ -49,6 +51,9 @@ type dropError struct {
 }
 
 func (e *dropError) Error() string {
+	if e.step == stepNoNewPrivs {
+		return "cannot set no_new_privs: " + e.errno.Error()
+	}
 	what := [...]string{stepSetgroups: "setgroups", stepSetgid: "setgid", stepSetuid: "setuid"}[e.step]
 	return fmt.Sprintf("cannot become uid %d, gid %d: %s: %v", e.as.uid, e.as.gid, what, e.errno)
 }
@@ -56,7 +61,7 @@ func (e *dropError) Error() string {
 func (e *dropError) Unwrap() error { return e.errno }
 
 func newChild(p *process) (*child, error) {
-	c := &child{session: p.session, mortal: p.mortal, mask: p.inherited.Mask, all: signals.All(), noFile: p.inherited.NoFile, hasTTY: p.tty >= 0, tty: uintptr(p.tty)}
+	c := &child{noNew: p.noNewPrivs, session: p.session, mortal: p.mortal, mask: p.inherited.Mask, all: signals.All(), noFile: p.inherited.NoFile, hasTTY: p.tty >= 0, tty: uintptr(p.tty)}
 	for sig := signals.Signal(1); sig <= signals.RTMax; sig++ {
 		if p.inherited.Ignored.Has(sig) {
 			c.ignored = append(c.ignored, sig)
@@ -182,6 +187,11 @@ func (c *child) exec() {
 	}
 	if failed := c.drop(); failed.errno != 0 {
 		c.fail(failed)
+	}
+	if c.noNew {
+		if _, _, errno := syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); errno != 0 {
+			c.fail(failure{errno: uintptr(errno), step: stepNoNewPrivs})
+		}
 	}
 	if c.mortal { // after what clears it (prctl(2))
 		syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0, 0)

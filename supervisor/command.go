@@ -159,6 +159,8 @@ func (s *Supervisor) spawnCommand(c *command) error {
 		stdio:     []int{null, writeFD, writeFD},
 		inherited: s.source.Inherited(),
 		as:        s.as,
+
+		noNewPrivs: s.config.NoNewPrivs,
 	})
 	if err != nil {
 		output.close()

@@ -314,3 +314,48 @@ func TestListenPID(t *testing.T) {
 		}
 	})
 }
+
+// With no_new_privs a setuid program is one like any other; hooks and checks have it as well (TestRightsAreHandedOn).
+func TestNoNewPrivs(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
+	}
+	path, err := exec.LookPath("id")
+	if err != nil {
+		t.Skip(err)
+	}
+	dir := filepath.Join(filepath.Dir(made.path), "setuid")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	id, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir+"/id", id, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir+"/id", 0o755|os.ModeSetuid); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ flag, variable, want string }{
+		{"", "", "0\n"}, {"--no-new-privs", "", "65534\n"}, {"", "USHER_NO_NEW_PRIVS=true", "65534\n"}, {"--no-new-privs=false", "USHER_NO_NEW_PRIVS=true", "0\n"},
+	} {
+		args := []string{"--user", "65534:65534"}
+		if c.flag != "" {
+			args = append(args, c.flag)
+		}
+		u := command(t, &made, append(args, "--", dir+"/id", "-u")...)
+		if c.variable != "" {
+			u.cmd.Env = append(u.cmd.Env, c.variable)
+		}
+		u.begin().want(0)
+		got := u.stdout.String()
+		if c.want == "0\n" && got != c.want {
+			t.Skip("setuid programs have no effect here")
+		}
+		if got != c.want {
+			t.Errorf("%s %s: uid %s", c.flag, c.variable, got)
+		}
+	}
+}
