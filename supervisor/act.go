@@ -165,6 +165,8 @@ func (s *Supervisor) start() error {
 	if s.unfit != nil {
 		return s.unfit
 	}
+	entry.Raise()
+	defer entry.Restore()
 	env := s.config.Env
 	if s.as != nil {
 		s.as.give()

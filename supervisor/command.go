@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/signals"
+	"usher/signals/entry"
 )
 
 // Commands are what usher runs beside the app: hooks, and checks that are programs. The loop starts them and reaps them, as it does all
@@ -135,6 +136,8 @@ func (s *Supervisor) spawnCommand(c *command) error {
 	if len(s.commands) >= maxCommands {
 		return fmt.Errorf("%d commands are running already", len(s.commands))
 	}
+	entry.Raise()
+	defer entry.Restore()
 	null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("cannot open /dev/null: %w", err)

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"usher/signals/entry"
 	"usher/supervisor/lastword"
 )
 
@@ -18,7 +19,9 @@ const (
 
 func (s *Supervisor) startFailed(err error) {
 	x := s.newExplainer()
+	entry.Raise()
 	code := x.explain(s.config.Command, err)
+	entry.Restore()
 	if s.config.StartCode != 0 {
 		code = s.config.StartCode
 	}

@@ -26,34 +26,32 @@ type identity struct {
 // that the container engine gave usher on top of the image's (docker run --group-add, a pod's fsGroup and supplementalGroups). An
 // explicit group is the only one, as gosu and su-exec have it.
 func lookUp(spec string) (*identity, error) {
-	id, err := lookUpIn(spec)
+	a, err := readAccounts()
+	var id *identity
+	if err == nil {
+		id, err = a.lookUp(spec)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("--user %q: %w", spec, err)
 	}
 	return id, nil
 }
 
-func lookUpIn(spec string) (*identity, error) {
+func (a *accounts) lookUp(spec string) (*identity, error) {
 	name, group, explicit := strings.Cut(spec, ":")
-	a, err := readAccounts()
-	if err != nil {
-		return nil, err
-	}
 	id, err := a.user(name)
 	if err != nil {
 		return nil, err
 	}
 	own := ownIdentity()
 	if explicit {
-		if id.gid, err = a.groupID(group); err != nil {
-			return nil, err
-		}
+		id.gid, err = a.groupID(group)
 		id.groups = []uint32{id.gid}
-	} else if err := a.add(id, own); err != nil {
-		return nil, err
+	} else {
+		err = a.add(id, own)
 	}
 	id.sameGroups = own.gid == id.gid && own.hasGroupsOf(id, id.gid) || own.hasGroupsOf(id, unmapped) && deniesSetgroups()
-	return id, nil
+	return id, err
 }
 
 // accounts is what an image knows of users and groups: its /etc/passwd and /etc/group, "" for a file that is missing.
@@ -82,18 +80,17 @@ func readAccount(path string) (string, error) {
 }
 
 // user is a user with the image's groups, by name or number.
-func (a accounts) user(name string) (*identity, error) {
+func (a *accounts) user(name string) (*identity, error) {
 	if name == "" {
 		return nil, errors.New("no user given")
 	}
-	entry := find(a.passwd, func(e []string) bool { return e[0] == name })
+	entry := find(a.passwd, 0, name)
 	if entry == nil {
 		uid, err := parseID(name)
 		if err != nil {
 			return nil, fmt.Errorf("no user %q in %s", name, passwdFile)
 		}
-		number := strconv.FormatUint(uint64(uid), 10)
-		if entry = find(a.passwd, func(e []string) bool { return e[2] == number }); entry == nil {
+		if entry = find(a.passwd, 2, strconv.FormatUint(uint64(uid), 10)); entry == nil {
 			return &identity{uid: uid, groups: []uint32{0}, home: noHome}, nil
 		}
 	}
@@ -109,12 +106,15 @@ func (a accounts) user(name string) (*identity, error) {
 		return nil, err
 	}
 	id := &identity{uid: uid, gid: gid, home: cmp.Or(entry[5], noHome), groups: []uint32{gid}}
-	find(a.group, func(e []string) bool {
+	for line := range strings.SplitSeq(a.group, "\n") {
+		e := strings.Split(line, ":")
+		if len(e) < fields {
+			continue
+		}
 		if g, err := parseID(e[2]); err == nil && g != gid && slices.Contains(strings.Split(e[3], ","), entry[0]) {
 			id.groups = append(id.groups, g)
 		}
-		return false // on to the next
-	})
+	}
 	return id, nil
 }
 
@@ -123,7 +123,7 @@ const noHome = "/"
 
 // add gives id the groups that the engine has added to usher's own user. The image's root may be in a dozen groups (Alpine's is in disk's):
 // those, and the group that usher runs as, belong to usher's user and are not another's.
-func (a accounts) add(id, own *identity) error {
+func (a *accounts) add(id, own *identity) error {
 	image, err := a.user(strconv.FormatUint(uint64(own.uid), 10))
 	if err != nil {
 		return err
@@ -159,11 +159,11 @@ func (own *identity) hasGroupsOf(id *identity, ignored uint32) bool {
 func deniesSetgroups() bool { return file.Read("/proc/self/setgroups") == "deny\n" }
 
 // groupID is a group by name or number.
-func (a accounts) groupID(name string) (uint32, error) {
+func (a *accounts) groupID(name string) (uint32, error) {
 	if name == "" {
 		return 0, errors.New("no group given after the colon")
 	}
-	if entry := find(a.group, func(e []string) bool { return e[0] == name }); entry != nil {
+	if entry := find(a.group, 0, name); entry != nil {
 		return parseID(entry[2])
 	}
 	gid, err := parseID(name)
@@ -173,10 +173,13 @@ func (a accounts) groupID(name string) (uint32, error) {
 	return gid, nil
 }
 
-// find returns the first entry of passwd or group for which match holds, by its fields, at least four; nil without one.
-func find(content string, match func(entry []string) bool) []string {
+// fields is how many an entry has at least.
+const fields = 4
+
+// find returns the first entry of passwd or group that has value in a field, by its fields; nil without one.
+func find(content string, field int, value string) []string {
 	for line := range strings.SplitSeq(content, "\n") {
-		if entry := strings.Split(line, ":"); len(entry) >= 4 && match(entry) {
+		if entry := strings.Split(line, ":"); len(entry) >= fields && entry[field] == value {
 			return entry
 		}
 	}

@@ -19,6 +19,7 @@ import (
 
 	"usher/healthz/check/resolve"
 	"usher/healthz/socket"
+	"usher/signals/entry"
 )
 
 type kind int
@@ -134,6 +135,8 @@ func (c *Check) ask(ctx context.Context) (stage string, err error) {
 		return "", errors.New("only usher knows what its app has said")
 	case kindFile:
 		var st unix.Stat_t
+		entry.Raise()
+		defer entry.Restore()
 		return "", unix.Stat(c.target, &st)
 	}
 	if c.NeedsTool() || c.argv != nil {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"usher/signals/entry"
 )
 
 // connectUnix connects to a socket in the file system, of whatever type it is. While the server's queue is full, connect(2) waits, for
@@ -35,6 +37,8 @@ func connectUnixAs(ctx context.Context, kind int, path string) error {
 			return err
 		}
 	}
+	entry.Raise()
+	defer entry.Restore()
 	for {
 		if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != unix.EINTR {
 			return err
