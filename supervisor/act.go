@@ -173,6 +173,8 @@ func (s *Supervisor) start() error {
 	if s.unfit != nil {
 		return s.unfit
 	}
+	entry.Raise()
+	defer entry.Restore()
 	env := s.config.Env
 	if s.as != nil {
 		s.as.give()
@@ -201,6 +203,8 @@ func (s *Supervisor) start() error {
 		stderr:    stderr,
 		inherited: s.source.Inherited(),
 		as:        s.as,
+
+		noNewPrivs: s.config.NoNewPrivs,
 	})
 	if err != nil {
 		return err

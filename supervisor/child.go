@@ -30,6 +30,7 @@ type child struct {
 	ignored   []signals.Signal
 	noFile    *unix.Rlimit
 	as        *identity
+	noNew     bool     // privileges: PR_SET_NO_NEW_PRIVS
 	ownPIDs   [][]byte // where the app's pid goes in the environment
 	pgid      int32
 
@@ -47,6 +48,7 @@ const (
 	stepSetgroups
 	stepSetgid
 	stepSetuid
+	stepNoNewPrivs
 )
 
 // dropError is a child that could not become the user it was to run as.
@@ -57,6 +59,9 @@ type dropError struct {
 }
 
 func (e *dropError) Error() string {
+	if e.step == stepNoNewPrivs {
+		return "cannot set no_new_privs: " + e.errno.Error()
+	}
 	what := [...]string{stepSetgroups: "setgroups", stepSetgid: "setgid", stepSetuid: "setuid"}[e.step]
 	return fmt.Sprintf("cannot become uid %d, gid %d: %s: %v", e.as.uid, e.as.gid, what, e.errno)
 }
@@ -64,7 +69,7 @@ func (e *dropError) Error() string {
 func (e *dropError) Unwrap() error { return e.errno }
 
 func newChild(p *process) (*child, error) {
-	c := &child{session: p.session, mortal: p.mortal, mask: p.inherited.Mask, all: signals.All(), noFile: p.inherited.NoFile,
+	c := &child{noNew: p.noNewPrivs, session: p.session, mortal: p.mortal, mask: p.inherited.Mask, all: signals.All(), noFile: p.inherited.NoFile,
 		hasTTY: p.tty >= 0, tty: uintptr(p.tty), private: p.stdio != nil, stack: make([]byte, stackSize)}
 	for sig := signals.Signal(1); sig <= signals.RTMax; sig++ {
 		if p.inherited.Ignored.Has(sig) {
@@ -204,6 +209,11 @@ func (c *child) exec() {
 	if failed := c.drop(); failed.errno != 0 {
 		c.fail(failed)
 	}
+	if c.noNew {
+		if _, _, errno := syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); errno != 0 {
+			c.fail(failure{errno: uintptr(errno), step: stepNoNewPrivs})
+		}
+	}
 	if c.mortal { // after what clears it (prctl(2))
 		syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0, 0)
 	}
@@ -297,7 +307,7 @@ func (c *child) drop() failure {
 	if len(c.as.groups) > 0 {
 		groups = unsafe.Pointer(&c.as.groups[0])
 	}
-	if _, _, errno := syscall.RawSyscall6(sysSetgroups, uintptr(len(c.as.groups)), uintptr(groups), 0, 0, 0, 0); errno != 0 {
+	if _, _, errno := syscall.RawSyscall6(sysSetgroups, uintptr(len(c.as.groups)), uintptr(groups), 0, 0, 0, 0); errno != 0 && !c.as.sameGroups {
 		return failure{errno: uintptr(errno), step: stepSetgroups}
 	}
 	if _, _, errno := syscall.RawSyscall6(sysSetgid, uintptr(c.as.gid), 0, 0, 0, 0, 0); errno != 0 {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/signals"
+	"usher/signals/entry"
 )
 
 // Commands are what usher runs beside the app: hooks, and checks that are programs. The loop starts them and reaps them, as it does all
@@ -138,6 +139,8 @@ func (s *Supervisor) spawnCommand(c *command) error {
 	if len(s.commands) >= maxCommands {
 		return fmt.Errorf("%d commands are running already", len(s.commands))
 	}
+	entry.Raise()
+	defer entry.Restore()
 	null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("cannot open /dev/null: %w", err)
@@ -161,6 +164,8 @@ func (s *Supervisor) spawnCommand(c *command) error {
 		stdio:     []int{null, writeFD, writeFD},
 		inherited: s.source.Inherited(),
 		as:        s.as,
+
+		noNewPrivs: s.config.NoNewPrivs,
 	})
 	if err == nil && s.begun(l) {
 		err = l.err

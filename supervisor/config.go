@@ -24,6 +24,8 @@ type Config struct {
 
 	// User is who the app runs as: USER[:GROUP], names or numbers; "" is usher's own.
 	User string
+	// NoNewPrivs is for the app, hooks and checks: they get no privileges by what they execute (prctl(2), PR_SET_NO_NEW_PRIVS).
+	NoNewPrivs bool
 	// ParentDeathSignal is sent to usher, and treated as any signal, when usher's parent dies; 0 is none.
 	ParentDeathSignal signals.Signal
 	// ExitCodes are the app's exit codes, 128+n for signal n, that become others.

@@ -8,6 +8,7 @@ import (
 	"usher/healthz"
 	"usher/healthz/check"
 	"usher/signals"
+	"usher/signals/entry"
 	"usher/supervisor/lastword"
 )
 
@@ -67,12 +68,14 @@ func (s *Supervisor) serve() {
 
 // close stops listening.
 func (s *Supervisor) close() {
+	entry.Raise()
 	if s.server != nil {
 		s.server.Close()
 	}
 	if s.notify != nil {
 		s.notify.Close()
 	}
+	entry.Restore()
 }
 
 func (s *Supervisor) endpoints() map[string]healthz.Endpoint {

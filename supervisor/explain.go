@@ -60,8 +60,8 @@ func (x *explainer) explain(command []string, err error) {
 		for ; err != nil; err = errors.Unwrap(err) {
 			x.errno, _ = err.(syscall.Errno)
 		}
-		if _, drops := failed.(*dropError); drops && x.errno == unix.EPERM {
-			x.hint = "for --user, usher itself has to be root, with the capabilities SETUID and SETGID"
+		if failed, drops := failed.(*dropError); drops {
+			x.hint = dropHint(failed)
 		}
 	}
 	x.call(command)

@@ -3,6 +3,8 @@ package supervisor
 import (
 	"path"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // shellWords are those that only a shell knows.
@@ -81,4 +83,22 @@ func (x *explainer) loaderHint(loader string) string {
 		built = "built for glibc, this image has none: "
 	}
 	return built + "build it static (Go: CGO_ENABLED=0), or use another base image"
+}
+
+// dropHint is for a child that could not become the user of --user.
+func dropHint(failed *dropError) string {
+	own := ownIdentity()
+	switch {
+	case failed.step == stepNoNewPrivs:
+		return ""
+	case failed.errno == unix.EINVAL:
+		return "this user namespace has no such number (/proc/self/uid_map, gid_map)"
+	case failed.errno != unix.EPERM:
+		return ""
+	case failed.step == stepSetgroups && deniesSetgroups():
+		return "this user namespace denies setgroups (/proc/self/setgroups): make it with newgidmap and a range in /etc/subgid, as rootless engines do"
+	case own.uid == failed.as.uid && own.uid != 0:
+		return "usher may not give up supplementary groups: it needs the capability SETGID, or --user without :GROUP, which keeps those that were added"
+	}
+	return "for --user, usher itself has to be root, with the capabilities SETUID and SETGID"
 }

@@ -1,10 +1,16 @@
 package supervisor
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"usher/signals/entry"
+)
 
 // listProc returns the names in /proc; none where there is no /proc. os.File.Readdirnames would do, but brings 18 kB for what a
 // directory entry can be asked besides.
 func listProc() (names []string) {
+	entry.Raise()
+	defer entry.Restore()
 	fd, err := unix.Open("/proc", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil

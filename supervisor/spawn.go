@@ -22,6 +22,8 @@ type process struct {
 	mortal    bool  // SIGKILL comes when the thread that starts it ends
 	inherited signals.Inherited
 	as        *identity // who to run as; nil is usher's own
+
+	noNewPrivs bool
 }
 
 // execError is a failed start after the fork: which file, and what execve(2) said.

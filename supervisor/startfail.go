@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"usher/signals/entry"
 	"usher/supervisor/lastword"
 )
 
@@ -40,8 +41,13 @@ func (s *Supervisor) explain(command []string, err error) *explainer {
 	if x.as == nil {
 		x.as = ownIdentity()
 	}
-	if !s.config.besides() { // without timers, and usher is at its end
+	look := func() {
+		entry.Raise()
+		defer entry.Restore()
 		x.explain(command, err)
+	}
+	if !s.config.besides() { // without timers, and usher is at its end
+		look()
 		return x
 	}
 	select {
@@ -52,7 +58,7 @@ func (s *Supervisor) explain(command []string, err error) *explainer {
 	if s.explained == nil {
 		done := make(chan struct{})
 		go func() {
-			x.explain(command, err)
+			look()
 			close(done)
 		}()
 		limit := time.NewTimer(explainTime)

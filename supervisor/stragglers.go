@@ -9,6 +9,7 @@ import (
 
 	"usher/healthz/file"
 	"usher/signals"
+	"usher/signals/entry"
 )
 
 // What outlives the app: everything else in the PID namespace where usher is PID 1, and usher's descendants where it is not, those too
@@ -28,7 +29,14 @@ func (p proc) String() string { return fmt.Sprintf("%s (pid %d)", p.name, p.pid)
 
 // readProc reads /proc/pid/stat; false if there is no such process, or no /proc.
 func readProc(pid int) (proc, bool) {
-	return parseProc(file.Read("/proc/" + strconv.Itoa(pid) + "/stat"))
+	path := "/proc/" + strconv.Itoa(pid) + "/stat"
+	stat := file.Read(path)
+	if stat == "" { // it is gone, or hidden (hidepid; proc(5))
+		entry.Raise()
+		stat = file.Read(path)
+		entry.Restore()
+	}
+	return parseProc(stat)
 }
 
 // parseProc parses a line of proc_pid_stat(5). The name is in parentheses, and may have any in it.

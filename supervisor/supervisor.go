@@ -98,6 +98,8 @@ type Supervisor struct {
 
 // New takes a valid Config, and does what can fail before the app is started: it listens.
 func New(config Config, source signals.Source, log Logger) (*Supervisor, error) {
+	entry.Raise()
+	defer entry.Restore()
 	s := &Supervisor{
 		config: config,
 		source: source,

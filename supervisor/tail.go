@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"usher/signals/entry"
 	"usher/supervisor/lastword"
 )
 
@@ -51,7 +52,9 @@ func newTail(lines int, as *identity, log Logger) *tail {
 		return nil
 	}
 	if as != nil {
+		entry.Raise()
 		_ = unix.Fchown(fds[1], int(as.uid), -1) // so that it can open /dev/stderr
+		entry.Restore()
 	}
 	return &tail{lines: lines, r: fds[0], w: fds[1]}
 }

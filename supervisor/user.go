@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,43 +15,83 @@ import (
 
 // identity is who a process runs as.
 type identity struct {
-	uid, gid uint32
-	groups   []uint32 // supplementary
-	home     string   // "" where the image has no entry for the user
+	uid, gid   uint32
+	groups     []uint32 // supplementary
+	sameGroups bool     // usher has the same ones: where it may not set them, nothing is amiss
+	home       string
 }
 
 // lookUp reads USER[:GROUP] as a Dockerfile's USER does: names or numbers, the group and the supplementary ones from the image's
-// /etc/passwd and /etc/group where the user is known there; the group is root's for a number that is not. An explicit group is the only
-// one.
+// /etc/passwd and /etc/group where the user is known there; the group is root's for a number that is not. Added to them are the groups
+// that the container engine gave usher on top of the image's (docker run --group-add, a pod's fsGroup and supplementalGroups). An
+// explicit group is the only one, as gosu and su-exec have it.
 func lookUp(spec string) (*identity, error) {
-	name, group, explicit := strings.Cut(spec, ":")
-	id, err := lookUpUser(name)
+	a, err := readAccounts()
+	var id *identity
+	if err == nil {
+		id, err = a.lookUp(spec)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("--user %q: %w", spec, err)
-	}
-	if explicit {
-		gid, err := lookUpGroup(group)
-		if err != nil {
-			return nil, fmt.Errorf("--user %q: %w", spec, err)
-		}
-		id.gid, id.groups = gid, []uint32{gid}
 	}
 	return id, nil
 }
 
-func lookUpUser(name string) (*identity, error) {
+func (a *accounts) lookUp(spec string) (*identity, error) {
+	name, group, explicit := strings.Cut(spec, ":")
+	id, err := a.user(name)
+	if err != nil {
+		return nil, err
+	}
+	own := ownIdentity()
+	if explicit {
+		id.gid, err = a.groupID(group)
+		id.groups = []uint32{id.gid}
+	} else {
+		err = a.add(id, own)
+	}
+	id.sameGroups = own.gid == id.gid && own.hasGroupsOf(id, id.gid) || own.hasGroupsOf(id, unmapped) && deniesSetgroups()
+	return id, err
+}
+
+// accounts is what an image knows of users and groups: its /etc/passwd and /etc/group, "" for a file that is missing.
+type accounts struct{ passwd, group string }
+
+// passwd(5) has name:password:uid:gid:comment:home:shell, group(5) name:password:gid:members. Package os/user would cost 25 kB.
+const (
+	passwdFile = "/etc/passwd"
+	groupFile  = "/etc/group"
+)
+
+// readAccounts fails for a file that is there and can't be read whole: to take a user for unknown then would give him root's group.
+func readAccounts() (a accounts, err error) {
+	if a.passwd, err = readAccount(passwdFile); err == nil {
+		a.group, err = readAccount(groupFile)
+	}
+	return a, err
+}
+
+func readAccount(path string) (string, error) {
+	content, err := file.ReadAll(path)
+	if err != nil && err != unix.ENOENT && err != unix.ENOTDIR {
+		return "", fmt.Errorf("cannot read %s: %w", path, err)
+	}
+	return content, nil
+}
+
+// user is a user with the image's groups, by name or number.
+func (a *accounts) user(name string) (*identity, error) {
 	if name == "" {
 		return nil, errors.New("no user given")
 	}
-	entry := find(passwdFile, func(e []string) bool { return e[0] == name })
+	entry := find(a.passwd, 0, name)
 	if entry == nil {
 		uid, err := parseID(name)
 		if err != nil {
 			return nil, fmt.Errorf("no user %q in %s", name, passwdFile)
 		}
-		number := strconv.FormatUint(uint64(uid), 10)
-		if entry = find(passwdFile, func(e []string) bool { return e[2] == number }); entry == nil {
-			return &identity{uid: uid, groups: []uint32{0}}, nil
+		if entry = find(a.passwd, 2, strconv.FormatUint(uint64(uid), 10)); entry == nil {
+			return &identity{uid: uid, groups: []uint32{0}, home: noHome}, nil
 		}
 	}
 	if len(entry) < 6 {
@@ -64,21 +105,65 @@ func lookUpUser(name string) (*identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	id := &identity{uid: uid, gid: gid, home: entry[5], groups: []uint32{gid}}
-	find(groupFile, func(e []string) bool {
+	id := &identity{uid: uid, gid: gid, home: cmp.Or(entry[5], noHome), groups: []uint32{gid}}
+	for line := range strings.SplitSeq(a.group, "\n") {
+		e := strings.Split(line, ":")
+		if len(e) < fields {
+			continue
+		}
 		if g, err := parseID(e[2]); err == nil && g != gid && slices.Contains(strings.Split(e[3], ","), entry[0]) {
 			id.groups = append(id.groups, g)
 		}
-		return false // on to the next
-	})
+	}
 	return id, nil
 }
 
-func lookUpGroup(name string) (uint32, error) {
+// noHome is the home of a user who has none, as container engines and gosu have it.
+const noHome = "/"
+
+// add gives id the groups that the engine has added to usher's own user. The image's root may be in a dozen groups (Alpine's is in disk's):
+// those, and the group that usher runs as, belong to usher's user and are not another's.
+func (a *accounts) add(id, own *identity) error {
+	image, err := a.user(strconv.FormatUint(uint64(own.uid), 10))
+	if err != nil {
+		return err
+	}
+	for _, g := range own.groups {
+		if g != own.gid && g != unmapped && !slices.Contains(image.groups, g) && !slices.Contains(id.groups, g) {
+			id.groups = append(id.groups, g)
+		}
+	}
+	return nil
+}
+
+// unmapped is how a group looks that a user namespace has no number for (/proc/sys/kernel/overflowgid): that number is not its own.
+const unmapped = 65534
+
+// hasGroupsOf reports whether own has the supplementary groups of id, and no other ones but ignored.
+func (own *identity) hasGroupsOf(id *identity, ignored uint32) bool {
+	for _, g := range own.groups {
+		if g != id.gid && g != ignored && !slices.Contains(id.groups, g) {
+			return false
+		}
+	}
+	for _, g := range id.groups {
+		if g != id.gid && !slices.Contains(own.groups, g) {
+			return false
+		}
+	}
+	return true
+}
+
+// deniesSetgroups is whether this user namespace does (user_namespaces(7)). A group that the namespace has no number for can't be given up
+// then by anybody in it.
+func deniesSetgroups() bool { return file.Read("/proc/self/setgroups") == "deny\n" }
+
+// groupID is a group by name or number.
+func (a *accounts) groupID(name string) (uint32, error) {
 	if name == "" {
 		return 0, errors.New("no group given after the colon")
 	}
-	if entry := find(groupFile, func(e []string) bool { return e[0] == name }); entry != nil {
+	if entry := find(a.group, 0, name); entry != nil {
 		return parseID(entry[2])
 	}
 	gid, err := parseID(name)
@@ -88,16 +173,13 @@ func lookUpGroup(name string) (uint32, error) {
 	return gid, nil
 }
 
-// passwd(5) has name:password:uid:gid:comment:home:shell, group(5) name:password:gid:members. Package os/user would cost 25 kB.
-const (
-	passwdFile = "/etc/passwd"
-	groupFile  = "/etc/group"
-)
+// fields is how many an entry has at least.
+const fields = 4
 
-// find returns the first entry of passwd or group for which match holds, by its fields, at least four; nil without one, or a file.
-func find(path string, match func(entry []string) bool) []string {
-	for line := range strings.SplitSeq(file.Read(path), "\n") {
-		if entry := strings.Split(line, ":"); len(entry) >= 4 && match(entry) {
+// find returns the first entry of passwd or group that has value in a field, by its fields; nil without one.
+func find(content string, field int, value string) []string {
+	for line := range strings.SplitSeq(content, "\n") {
+		if entry := strings.Split(line, ":"); len(entry) >= fields && entry[field] == value {
 			return entry
 		}
 	}
@@ -115,32 +197,31 @@ func parseID(s string) (uint32, error) {
 
 // current reports whether this process is id already, so that nothing has to be changed, which takes privileges.
 func (id *identity) current() bool {
-	return unix.Getuid() == int(id.uid) && unix.Geteuid() == int(id.uid) && unix.Getgid() == int(id.gid) && unix.Getegid() == int(id.gid)
+	return id.sameGroups && unix.Getuid() == int(id.uid) && unix.Geteuid() == int(id.uid) && unix.Getgid() == int(id.gid) && unix.Getegid() == int(id.gid)
 }
 
 // give makes id the owner of stdin, stdout and stderr where they are pipes or terminals, so that it can open /dev/stdout, as container
-// engines do for a Dockerfile's USER. It can fail only for somebody else's, which they are not for root.
+// engines do for a Dockerfile's USER. Other devices stay root's: theirs may be the machine's own /dev. It can fail only for somebody
+// else's, which they are not for root.
 func (id *identity) give() {
 	for fd := range 3 {
-		var st, null unix.Stat_t
+		var st unix.Stat_t
 		if unix.Fstat(fd, &st) != nil || st.Uid == id.uid {
 			continue
 		}
-		if unix.Stat("/dev/null", &null) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == null.Rdev {
+		if st.Mode&unix.S_IFMT == unix.S_IFCHR {
+			if _, err := unix.IoctlGetTermios(fd, unix.TCGETS); err != nil {
+				continue
+			}
+		} else if st.Mode&unix.S_IFMT != unix.S_IFIFO {
 			continue
 		}
-		switch st.Mode & unix.S_IFMT {
-		case unix.S_IFIFO, unix.S_IFCHR:
-			_ = unix.Fchown(fd, int(id.uid), int(st.Gid))
-		}
+		_ = unix.Fchown(fd, int(id.uid), -1)
 	}
 }
 
-// withHome is env with HOME as id's, if it is known.
+// withHome is env with id's HOME.
 func (id *identity) withHome(env []string) []string {
-	if id.home == "" {
-		return env
-	}
 	out := make([]string, 0, len(env)+1)
 	for _, entry := range env {
 		if !strings.HasPrefix(entry, "HOME=") {

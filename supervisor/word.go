@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/signals"
+	"usher/signals/entry"
 	"usher/supervisor/lastword"
 )
 
@@ -229,6 +230,8 @@ func named(from signals.Sender) signals.Sender {
 
 // processes says of each what it waits for, as far as that may be known (proc_pid_wchan(5)).
 func processes(procs []proc) []lastword.Process {
+	entry.Raise()
+	defer entry.Restore()
 	list := make([]lastword.Process, len(procs))
 	for i, p := range procs {
 		list[i] = lastword.Process{PID: p.pid, Name: p.name, State: string(p.state)}

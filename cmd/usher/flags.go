@@ -33,6 +33,7 @@ Signals:
 
 The app:
   -u, --user USER[:GROUP]        run the app as another user: names or numbers
+      --no-new-privs             setuid programs and file capabilities give the app, hooks and checks nothing
       --exit-code FROM=TO        end with TO where the app ends with FROM (repeatable): 143=0
 
 Stopping:
@@ -140,6 +141,7 @@ func parse(as *personality, args, environ []string) (options, error) {
 	fs.Usage = func() {}
 	fs.VarP(&list{add: c.Rewrites.Parse}, "rewrite", "r", "")
 	fs.StringVarP(&c.User, "user", "u", "", "")
+	fs.BoolVar(&c.NoNewPrivs, "no-new-privs", false, "")
 	fs.VarP(&list{add: func(s string) (err error) {
 		c.ParentDeathSignal, err = signals.Parse(s)
 		return err

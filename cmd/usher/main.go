@@ -11,6 +11,7 @@ import (
 
 	"usher/healthz/check"
 	"usher/signals"
+	"usher/signals/entry"
 	"usher/supervisor"
 )
 
@@ -24,6 +25,7 @@ func init() {
 }
 
 func main() {
+	entry.Lower() // where there is no entry point that has done so
 	source, err := signals.Open()
 	if err != nil {
 		fail(false, supervisor.ExitFailure, err)
@@ -85,8 +87,11 @@ func (o *options) newLogger() *logger {
 	return log
 }
 
-// tool makes usher an ordinary program that a signal ends.
-func tool() { signals.Default() }
+// tool makes usher an ordinary program that a signal ends, with all its rights.
+func tool() {
+	signals.Default()
+	entry.Raise()
+}
 
 // printed writes s to stdout or stderr and returns an exit code. It does not use os.Stdout, which dies of a broken pipe.
 func printed(fd int, s string) int {

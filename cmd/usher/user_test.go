@@ -12,26 +12,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestUser(t *testing.T) {
+// inImage has usher, before begin, find an image's /etc/passwd and /etc/group in place of this machine's, and a HOME that is nobody's. script
+// is done in usher's mount namespace before usher is started, and may have a wrapper in it: "$@" is usher.
+func inImage(t *testing.T, u *usher, script string) *usher {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root")
 	}
-	// An image's files, in place of this machine's.
 	dir := t.TempDir()
 	for name, content := range map[string]string{
-		"passwd": "root:x:0:0:root:/root:/bin/sh\napp:x:1001:1002:App:/home/app:/bin/sh\n2000:x:3000:3000:a number as a name:/:/bin/sh\nbroken\n",
-		"group":  "root:x:0:\napp:x:1002:\naudio:x:29:app\nvideo:x:44:other,app\nnumbers:x:50:app,app\nbroken\n",
+		"passwd": "root:x:0:0:root:/root:/bin/sh\nhomeless:x:1005:1002:::\napp:x:1001:1002:App:/home/app:/bin/sh\n2000:x:3000:3000:a number as a name:/:/bin/sh\nbroken\n",
+		"group":  "root:x:0:\ndisk:x:6:root\napp:x:1002:\naudio:x:29:app\nvideo:x:44:other,app\nnumbers:x:50:app,app\nbroken\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
+	u.cmd.Args = append([]string{"sh", "-ec", `mount --bind "$0/passwd" /etc/passwd; mount --bind "$0/group" /etc/group; ` + script, dir, u.cmd.Path}, u.cmd.Args[1:]...)
+	u.cmd.Path = "/bin/sh"
+	u.cmd.Env = append(u.cmd.Env, "HOME=/elsewhere")
+	return u
+}
+
+func TestUser(t *testing.T) {
 	as := func(b *build, user string, script string) *usher {
-		u := command(t, b, "--user", user, "--", "sh", "-c", script)
-		u.cmd.Args = append([]string{"sh", "-c", `mount --bind "$0/passwd" /etc/passwd && mount --bind "$0/group" /etc/group && exec "$@"`, dir, b.path}, u.cmd.Args[1:]...)
-		u.cmd.Path = "/bin/sh"
-		u.cmd.Env = append(u.cmd.Env, "HOME=/elsewhere")
-		return u
+		return inImage(t, command(t, b, "--user", user, "--", "sh", "-c", script), `exec "$@"`)
 	}
 	// Real, effective, saved and file-system ids, all of them, or the app could get root back.
 	show := `grep -E '^(Uid|Gid|Groups):' /proc/self/status | tr -s '\t ' ' '; echo $HOME`
@@ -42,8 +47,9 @@ func TestUser(t *testing.T) {
 			"1001":       "Uid: " + four(1001) + "\nGid: " + four(1002) + "\nGroups: 29 44 50 1002 \n/home/app\n",
 			"app:audio":  "Uid: " + four(1001) + "\nGid: " + four(29) + "\nGroups: 29 \n/home/app\n",
 			"app:7":      "Uid: " + four(1001) + "\nGid: " + four(7) + "\nGroups: 7 \n/home/app\n",
-			"12345":      "Uid: " + four(12345) + "\nGid: " + four(0) + "\nGroups: 0 \n/elsewhere\n",
-			"12345:6789": "Uid: " + four(12345) + "\nGid: " + four(6789) + "\nGroups: 6789 \n/elsewhere\n",
+			"12345":      "Uid: " + four(12345) + "\nGid: " + four(0) + "\nGroups: 0 \n/\n",
+			"12345:6789": "Uid: " + four(12345) + "\nGid: " + four(6789) + "\nGroups: 6789 \n/\n",
+			"homeless":   "Uid: " + four(1005) + "\nGid: " + four(1002) + "\nGroups: 1002 \n/\n",
 			"2000":       "Uid: " + four(3000) + "\nGid: " + four(3000) + "\nGroups: 3000 \n/\n",
 		} {
 			u := as(b, user, show).begin()
@@ -63,6 +69,129 @@ func TestUser(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Groups that the engine has given usher on top of the image's, as docker run --group-add and a pod's fsGroup do, are the app's, as for a
+// Dockerfile's USER. Those of usher's own user are not, and an explicit group is the only one, for usher's own user too.
+func TestUserGroups(t *testing.T) {
+	eachBuild(t, func(t *testing.T, b *build) {
+		for _, c := range []struct{ given, user, want string }{
+			{"0,6,2000,44", "app", "1002 29 44 50 2000"}, // 6 is root's in the image, 44 the user's already
+			{"0,6,2000", "12345", "0 2000"},
+			{"0,6,2000", "app:audio", "29"},
+			{"27,44", "0:0", "0"},
+			{"27,44", "root:0", "0"},
+			{"0,6,27", "0", "0 6 27"},
+			{"6", "0", "0 6"},
+			{"65534", "app", "1002 29 44 50"}, // what a user namespace has no number for
+		} {
+			u := inImage(t, command(t, b, "--user", c.user, "--", "id", "-G"), "exec setpriv --groups "+c.given+` "$@"`).begin()
+			u.want(0)
+			if got := strings.TrimSpace(u.stdout.String()); got != c.want {
+				t.Errorf("--user %s of an usher with groups %s has %s, want %s", c.user, c.given, got, c.want)
+			}
+		}
+		// Nothing has to be changed, so nothing may be missing for it; what can't be given up is not kept in silence.
+		few := "exec setpriv --bounding-set -setgid,-setuid --groups "
+		inImage(t, command(t, b, "--user", "0", "--", "id", "-G"), few+`0,6,27 "$@"`).begin().want(0)
+		u := inImage(t, command(t, b, "--user", "0:0", "--", "id", "-G"), few+`27 "$@"`).begin()
+		u.want(125)
+		if u.stdout.String() != "" || !strings.Contains(u.stderr.String(), "setgroups: operation not permitted\nusher: hint: for --user") {
+			t.Errorf("%s%s", &u.stdout, &u.stderr)
+		}
+	})
+}
+
+// Where a user namespace denies setgroups, groups that nobody in it can change are no reason not to start as oneself; others are, and that is said.
+func TestUserWhereSetgroupsIsDenied(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root to become somebody who is not")
+	}
+	const (
+		nobody = `exec setpriv --reuid 65534 --regid 65534 --groups 27 unshare --user --map-root-user "$@"`
+		// All numbers are mapped, so that 27 is a group there, which takes somebody outside.
+		mapped = `exec setpriv --groups 27 sh -c 'mkfifo "$0"; unshare --user sh -c "read line < \$0; exec \"\$@\"" "$0" "$@" &
+			while [ "$(readlink /proc/$!/ns/user)" = "$(readlink /proc/self/ns/user)" ]; do sleep 0.01; done
+			echo deny > /proc/$!/setgroups; echo 0 0 1000 > /proc/$!/uid_map; echo 0 0 1000 > /proc/$!/gid_map; echo > "$0"; wait $!' "$0" "$@"`
+	)
+	for _, c := range []struct{ namespace, user, says string }{
+		{nobody, "0", ""}, // 27 is a group that the namespace has no number for
+		{nobody, "0:0", ""},
+		{nobody, "0:1", "setgid: invalid argument\nusher: hint: this user namespace has no such number"},
+		{mapped, "0", ""},
+		{mapped, "0:0", "setgroups: operation not permitted\nusher: hint: this user namespace denies setgroups"},
+		{mapped, "12:12", "setgroups: operation not permitted\nusher: hint: this user namespace denies setgroups"},
+	} {
+		u := commandHere(t, &made, "--user", c.user, "--", "echo", "started")
+		u.cmd.Args = append([]string{"sh", "-c", c.namespace, filepath.Join(t.TempDir(), "fifo"), u.cmd.Path}, u.cmd.Args[1:]...)
+		u.cmd.Path = "/bin/sh"
+		code := u.begin().wait()
+		if out := u.stderr.String(); strings.Contains(out, "unshare:") {
+			t.Skipf("no user namespaces here: %s", out)
+		} else if started := u.stdout.String() != ""; started != (c.says == "") || code != 0 != (c.says != "") || !strings.Contains(out, c.says) {
+			t.Errorf("%s: --user %s: exit code %d, %s", c.namespace, c.user, code, out)
+		}
+	}
+}
+
+// A user is unknown where a file is missing, and not where it can't be read: the app would run with root's group.
+func TestUserFilesUnreadable(t *testing.T) {
+	eachBuild(t, func(t *testing.T, b *build) {
+		for script, says := range map[string]string{
+			"mkdir $0/etc $0/etc/passwd; mount --bind $0/etc /etc":             "cannot read /etc/passwd: is a directory",
+			"mkdir $0/etc; ln -s group $0/etc/group; mount --bind $0/etc /etc": "cannot read /etc/group: too many levels of symbolic links",
+			"mkdir $0/etc; mount --bind $0/etc /etc":                           "",
+		} {
+			for _, user := range []string{"12345", "12345:6"} {
+				u := inImage(t, command(t, b, "--user", user, "--", "sh", "-c", "echo started"), script+`; exec "$@"`).begin()
+				if says == "" {
+					u.want(0)
+					continue
+				}
+				u.want(125)
+				if !strings.Contains(u.stderr.String(), says) || u.stdout.String() != "" {
+					t.Errorf("%s: --user %s: %q, %q", script, user, &u.stderr, &u.stdout)
+				}
+			}
+		}
+	})
+}
+
+// Hooks and checks run as the app does, with its home.
+func TestUserOfHooks(t *testing.T) {
+	eachBuild(t, func(t *testing.T, b *build) {
+		const show = `sh -c "echo $(id -u):$HOME"`
+		for user, want := range map[string]string{"app": "1001:/home/app", "homeless": "1005:/", "12345": "12345:/"} {
+			u := inImage(t, command(t, b, "--user", user, "--pre-start", show, "--wait-for", "exec:sh -c 'test $HOME = "+want[strings.IndexByte(want, ':')+1:]+"'", "--post-stop", "exec:"+show, "--", "true"), `exec "$@"`).begin()
+			u.want(0)
+			if out := u.stderr.String(); !strings.Contains(out, "pre-start-1: "+want+"\n") || !strings.Contains(out, "post-stop: "+want+"\n") {
+				t.Errorf("--user %s: %s", user, out)
+			}
+		}
+	})
+}
+
+// A device that is no terminal stays root's: it may be the machine's.
+func TestUserIsNotGivenDevices(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
+	}
+	zero := filepath.Join(t.TempDir(), "zero")
+	if err := unix.Mknod(zero, unix.S_IFCHR|0o600, int(unix.Mkdev(1, 5))); err != nil {
+		t.Skip(err)
+	}
+	in, err := os.Open(zero)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer in.Close()
+	u := commandHere(t, &made, "--user", "12345", "--", "true")
+	u.cmd.Stdin = in
+	u.begin().want(0)
+	var st unix.Stat_t
+	if err := unix.Stat(zero, &st); err != nil || st.Uid != 0 {
+		t.Errorf("the device's owner is %d (%v)", st.Uid, err)
+	}
 }
 
 // The app can open its own stdout by name after the drop, as nginx's log does, and usher's signals still reach it.
@@ -216,4 +345,49 @@ func TestNotForCommands(t *testing.T) {
 			t.Errorf("the app has %q", got)
 		}
 	})
+}
+
+// With no_new_privs a setuid program is one like any other; hooks and checks have it as well (TestRightsAreHandedOn).
+func TestNoNewPrivs(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
+	}
+	path, err := exec.LookPath("id")
+	if err != nil {
+		t.Skip(err)
+	}
+	dir := filepath.Join(filepath.Dir(made.path), "setuid")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	id, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir+"/id", id, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir+"/id", 0o755|os.ModeSetuid); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ flag, variable, want string }{
+		{"", "", "0\n"}, {"--no-new-privs", "", "65534\n"}, {"", "USHER_NO_NEW_PRIVS=true", "65534\n"}, {"--no-new-privs=false", "USHER_NO_NEW_PRIVS=true", "0\n"},
+	} {
+		args := []string{"--user", "65534:65534"}
+		if c.flag != "" {
+			args = append(args, c.flag)
+		}
+		u := command(t, &made, append(args, "--", dir+"/id", "-u")...)
+		if c.variable != "" {
+			u.cmd.Env = append(u.cmd.Env, c.variable)
+		}
+		u.begin().want(0)
+		got := u.stdout.String()
+		if c.want == "0\n" && got != c.want {
+			t.Skip("setuid programs have no effect here")
+		}
+		if got != c.want {
+			t.Errorf("%s %s: uid %s", c.flag, c.variable, got)
+		}
+	}
 }

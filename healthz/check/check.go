@@ -20,6 +20,7 @@ import (
 	"usher/healthz/check/resolve"
 	"usher/healthz/file"
 	"usher/healthz/socket"
+	"usher/signals/entry"
 )
 
 type kind int
@@ -152,6 +153,8 @@ func (c *Check) ask(ctx context.Context) (stage string, err error) {
 		return "", errors.New("only usher knows what its app has said")
 	case kindFile:
 		return "", file.Within(ctx, &c.turn, func() error {
+			entry.Raise()
+			defer entry.Restore()
 			var st unix.Stat_t
 			return unix.Stat(c.target, &st)
 		})

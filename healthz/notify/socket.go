@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"usher/signals/entry"
 )
 
 // Socket is what an app's NOTIFY_SOCKET names.
@@ -143,5 +145,7 @@ func Send(name string, datagram []byte) error {
 		return err
 	}
 	defer unix.Close(fd)
+	entry.Raise()
+	defer entry.Restore()
 	return unix.Sendto(fd, datagram, unix.MSG_NOSIGNAL, &unix.SockaddrUnix{Name: name})
 }

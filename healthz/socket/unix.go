@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/healthz/file"
+	"usher/signals/entry"
 )
 
 // How long to wait before the next try to connect to a server whose queue is full: at first, and at most.
@@ -30,7 +31,10 @@ func DialUnix(ctx context.Context, turn *file.Turn, path string, kind int) (*Con
 			if err != nil {
 				return err
 			}
-			if err := unix.Connect(fd, sa); err != nil {
+			entry.Raise() // the app's socket may be for the app only
+			err = unix.Connect(fd, sa)
+			entry.Restore()
+			if err != nil {
 				unix.Close(fd)
 				return err
 			}

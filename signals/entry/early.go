@@ -41,6 +41,7 @@ func call(trap, a1, a2, a3, a4, a5 uintptr) (uintptr, syscall.Errno) {
 
 // plan reports whether the app can be started now.
 func plan(argc *word) bool {
+	Lower()
 	if self, _ := call(unix.SYS_GETPID, 0, 0, 0, 0, 0); self != 1 || !app.read(argc) {
 		return false
 	}
@@ -85,6 +86,9 @@ func plan(argc *word) bool {
 
 // become turns the child into the app, as package supervisor's does. It has a stack of its own and usher's memory: what it writes, usher sees.
 func become() {
+	if isLowered {
+		given.set(given.effective())
+	}
 	call(unix.SYS_SETPGID, 0, 0, 0, 0, 0)
 	call(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&Mask)), 0, unsafe.Sizeof(Mask), 0)
 	if app.path.first == nil {

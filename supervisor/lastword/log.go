@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
+
+	"usher/signals/entry"
 )
 
 // Size is how much of a termination log Kubernetes keeps: the last 4096 bytes (kubelet, kuberuntime's MaxContainerTerminationMessageLength).
@@ -34,7 +36,9 @@ func (l *Log) Begin(running bool) {
 	if l.path == "" {
 		return
 	}
+	entry.Raise()
 	fd, err := unix.Open(l.path, unix.O_WRONLY|openFlags, 0)
+	entry.Restore()
 	if err == unix.ENOENT && !l.create {
 		l.path = ""
 	}
@@ -189,10 +193,12 @@ func (l *Log) open() (int, error) {
 	if l.create {
 		flags |= unix.O_CREAT
 	}
+	entry.Raise()
 	fd, err := unix.Open(l.path, flags|unix.O_RDWR, 0o644)
 	if err == unix.EACCES {
-		return unix.Open(l.path, flags|unix.O_WRONLY, 0o644)
+		fd, err = unix.Open(l.path, flags|unix.O_WRONLY, 0o644)
 	}
+	entry.Restore()
 	return fd, err
 }
 

@@ -1,6 +1,6 @@
 //go:build usher_linkname || usher_entry
 
-package signals
+package entry
 
 import _ "unsafe" // for go:linkname
 
