@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/signals"
+	"usher/signals/testmain"
 )
 
 // The test binary is an usher of its own when asked to be: these tests need the loop, with all that it waits for and kills.
@@ -26,7 +27,7 @@ var helpers = map[string]func(*Supervisor){"exec": execHelper}
 func TestMain(m *testing.M) {
 	helper := helpers[os.Getenv(helperEnv)]
 	if helper == nil {
-		os.Exit(m.Run())
+		testmain.Main(m.Run)
 	}
 	source, err := signals.Open()
 	if err != nil {

@@ -60,7 +60,11 @@ func TestOutOfMemoryOnCgroup2(t *testing.T) {
 	cmd.WaitDelay = time.Second // it is more than one process
 	limit := time.AfterFunc(2*time.Minute, func() { cmd.Process.Kill() })
 	defer limit.Stop()
-	if err := cmd.Wait(); err != nil && !strings.Contains(console.String(), "Power down") {
+	err = cmd.Wait()
+	if strings.Contains(console.String(), "ptrace set fp regs failed") {
+		t.Skip("this user mode Linux does not know the registers of this CPU")
+	}
+	if err != nil && !strings.Contains(console.String(), "Power down") {
 		t.Fatalf("%v\n%s", err, &console)
 	}
 	const reached = `memory limit 48Mi reached at 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ, `
