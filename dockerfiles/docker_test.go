@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"usher/signals/testmain"
 )
 
 // label marks every container and image of these tests; its value is this run's, so that two runs at once do not clear
@@ -22,12 +24,14 @@ const label = "usher-test"
 var thisRun = fmt.Sprint(os.Getpid())
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if err := clear(); err != nil {
-		fmt.Fprintln(os.Stderr, "dockerfiles:", err)
-		code = max(code, 1)
-	}
-	os.Exit(code)
+	testmain.Main(func() int {
+		code := m.Run()
+		if err := clear(); err != nil {
+			fmt.Fprintln(os.Stderr, "dockerfiles:", err)
+			code = max(code, 1)
+		}
+		return code
+	}, "USHER_DOCKER*")
 }
 
 // clear removes what is left of this run: containers of tests that panicked, and the images that a rebuild has left nameless.

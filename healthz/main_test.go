@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"usher/signals/testmain"
 )
 
 // The test binary is also the server that some tests need in a process of its own.
@@ -25,7 +27,7 @@ func TestMain(m *testing.M) {
 		serveAlone(limit)
 		return
 	}
-	os.Exit(m.Run())
+	testmain.Main(m.Run)
 }
 
 // serveAlone prints the address it serves on and ends with its stdin. limit is RLIMIT_NOFILE, 0 for the inherited one.

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,19 +15,32 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/signals"
+	"usher/signals/testmain"
 )
 
 // The test binary is an usher of its own when asked to be: these tests need the loop, with all that it waits for and kills.
 
 const helperEnv = "SUPERVISOR_TEST_HELPER"
 
-// helpers run as usher's main would, but for what they do beside it.
-var helpers = map[string]func(*Supervisor){"exec": execHelper}
+// helpers run as usher's main would, but for what they do beside it. One that no test uses fails a run of all tests.
+var (
+	helpers = map[string]func(*Supervisor){"exec": execHelper}
+	used    sync.Map
+)
 
 func TestMain(m *testing.M) {
 	helper := helpers[os.Getenv(helperEnv)]
 	if helper == nil {
-		os.Exit(m.Run())
+		testmain.Main(func() int {
+			code := m.Run()
+			for name := range helpers {
+				if _, ok := used.Load(name); !ok && flag.Lookup("test.run").Value.String()+flag.Lookup("test.skip").Value.String() == "" {
+					fmt.Fprintf(os.Stderr, "the helper %q is not used\n", name)
+					code = max(code, 1)
+				}
+			}
+			return code
+		})
 	}
 	source, err := signals.Open()
 	if err != nil {
@@ -82,6 +96,7 @@ func execHelper(s *Supervisor) {
 // help runs a helper to its end and returns what it has printed.
 func help(t *testing.T, name string, env []string, args ...string) string {
 	t.Helper()
+	used.Store(name, true)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)

@@ -137,7 +137,13 @@ func (m *shortage) look(died proc) (trouble bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.found {
-		m.find() // before begin: all that was counted is this run's
+		// Before begin nothing has been read to compare with, and the cgroup may have had kills before usher came. An app that was killed so soon was
+		// one of them; what else was counted is not this run's.
+		m.find()
+		m.counts = m.group.Counts()
+		if died.pid > 0 && m.counts.Kills > 0 {
+			m.counts.Kills--
+		}
 	}
 	if m.group == nil {
 		return false

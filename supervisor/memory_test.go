@@ -179,6 +179,27 @@ func TestKilledBeforeTheFirstLook(t *testing.T) {
 	}
 }
 
+// A cgroup can be older than usher: that of a whole machine, or a container's for `docker exec`. A process that was killed there before is no news,
+// however soon the app ends.
+func TestKilledBeforeUsher(t *testing.T) {
+	g := &fakeGroup{t, t.TempDir()}
+	g.write("proc/self/cgroup", "0::/\n")
+	g.write("proc/self/mountinfo", "1 1 0:1 / /cg ro - cgroup2 cgroup rw\n")
+	g.write("cg/memory.max", "104857600\n")
+	for _, c := range []struct {
+		before, pid int // negative: the app was not ended by SIGKILL
+		kills       int
+	}{{0, 7, 0}, {0, -7, 0}, {2, -7, 0}, {2, 7, 1}, {1, 7, 1}} {
+		g.set(5, 1, c.before, 10, 0)
+		log := &lines{}
+		m := &shortage{self: os.Getpid(), log: log, root: g.root, fd: -1}
+		m.look(proc{pid: c.pid, name: "app"})
+		if m.kills != c.kills || len(log.all) != c.kills {
+			t.Errorf("%+v: %d, %q", c, m.kills, log.all)
+		}
+	}
+}
+
 // A look may come between the kernel's kill and the end of who was killed, who then gets a name, and is not counted twice.
 func TestNamedOnceItHasEnded(t *testing.T) {
 	g := &fakeGroup{t, t.TempDir()}

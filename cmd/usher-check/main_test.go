@@ -9,12 +9,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"usher/signals/testmain"
 )
 
 // The tests run the program that users run.
 var program string
 
-func TestMain(m *testing.M) { os.Exit(run1(m)) }
+func TestMain(m *testing.M) { testmain.Main(func() int { return run1(m) }) }
 
 func run1(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "usher-check-")

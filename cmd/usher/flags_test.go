@@ -3,7 +3,6 @@ package main_test
 import (
 	"io"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -145,29 +144,6 @@ func TestHelpAndVersion(t *testing.T) {
 		u.want(0)
 		if !strings.Contains(u.stdout.String(), c.prints) || u.stderr.String() != "" {
 			t.Errorf("usher %s: %q, %q", c.arg, &u.stdout, &u.stderr)
-		}
-	}
-}
-
-// Every flag there is has its place in the README.
-func TestFlagsAreDocumented(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	u := commandHere(t, &made, "--help")
-	u.begin().want(0)
-	flags := regexp.MustCompile(`--[a-z][a-z-]+`).FindAllString(u.stdout.String(), -1)
-	if len(flags) < 40 {
-		t.Errorf("only %d flags: %q", len(flags), flags)
-	}
-	for _, flag := range flags {
-		switch flag { // the README has their short names, or nothing to add
-		case "--quiet", "--verbose", "--help":
-			continue
-		}
-		if !regexp.MustCompile(flag + "[^a-z-]").Match(readme) {
-			t.Errorf("the README does not have %s", flag)
 		}
 	}
 }

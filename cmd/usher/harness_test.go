@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"usher/signals/testmain"
 )
 
 // The tests run the binary that users run, made by the Makefile, as PID 1 of a PID namespace of its own wherever that is
@@ -37,7 +39,7 @@ var (
 	receiver string
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) { testmain.Main(func() int { return run(m) }, "USHER_STRESS*") }
 
 func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "usher-test-")
@@ -178,12 +180,16 @@ func (u *usher) begin() *usher {
 	if err := u.cmd.Start(); err != nil {
 		u.t.Fatal(err)
 	}
+	pipes := pipesOf(u.cmd.Process.Pid)
 	go func() {
 		u.err = u.cmd.Wait()
 		close(u.done)
 	}()
 	u.t.Cleanup(func() {
-		u.cmd.Process.Kill()
+		testmain.KillTree(u.cmd.Process)
+		if u.t.Failed() {
+			killWriters(pipes)
+		}
 		<-u.done
 	})
 	return u

@@ -139,7 +139,7 @@ trap 'kill -KILL $$' USR1; trap 'echo got TERM; $0' TERM; echo ready; while :; d
 			self: `^Signaled: killed by SIGKILL \(exit code 137\); .*, app gone before it was told \(pre-stop at work\); peak`, args: []string{"--pre-stop", "exec:sh -c 'echo at it; exec sleep 1000'"}},
 		{name: "post-stop", term: "exit 7", signal: true, until: "post-stop: at it", usher: `^Error: exit code 7; .*, app gone \S+ after SIGTERM; peak memory `,
 			args: []string{"--post-stop", "exec:sh -c 'echo at it; exec sleep 1000'"}},
-		{name: "sweeping", term: "(trap 'echo swept' TERM; while :; do sleep 0.01; done) & sleep 0.3; exit 7", signal: true, until: "swept\n",
+		{name: "sweeping", term: "read < <(trap 'echo swept >&2' TERM; echo; while :; do sleep 0.01; done); exit 7", signal: true, until: "swept\n",
 			usher: `^Error: exit code 7; .*, app gone \S+ after SIGTERM; peak memory `},
 	} {
 		for _, usherItself := range []bool{true, false} {

@@ -99,11 +99,12 @@ func TestWatchdog(t *testing.T) {
 // While the app asks for more time, a startup check that fails does not count, and a stop waits, as long as its budget lasts.
 func TestExtendTimeout(t *testing.T) {
 	health := freePort(t)
-	u, say := speaking(t, &made, nil, "--health-addr", health, "--startup-check", "notify:", "--startup-period", "20ms", "--startup-failure-threshold", "50")
-	say("EXTEND_TIMEOUT_USEC=1500000")
-	time.Sleep(1200 * time.Millisecond) // 60 failures
+	u, say := speaking(t, &made, nil, "--health-addr", health, "--startup-check", "notify:", "--startup-period", "20ms", "--startup-failure-threshold", "100")
 	wantBody(t, "http://"+health+"/livez", 200)
+	begin := time.Now()
+	say("EXTEND_TIMEOUT_USEC=3000000") // without, it fails after 2s
 	wantBody(t, "http://"+health+"/livez", 503, "[-]startup-1 failed: ")
+	took(t, begin, 3*time.Second)
 	say("READY=1")
 	wantBody(t, "http://"+health+"/livez", 200)
 	u.signal(unix.SIGTERM)
@@ -111,7 +112,7 @@ func TestExtendTimeout(t *testing.T) {
 
 	// USR1 is nothing to it.
 	u, say = speaking(t, &made, nil, "-v", "--startup-check", "notify:", "--stop-schedule", "USR1/500ms/KILL")
-	begin := time.Now()
+	begin = time.Now()
 	u.signal(unix.SIGTERM)
 	u.logged("begins the stop")
 	say("EXTEND_TIMEOUT_USEC=2000000")

@@ -12,27 +12,7 @@ import (
 
 // cgroup2 is the init of a user mode Linux: containers of 48 MiB, in cgroups of version 2, whichever version this machine's engine uses.
 // $0 is usher, $1 where the termination logs go.
-const cgroup2 = `
-mount -t proc proc /proc; mount -t tmpfs tmpfs /run; mount -t cgroup2 none /sys/fs/cgroup
-echo +memory > /sys/fs/cgroup/cgroup.subtree_control
-box() {
-	g=/sys/fs/cgroup/$1; mkdir $g; echo 48M > $g/memory.max; echo $2 > $g/memory.oom.group; : > $logs/$1
-	(
-		echo $BASHPID > $g/cgroup.procs
-		exec unshare -Cpfm --mount-proc bash -c 'umount /sys/fs/cgroup; mount -t cgroup2 -o ro none /sys/fs/cgroup; exec "$@"' sh \
-			$usher -v --termination-log $logs/$1 -- "${@:3}"
-	) > $logs/$1.out 2>&1
-	echo $? > $logs/$1.code
-}
-grow='while (1) { push @x, "x" x (1 << 17); select(undef, undef, undef, 0.01) }'
-box group 1 perl -e "$grow" # alone: there is but one CPU
-box app 0 perl -e "$grow" &
-box child 0 bash -c 'perl -e "$0"; sleep 0.5; exit 3' "$grow" &
-box shell 0 bash -c 'perl -e "$0"; exit $?' "$grow" &
-box stop 1 bash -c 'kill -TERM 1; sleep 0.1; perl -e "$0"' "$grow" & # TERM is held back
-box cache 0 bash -c "head -c 64M /dev/zero > $logs/file1; cat $logs/file1 > /dev/null; kill -9 \$\$" &
-wait
-echo o > /proc/sysrq-trigger; sleep 60`
+var cgroup2 = script("cgroup2.sh")
 
 // What the kernel does on Kubernetes' nodes, in a kernel of its own: the OOM kill takes PID 1 along, and what is left was written before.
 func TestOutOfMemoryOnCgroup2(t *testing.T) {
@@ -60,7 +40,11 @@ func TestOutOfMemoryOnCgroup2(t *testing.T) {
 	cmd.WaitDelay = time.Second // it is more than one process
 	limit := time.AfterFunc(2*time.Minute, func() { cmd.Process.Kill() })
 	defer limit.Stop()
-	if err := cmd.Wait(); err != nil && !strings.Contains(console.String(), "Power down") {
+	err = cmd.Wait()
+	if strings.Contains(console.String(), "ptrace set fp regs failed") {
+		t.Skip("this user mode Linux does not know the registers of this CPU")
+	}
+	if err != nil && !strings.Contains(console.String(), "Power down") {
 		t.Fatalf("%v\n%s", err, &console)
 	}
 	const reached = `memory limit 48Mi reached at 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ, `

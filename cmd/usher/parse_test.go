@@ -1,9 +1,13 @@
 package main
 
 import (
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/spf13/pflag"
 )
 
 // Whatever the command line and the environment are: no panic, the command is what stands at the end of the arguments, and the app's
@@ -29,4 +33,49 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Every flag that is registered has its place in --help and in the README, and what they name is registered.
+func TestFlagsAreDocumented(t *testing.T) {
+	registered := map[string]bool{}
+	// parse keeps its flags to itself, but for another init's words.
+	spy := &personality{begin: func(m *mimicry) { m.fs.VisitAll(func(f *pflag.Flag) { registered[f.Name] = true }) }}
+	if _, err := parse(spy, []string{"true"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if len(registered) < 55 {
+		t.Errorf("only %d flags: %v", len(registered), registered)
+	}
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := func(text string) map[string]bool {
+		names := map[string]bool{}
+		for _, m := range regexp.MustCompile(`(?:^|[^-\w])--([a-z][a-z-]*[a-z])`).FindAllStringSubmatch(text, -1) {
+			names[m[1]] = true
+		}
+		return names
+	}
+	inHelp, inReadme := named(usage), named(string(readme))
+	// Each of these stands for the same parameter of the other two kinds of checks.
+	parameter := regexp.MustCompile(`^(?:live|startup)(-initial-delay|-period|-timeout|-success-threshold|-failure-threshold)$`)
+	undocumented := []string{"quiet", "verbose", "help"} // the README has their short names, or nothing to add
+	for name := range registered {
+		documented := name
+		if m := parameter.FindStringSubmatch(name); m != nil {
+			documented = "ready" + m[1]
+		}
+		if !inHelp[documented] {
+			t.Errorf("--help does not have --%s", name)
+		}
+		if !inReadme[documented] && !slices.Contains(undocumented, name) {
+			t.Errorf("the README does not have --%s", name)
+		}
+	}
+	for name := range inHelp {
+		if !registered[name] {
+			t.Errorf("--help has --%s, which is no flag", name)
+		}
+	}
 }

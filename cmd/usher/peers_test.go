@@ -209,9 +209,7 @@ func becomes(sig signals.Signal) func(*peerRun) string {
 
 // who sees whether a signal reaches the app alone, or its child in the same group, too.
 func who(r *peerRun) string {
-	u := r.bash(`(trap 'echo child got it' USR1; trap : HUP; trap 'echo marker' USR2; trap 'exit 0' TERM; echo child ready; while :; do sleep 0.01; done) & kid=$!
-trap 'echo app got it' USR1; trap 'kill -USR2 $kid' HUP; trap 'kill $kid; wait; exit 42' TERM
-echo app ready; while :; do sleep 0.01; done`)
+	u := r.bash(script("who.sh"))
 	u.printed("app ready")
 	u.printed("child ready")
 	u.signal(unix.SIGUSR1)
@@ -228,11 +226,7 @@ echo app ready; while :; do sleep 0.01; done`)
 }
 
 // state is a script that says how the app is placed.
-const state = `read -r pid _ _ _ pgrp sid tty fg _ </proc/self/stat
-[ $pgrp = $pid ] && group=own || group=shared
-[ $sid = $pid ] && session=own || session=shared
-[ $tty = 0 ] && tty=no || { [ $fg = $pgrp ] && tty=foreground || tty=background; }
-echo "group $group, session $session, tty $tty;"`
+var state = script("place.sh")
 
 // place sees the app's process group, session and terminal, where usher has none.
 func place(r *peerRun) string {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/examples/load"
+	"usher/supervisor/traffic"
 )
 
 const quietAddr = "127.0.0.1:8080"
@@ -197,8 +198,9 @@ func TestQuietBlind(t *testing.T) {
 	u.logged("usher: cannot read /proc/net/tcp: no such file or directory: traffic can't be seen, the stop takes its full time")
 }
 
-// slow sends a request that takes d, and returns what becomes of it.
-func slow(t *testing.T, d time.Duration) <-chan error {
+// slow sends a request that takes d, waits until it is being answered, and returns what becomes of it.
+func slow(u *usher, d time.Duration) <-chan error {
+	t := u.t
 	t.Helper()
 	c, err := net.Dial("tcp", quietAddr)
 	if err != nil {
@@ -214,8 +216,25 @@ func slow(t *testing.T, d time.Duration) <-chan error {
 		}
 		done <- err
 	}()
-	time.Sleep(100 * time.Millisecond) // it is being answered
+	u.printed(fmt.Sprintf("answering in %v\n", d))
 	return done
+}
+
+// idle waits until nothing has moved for a while and no connection looks busy: the client's kernel may put off its acknowledgement for 40 ms.
+func idle(t *testing.T) {
+	t.Helper()
+	w := &traffic.Watcher{}
+	if fallback, err := w.Open(); fallback != nil || err != nil {
+		t.Fatal(fallback, err)
+	}
+	defer w.Close()
+	eventually(t, func() error {
+		look, err := w.Look()
+		if err == nil && (look.Busy > 0 || time.Since(look.Active) < 300*time.Millisecond) {
+			err = fmt.Errorf("busy: %+v", look)
+		}
+		return err
+	})
 }
 
 func TestDrain(t *testing.T) {
@@ -228,7 +247,7 @@ func TestDrain(t *testing.T) {
 	if err := kept.Get("/"); err != nil {
 		t.Fatal(err)
 	}
-	answer := slow(t, 2*time.Second)
+	answer := slow(u, 2*time.Second)
 	took := stopped(u)
 	if err := <-answer; err != nil {
 		t.Errorf("the request was cut: %v\n%s", err, &u.stderr)
@@ -247,7 +266,7 @@ func TestDrain(t *testing.T) {
 	if err := kept.Get("/"); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(500 * time.Millisecond) // the client's kernel may put off its acknowledgement for 40 ms
+	idle(t)
 	between(u, stopped(u), 0)
 	if strings.Contains(u.stderr.String(), "drained in") {
 		t.Errorf("log: %s", &u.stderr)
@@ -259,7 +278,7 @@ func TestDrainTimeout(t *testing.T) {
 		return
 	}
 	u := startQuiet(t, "--drain-timeout", "1s")
-	answer := slow(t, 20*time.Second)
+	answer := slow(u, 20*time.Second)
 	between(u, stopped(u), time.Second)
 	if err := <-answer; err == nil {
 		t.Error("the request was answered")
@@ -268,7 +287,7 @@ func TestDrainTimeout(t *testing.T) {
 
 	// A second signal ends it, as it does a hold.
 	u = startQuiet(t, "--drain-timeout", "1h")
-	slow(t, 20*time.Second)
+	slow(u, 20*time.Second)
 	u.signal(unix.SIGTERM)
 	u.logged("that are being answered may finish")
 	between(u, stopped(u), 0)

@@ -3,6 +3,7 @@ package main_test
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -42,12 +43,7 @@ func TestSoak(t *testing.T) {
 	}
 	const signalsSent, orphans = 100_000, 100_000
 	health := freePort(t)
-	// The app makes orphans: each subshell leaves 50 behind.
-	script := fmt.Sprintf(`trap 'exit 42' TERM; mount -t proc proc /proc; echo ready
-i=0; while [ $i -lt %d ]; do i=$((i+1)); (for j in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50; do : & done); done
-while [ "$(ls -d /proc/[0-9]* | wc -l)" -gt 5 ]; do sleep 0.01; done
-echo "zombies $(cat /proc/[0-9]*/stat | grep -c ' Z ')"; while :; do sleep 0.01; done`, orphans/50)
-	orphaned := start(t, &made, "-v", "--health-addr", health, "--", "dash", "-c", script)
+	orphaned := start(t, &made, "-v", "--health-addr", health, "--", "dash", "-c", script("soak.sh"), strconv.Itoa(orphans/50))
 	signalled := start(t, &made, "--", receiver)
 	orphaned.printed("ready\n")
 	signalled.printed("ready\n")

@@ -11,23 +11,7 @@ import (
 )
 
 // whatTheAppSees prints all that a process can see of its state, as "field: value" lines.
-const whatTheAppSees = `
-# At once: read takes it byte by byte, and its counters grow meanwhile.
-while read -r line; do echo "status $line"; done <<< "$(< /proc/self/status)"
-while read -r line; do echo "limits $line"; done < /proc/self/limits
-echo "cwd: $PWD $(pwd -P)"
-echo "umask: $(umask)"
-echo "trap: $(trap)"
-echo "arguments: $0 $*"
-for fd in /proc/$$/fd/*; do echo "fd ${fd##*/}: $(readlink $fd || :)"; done
-for fd in /proc/$$/fdinfo/*; do echo "fdinfo ${fd##*/}: $(grep flags $fd 2>/dev/null || :)"; done
-for file in cgroup oom_score_adj personality timerslack_ns coredump_filter loginuid sched autogroup attr/current; do
-  [ -r /proc/self/$file ] && while read -r line; do echo "$file: $line"; done < /proc/self/$file
-done
-read -r stat < /proc/self/stat; set -- $stat
-echo "stat: session ${6} tty ${7} tpgid ${8} priority ${18} nice ${19} rt_priority ${40} policy ${41}"
-tr '\0' '\n' < /proc/$$/environ | sed 's/^/env: /'
-`
+var whatTheAppSees = script("see.sh")
 
 // differs are the lines that may differ, and why.
 var differs = []struct{ line, why string }{
@@ -42,15 +26,18 @@ var differs = []struct{ line, why string }{
 // A child that prints all it can see prints the same under usher as under no init at all, field by field.
 func TestNothingElseChanges(t *testing.T) {
 	dir := t.TempDir()
-	script := filepath.Join(dir, "script")
-	if err := os.WriteFile(script, []byte(whatTheAppSees), 0o644); err != nil {
+	path := filepath.Join(dir, "script")
+	if err := os.WriteFile(path, []byte(whatTheAppSees), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	// Odd, so that the defaults can't be mistaken for it: limits, umask, ignored signals, descriptors, nice, an argv[0], a directory.
-	prepare := `ulimit -Sn 123; ulimit -Sc 0; ulimit -Ss 4096; umask 0137; trap "" HUP USR1 TTOU PIPE CHLD; exec 5<>/dev/null 7</dev/zero; cd "` + dir + `"; exec nice -n 3 "$@"`
-	run := func(wrapper ...string) []string {
+	prepare := func(ignored string) string {
+		return `ulimit -Sn 123; ulimit -Sc 0; ulimit -Ss 4096; umask 0137; trap "" ` + ignored + `
+exec 5<>/dev/null 7</dev/zero; cd "` + dir + `"; exec nice -n 3 "$@"`
+	}
+	run := func(ignored string, wrapper ...string) []string {
 		t.Helper()
-		u := &usher{t: t, cmd: exec.Command("bash", slices.Concat([]string{"-c", prepare, "bash"}, wrapper, []string{"bash", script, "one", "", "th ree"})...), done: make(chan struct{})}
+		u := &usher{t: t, cmd: exec.Command("bash", slices.Concat([]string{"-c", prepare(ignored), "bash"}, wrapper, []string{"bash", path, "one", "", "th ree"})...), done: make(chan struct{})}
 		u.cmd.Env = append(noLog, "PATH=/usr/bin:/bin", "GOGC=off", "EMPTY=", "A=b=c")
 		u.cmd.Stdout, u.cmd.Stderr = &u.stdout, &u.stderr
 		u.begin().want(0)
@@ -79,24 +66,23 @@ func TestNothingElseChanges(t *testing.T) {
 			})
 		})
 	}
-	bare := run()
+	const ignored = "HUP USR1 TTOU PIPE"
+	bare := run(ignored + " CHLD")
 	if len(bare) < 80 {
 		t.Fatalf("the app sees too little: %q", bare)
 	}
-	for _, difference := range compare(bare, run(made.path, "--")) {
+	for _, difference := range compare(bare, run(ignored+" CHLD", made.path, "--")) {
 		t.Error(difference)
 	}
 	// As PID 1, where the app is started before the Go runtime, unless SIGCHLD is ignored.
 	if os.Getuid() == 0 {
-		prepare = strings.Replace(prepare, " CHLD", "", 1)
-		for _, difference := range compare(run("unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", `"$@"; exit $?`, "sh"),
-			run("unshare", "--pid", "--fork", "--mount-proc", made.path, "--")) {
+		for _, difference := range compare(run(ignored, "unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", `"$@"; exit $?`, "sh"),
+			run(ignored, "unshare", "--pid", "--fork", "--mount-proc", made.path, "--")) {
 			t.Error("PID 1: " + difference)
 		}
-		prepare = strings.Replace(prepare, "PIPE", "PIPE CHLD", 1)
 	}
 	// The control: a plain build can't keep these, and is seen not to.
-	all := strings.Join(compare(bare, run(plain.path, "--")), "\n")
+	all := strings.Join(compare(bare, run(ignored+" CHLD", plain.path, "--")), "\n")
 	for _, known := range []string{"limits Max open files", "status SigIgn:"} {
 		if !strings.Contains(all, known) {
 			t.Errorf("a plain build keeps %q? %s", known, all)

@@ -199,11 +199,10 @@ func get(t *testing.T, url string, status int) string {
 func serving(t *testing.T) (args []string, readyAddr string) {
 	addr := freePort(t)
 	_, port, _ := net.SplitHostPort(addr)
-	perl := `use IO::Socket::INET; $|=1; $SIG{TERM}=sub{exit 42}; $s=IO::Socket::INET->new(LocalAddr=>"127.0.0.1",LocalPort=>$ARGV[0],Listen=>9,ReuseAddr=>1) or die; print "ready\n"; while(1){$c=$s->accept and close $c}`
 	if _, err := os.Stat("/usr/bin/perl"); err != nil {
 		t.Skip("needs perl for a server")
 	}
-	return []string{"perl", "-e", perl, port}, addr
+	return []string{"perl", "-e", script("serve.pl"), port}, addr
 }
 
 func TestEndpointsThroughALife(t *testing.T) {

@@ -23,23 +23,35 @@ func asPID1AndNot(t *testing.T, f func(t *testing.T, prepare func(*testing.T, *b
 	}
 }
 
-// straggler is a script of what outlives the app: it says when it gets SIGTERM, and takes a moment to end.
-const straggler = `trap 'echo told; sleep 0.2; echo done; exit' TERM; echo up; while :; do sleep 0.01; done`
+// straggler is a script of what outlives the app: it says when it gets SIGTERM, and takes a moment to end. Once it is ready for that, there is a file
+// $UP, for which the app waits.
+const (
+	straggler = `trap 'echo told; sleep 0.2; echo done; exit' TERM; echo up; : > "$UP"; while :; do sleep 0.01; done`
+	untilUp   = `; until [ -e "$UP" ]; do sleep 0.01; done`
+)
+
+// withUp gives usher's app a name for the file.
+func withUp(t *testing.T, u *usher) *usher {
+	dir := t.TempDir()
+	open(dir)
+	u.cmd.Env = append(u.cmd.Env, "UP="+filepath.Join(dir, "up"))
+	return u
+}
 
 // Whatever the app leaves behind is told, may finish, and is waited for no longer than it takes.
 func TestStragglersMayFinish(t *testing.T) {
 	for name, app := range map[string]string{
-		"child":         `bash -c "$0" & read up < <(sleep 0.3)`,
-		"session":       `setsid bash -c "$0" & sleep 0.3`,
-		"forked twice":  `(setsid bash -c "$0" & ) ; sleep 0.3`,
-		"stopped":       `bash -c "$0" & sleep 0.3; kill -STOP $!`,
-		"own group":     `set -m; bash -c "$0" & sleep 0.3`,
-		"deep":          `bash -c 'bash -c "bash -c \"\$0\" \"\$0\" & wait" "$0" & wait' "$0" & sleep 0.5`,
-		"killed parent": `bash -c 'bash -c "$0" & wait' "$0" & sleep 0.3; kill -9 $!`,
+		"child":         `bash -c "$0" &` + untilUp[1:],
+		"session":       `setsid bash -c "$0" &` + untilUp[1:],
+		"forked twice":  `(setsid bash -c "$0" & )` + untilUp,
+		"stopped":       `bash -c "$0" &` + untilUp[1:] + `; kill -STOP $!`,
+		"own group":     `set -m; bash -c "$0" &` + untilUp[1:],
+		"deep":          `bash -c 'bash -c "bash -c \"\$0\" \"\$0\" & wait" "$0" & wait' "$0" &` + untilUp[1:],
+		"killed parent": `bash -c 'bash -c "$0" & wait' "$0" &` + untilUp[1:] + `; kill -9 $!`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			asPID1AndNot(t, func(t *testing.T, prepare func(*testing.T, *build, ...string) *usher) {
-				u := prepare(t, &made, "--straggler-grace", "1h", "--", "bash", "-c", app+"; exit 7", straggler).begin()
+				u := withUp(t, prepare(t, &made, "--straggler-grace", "1h", "--", "bash", "-c", app+"; exit 7", straggler)).begin()
 				u.want(7)
 				if out := u.stdout.String(); !strings.HasSuffix(out, "up\ntold\ndone\n") {
 					t.Errorf("the straggler said %q", out)
@@ -53,7 +65,9 @@ func TestStragglersMayFinish(t *testing.T) {
 func TestStragglersAreKilled(t *testing.T) {
 	asPID1AndNot(t, func(t *testing.T, prepare func(*testing.T, *build, ...string) *usher) {
 		log := newLog(t)
-		u := prepare(t, &made, "--straggler-grace", "500ms", "--termination-log", log, "--", "bash", "-c", `[ $PPID != 1 ] || mount -t proc proc /proc; setsid bash -c "$0" & sleep 0.2; exit 7`, `trap '' TERM; echo up; while :; do sleep 0.01; done`).begin()
+		const app, deaf = `[ $PPID != 1 ] || mount -t proc proc /proc; setsid bash -c "$0" &` + " " + `until [ -e "$UP" ]; do sleep 0.01; done; exit 7`,
+			`trap '' TERM; : > "$UP"; while :; do sleep 0.01; done`
+		u := withUp(t, prepare(t, &made, "--straggler-grace", "500ms", "--termination-log", log, "--", "bash", "-c", app, deaf)).begin()
 		begin := time.Now()
 		u.want(7)
 		took(t, begin, 500*time.Millisecond)

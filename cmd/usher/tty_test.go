@@ -81,8 +81,7 @@ func reads(t *testing.T, keyboard *os.File) {
 // The app is the foreground group: it can read from the terminal, and Ctrl-C reaches it, once.
 func TestForeground(t *testing.T) {
 	eachBuild(t, func(t *testing.T, b *build) {
-		script := `stty -echo; trap 'echo "<INT>"' INT; trap 'echo "<WINCH>"' WINCH; trap 'exit 42' TERM; echo "<ready>"; while read -r line; do echo "<got $line>"; done; while :; do read -r line && echo "<got $line>"; done`
-		u := command(t, b, "--", "bash", "-c", script)
+		u := command(t, b, "--", "bash", "-c", script("keys.sh"))
 		screen, keyboard := onTerminal(t, u)
 		shows(t, screen, "<ready>")
 		fmt.Fprint(keyboard, "hello\n")

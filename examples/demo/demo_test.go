@@ -16,12 +16,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"usher/signals/testmain"
 )
 
 // The demo and the usher under test, as users have them.
 var demoBin, usherBin string
 
-func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+func TestMain(m *testing.M) { testmain.Main(func() int { return testMain(m) }) }
 
 func testMain(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "demo-test-")
