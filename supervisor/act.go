@@ -128,6 +128,7 @@ func (s *stop) sender() string {
 
 // startApp starts the app, for the first time or again.
 func (s *Supervisor) startApp() {
+	entry.Running = true
 	if s.stop.restarts > 0 {
 		s.restarted++
 		if s.stop.restarts == 1 { // the others have waited, and that has been said
@@ -284,5 +285,11 @@ func (s *Supervisor) send(e *signals.Event, sig signals.Signal) {
 	}
 	if err != 0 {
 		s.log.Errorf("cannot send %s to the app: %v", signals.Name(sig), err)
+		if sig == unix.SIGKILL && err != unix.ESRCH {
+			s.status = unix.WaitStatus(unix.SIGKILL) // as what it will be seen, unless it ends after all
+			s.ending.phase = s.stop.phase
+			s.notes += "; the app could not be killed: " + err.Error()
+			s.stop.unkillable(time.Now())
+		}
 	}
 }

@@ -40,6 +40,10 @@ func (s *Supervisor) stopSelf() { _ = unix.Kill(s.self, unix.SIGSTOP) }
 // pause is a run without an app.
 func (s *Supervisor) pause() int {
 	_ = unix.Chdir("/") // to keep no directory busy
+	if _, err := reap(func(change) {}); err != nil {
+		s.log.Errorf("%v", err)
+		return ExitFailure
+	}
 	s.log.Debugf("pausing")
 	for {
 		switch e, _ := s.source.Wait(-1); e.Signal {

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"usher/signals/entry"
 )
 
 // The tests run the binary that users run, made by the Makefile, as PID 1 of a PID namespace of its own wherever that is
@@ -37,7 +39,10 @@ var (
 	receiver string
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	entry.Running = true // these tests' own traces are wanted whole
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "usher-test-")

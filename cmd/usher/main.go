@@ -11,6 +11,7 @@ import (
 
 	"usher/healthz/check"
 	"usher/signals"
+	_ "usher/signals/fatal"
 	"usher/supervisor"
 )
 
