@@ -144,6 +144,9 @@ func (s *Supervisor) startApp() {
 		s.startFailed(err)
 		return
 	}
+	if s.config.leavesDirectory() {
+		_ = unix.Chdir("/")
+	}
 	if s.config.checks() || s.notify != nil {
 		h := s.health
 		go h.run(s.started, func(why string) { s.unhealthy(h, why) })

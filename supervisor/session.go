@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/signals"
+	"usher/signals/entry"
 )
 
 // letGo gives up the terminal on stdin, so that the app's session can take it: a terminal is one session's (TIOCSCTTY; ioctl_tty(2)).
@@ -44,6 +45,7 @@ func (s *Supervisor) pause() int {
 		s.log.Errorf("%v", err)
 		return ExitFailure
 	}
+	entry.Running = true
 	s.log.Debugf("pausing")
 	for {
 		switch e, _ := s.source.Wait(-1); e.Signal {

@@ -209,6 +209,17 @@ func names(procs []proc) string {
 	return strings.Join(list, ", ")
 }
 
+// leaveBehind reports whether nothing is done about what outlives the app.
+func (s *Supervisor) leaveBehind() bool {
+	if !s.config.LeaveBehind || s.self == 1 || s.config.Restart != RestartNo {
+		return false
+	}
+	if s.config.Session {
+		_ = unix.Kill(-s.group, s.config.Rewrites.Apply(unix.SIGTERM))
+	}
+	return true
+}
+
 // alone is whether nothing but usher runs any more; childless is what reap has said.
 func alone(self int, childless bool) bool {
 	// In a container, `docker exec` brings in processes that are nobody's children here.

@@ -304,7 +304,7 @@ func (s *Supervisor) reap(now time.Time) {
 	s.unreaped = err != nil
 	if ended {
 		s.killCommands()
-		s.step(&event{kind: appEnded, at: now, failed: s.mapped(exitCode(s.status)) != 0, last: alone(s.self, s.childless)})
+		s.step(&event{kind: appEnded, at: now, failed: s.mapped(exitCode(s.status)) != 0, last: s.leaveBehind() || alone(s.self, s.childless)})
 	}
 }
 

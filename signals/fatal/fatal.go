@@ -26,12 +26,13 @@ var (
 	length int
 )
 
-// died takes the place of a write of the runtime's. It may be called on any stack, and without a heap.
+// died takes the place of a write of the runtime's, which are not only to stderr: it wakes its poller with one. It may be called on any stack,
+// and without a heap.
 //
 //go:nosplit
 //go:norace
 func died(fd uintptr, p unsafe.Pointer, n int32) int32 {
-	if entry.Running {
+	if fd != 2 || entry.Running {
 		r, _, errno := syscall.RawSyscall6(unix.SYS_WRITE, fd, uintptr(p), uintptr(n), 0, 0, 0)
 		if errno != 0 {
 			return -int32(errno)
