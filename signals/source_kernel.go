@@ -4,6 +4,7 @@ package signals
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"runtime"
 	"strings"
@@ -47,6 +48,12 @@ func Open() (Source, error) {
 	s := &kernelSource{pid: unix.Getpid(), set: All(), others: All()}
 	word, bit := s.others.word(unix.SIGCHLD)
 	*word &^= bit
+	// A filter of system calls may refuse what usher waits with; entry has asked where it has started the app.
+	if entry.App() == 0 {
+		if _, errno := s.next(new(Set), &unix.Timespec{}); errno != unix.EAGAIN {
+			return nil, fmt.Errorf("cannot wait for signals: rt_sigtimedwait: %w", errno)
+		}
+	}
 	s.inherited = Inherited{Mask: entry.Mask, NoFile: &entry.NoFile}
 	if ignored(unix.SIGCHLD) {
 		// The kernel would reap our children itself, and their status be lost (wait(2), NOTES).
@@ -135,20 +142,33 @@ func (s *kernelSource) wait(set *Set, timeout time.Duration) (Event, bool) {
 			t := unix.NsecToTimespec(int64(timeout))
 			ts = &t
 		}
-		n, _, errno := unix.Syscall6(unix.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(&s.info)),
-			uintptr(unsafe.Pointer(ts)), unsafe.Sizeof(*set), 0, 0)
-		if errno == 0 {
-			if e, ok := s.event(Signal(n)); ok {
+		switch sig, errno := s.next(set, ts); errno {
+		case 0:
+			if e, ok := s.event(sig); ok {
 				return e, true
 			}
-		} else if errno == unix.EAGAIN {
+		case unix.EAGAIN:
 			return Event{}, false
+		case unix.EINTR: // a debugger, SIGSTOP and SIGCONT
+		default: // it worked at the start, and may again: meanwhile the loop looks around, at a slow pace
+			_, _ = unix.Poll(nil, failedPause)
+			return Event{Signal: unix.SIGCHLD}, true
 		}
-		// EINTR (a debugger, SIGSTOP and SIGCONT) or a signal of our own: what is left of the timeout.
+		// EINTR, or a signal of our own: what is left of the timeout.
 		if timeout >= 0 {
 			timeout = max(0, time.Until(deadline))
 		}
 	}
+}
+
+// failedPause is how long to wait, in milliseconds, where waiting for signals has failed.
+const failedPause = 10
+
+// next is sigtimedwait(2), which puts what comes with a signal into s.info.
+func (s *kernelSource) next(set *Set, timeout *unix.Timespec) (Signal, unix.Errno) {
+	n, _, errno := unix.Syscall6(unix.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(&s.info)),
+		uintptr(unsafe.Pointer(timeout)), unsafe.Sizeof(*set), 0, 0)
+	return Signal(n), errno
 }
 
 // event turns s.info into an Event; not ok for what usher did to itself: SIGPIPE and SIGXFSZ are writes of its own that failed.

@@ -24,6 +24,9 @@ type notifySource struct {
 
 // Open returns the Source of this process. To be called once, first thing in main.
 func Open() (Source, error) {
+	if err := OpenPoller(); err != nil { // Wait has a timer
+		return nil, err
+	}
 	s := &notifySource{
 		// os/signal drops what finds no room; it holds each signal once itself, so there is more room than it can fill.
 		ch:    make(chan os.Signal, 4*numSignals),

@@ -128,6 +128,7 @@ func (s *stop) sender() string {
 
 // startApp starts the app, for the first time or again.
 func (s *Supervisor) startApp() {
+	entry.Running = true
 	if s.stop.restarts > 0 {
 		s.restarted++
 		if s.stop.restarts == 1 { // the others have waited, and that has been said
@@ -151,6 +152,9 @@ func (s *Supervisor) startApp() {
 // appStarted is called when the app's program has begun.
 func (s *Supervisor) appStarted() {
 	s.counters.starts.Add(1)
+	if s.config.leavesDirectory() {
+		_ = unix.Chdir("/")
+	}
 	if s.config.checks() || s.notify != nil {
 		h := s.health
 		go h.run(s.started, func(why string) { s.unhealthy(h, why) })
@@ -306,5 +310,11 @@ func (s *Supervisor) send(e *signals.Event, sig signals.Signal) {
 	}
 	if err != 0 {
 		s.log.Errorf("cannot send %s to the app: %v", signals.Name(sig), err)
+		if sig == unix.SIGKILL && err != unix.ESRCH {
+			s.status = unix.WaitStatus(unix.SIGKILL) // as what it will be seen, unless it ends after all
+			s.ending.phase = s.stop.phase
+			s.notes += "; the app could not be killed: " + err.Error()
+			s.stop.unkillable(time.Now())
+		}
 	}
 }

@@ -99,6 +99,11 @@ type Config struct {
 	Session bool
 	// StopSelf makes usher stop itself when it has passed on SIGTSTP, SIGTTIN or SIGTTOU.
 	StopSelf bool
+	// LeaveBehind lets what outlives the app be, where usher is not PID 1 and does not start the app again; what is left of a Session's group gets
+	// SIGTERM, after Rewrites.
+	LeaveBehind bool
+	// LeaveDirectory makes / usher's own working directory once the app has started, where nothing else is done in the present one.
+	LeaveDirectory bool
 	// StartCode is the exit code for a command that cannot be started; 0 is the shells' 126 and 127.
 	StartCode int
 	// Orphan, if not nil, is told of every process reaped before the app has ended. It must not block.
@@ -186,6 +191,12 @@ func (c *Config) lookUps() int {
 		}
 	}
 	return min(n, file.MaxCalls)
+}
+
+// leavesDirectory is whether usher needs its working directory no more, once the app has started.
+func (c *Config) leavesDirectory() bool {
+	log := c.TerminationLog
+	return c.LeaveDirectory && !c.checks() && !c.hooks() && c.Restart == RestartNo && (log == "" || log[0] == '/')
 }
 
 // mistakes are the single errors in err, which may be nil.

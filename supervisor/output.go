@@ -81,7 +81,7 @@ func (o *output) read(log Logger) (more bool) {
 	switch {
 	case err == unix.EINTR:
 		return true
-	case err == unix.EAGAIN:
+	case err != nil: // EAGAIN, or what is no reason to close the pipe, which would kill who writes
 		return false
 	case n <= 0: // nobody has it open for writing
 		o.close()

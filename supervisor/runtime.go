@@ -41,6 +41,19 @@ func reserve(threads int) error {
 	return nil
 }
 
+// heapRoom is more memory than usher ever needs.
+const heapRoom = 8 << 20
+
+// memoryLeft reports an error where usher can't have heapRoom (ulimit -d, ulimit -v): without it the runtime would die later, and the container
+// with it.
+func memoryLeft() error {
+	p, err := unix.MmapPtr(-1, 0, nil, heapRoom, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return fmt.Errorf("no memory is left for usher, which needs %d MB more (ulimit -v, ulimit -d): %w", heapRoom>>20, err)
+	}
+	return unix.MunmapPtr(p, heapRoom)
+}
+
 // GrowStack makes room on the stack for all that usher does, once: it would else be doubled, and copied, several times before the app is started.
 func GrowStack()
 
@@ -58,7 +71,14 @@ const settleAfter = memoryDelay
 // settle keeps the heap small, whatever GOGC and GOMEMLIMIT say, which are meant for the app: it would else grow to four megabytes
 // before the first collection. With 16 percent of them it comes at 670 kB, which a run where nothing happens does not reach: a collection
 // touches some 250 kB of its own.
+//
+// What the runtime frees it gives back to the kernel at its leisure, with a timer. Where it can't have timers, nothing is freed any more: a plain
+// run makes little garbage.
 func settle() {
-	debug.SetGCPercent(16)
+	percent := 16
+	if signals.OpenPoller() != nil {
+		percent = -1
+	}
+	debug.SetGCPercent(percent)
 	debug.SetMemoryLimit(math.MaxInt64)
 }

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/signals"
+	"usher/signals/entry"
 )
 
 // letGo gives up the terminal on stdin, so that the app's session can take it: a terminal is one session's (TIOCSCTTY; ioctl_tty(2)).
@@ -40,6 +41,11 @@ func (s *Supervisor) stopSelf() { _ = unix.Kill(s.self, unix.SIGSTOP) }
 // pause is a run without an app.
 func (s *Supervisor) pause() int {
 	_ = unix.Chdir("/") // to keep no directory busy
+	if _, err := reap(func(change) {}); err != nil {
+		s.log.Errorf("%v", err)
+		return ExitFailure
+	}
+	entry.Running = true
 	s.log.Debugf("pausing")
 	for {
 		switch e, _ := s.source.Wait(-1); e.Signal {

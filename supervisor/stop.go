@@ -223,6 +223,20 @@ func (s *stop) kill(e *event) {
 	s.do(writeWord)
 }
 
+// unkillable: SIGKILL was refused. There is nothing to wait for.
+func (s *stop) unkillable(at time.Time) {
+	if s.phase == killing {
+		s.deadline = at
+	}
+}
+
+// surrender follows. With usher's own end the kernel kills the app as well, where usher is PID 1.
+func (s *stop) surrender(e *event) {
+	s.over, s.failed, s.final = e.at, true, true
+	s.do(clear) // some of what else runs may be killed
+	s.settled(e)
+}
+
 func (s *stop) pass(e *event) { s.act(action{verb: forward, signal: e.signal}) }
 
 // gone: the app is, and what it has left behind has to go as well. As PID 1 usher's end would kill it without a warning, and so

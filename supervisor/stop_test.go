@@ -31,6 +31,8 @@ type input struct {
 	after time.Duration
 	event event
 	can   func(*played) bool // happen now; nil is always
+	// refused: usher was not allowed to kill the app.
+	refused bool
 }
 
 func hooked(p *played) bool { return p.hook }
@@ -53,6 +55,7 @@ var (
 		{name: "hook fails", after: time.Second, event: event{kind: hookEnded, failed: true}, can: hooked},
 		{name: "quiet", after: time.Second, event: event{kind: quiet}, can: alive},
 		{name: "drained", event: event{kind: drained}, can: alive},
+		{name: "SIGKILL refused", event: event{kind: timeUp}, refused: true, can: func(p *played) bool { return p.alive && p.stop.phase == killing }},
 	}
 )
 
@@ -131,6 +134,13 @@ type played struct {
 // input lets time pass, and then the thing happen.
 func (p *played) input(in *input) error {
 	next := p.now.Add(in.after)
+	if in.refused {
+		p.stop.unkillable(p.now)
+		p.alive = false // as far as anything can be done about it
+		e := in.event
+		e.at = p.now
+		return p.happens(e)
+	}
 	if in.event.kind == timeUp {
 		next = latest(p.now, p.stop.deadline)
 	}

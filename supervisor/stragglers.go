@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,6 +25,9 @@ type proc struct {
 	start       string // when it was, in clock ticks since the machine's: with pid, it is no other process's
 	rss         uint64 // resident memory in bytes, as far as the kernel keeps count of it
 }
+
+// running is whether it is no zombie.
+func (p proc) running() bool { return p.state != 'Z' && p.state != 'X' }
 
 func (p proc) String() string { return fmt.Sprintf("%s (pid %d)", p.name, p.pid) }
 
@@ -69,9 +73,22 @@ func ownProc(self int) bool {
 }
 
 // stragglers lists what still runs. It is empty where there is no /proc, or another PID namespace's.
-func stragglers(self int) []proc {
+func stragglers(self int) []proc { return look(self, nil) }
+
+// look does so, and hands each child of usher's to found, if that is not nil, at once: the list takes its time, in which a child may fork and end.
+func look(self int, found func(proc)) []proc {
 	if !ownProc(self) {
 		return nil
+	}
+	var adopted []string
+	if found != nil { // the youngest first; not every kernel has the file
+		adopted = strings.Fields(file.Read("/proc/self/task/" + strconv.Itoa(self) + "/children"))
+	}
+	for _, child := range slices.Backward(adopted) {
+		pid, _ := strconv.Atoi(child)
+		if p, ok := readProc(pid); ok && p.running() {
+			found(p)
+		}
 	}
 	children := map[int][]proc{}
 	var all []proc
@@ -94,31 +111,71 @@ func stragglers(self int) []proc {
 	}
 	running := all[:0]
 	for _, p := range all {
-		if p.state != 'Z' && p.state != 'X' {
+		if p.running() {
 			running = append(running, p)
 		}
 	}
 	return running
 }
 
-// signalStragglers sends sig, and SIGCONT after it so that what is stopped takes notice, to everything that outlives the app; group is
-// the app's process group, for want of anything better where usher is not PID 1 and there is no /proc.
-func signalStragglers(self, group int, sig signals.Signal) []proc {
-	found := stragglers(self)
-	for _, s := range []signals.Signal{sig, unix.SIGCONT} {
+// maxLooks bounds how often signalStragglers looks for processes that are new: some could go on forking for ever.
+const maxLooks = 50
+
+// signalStragglers sends sig to everything that outlives the app, and SIGCONT to what of that is stopped, so that it takes notice; group is the
+// app's process group, for want of anything better where usher is not PID 1 and there is no /proc. It returns what it has found.
+func signalStragglers(self, group int, sig signals.Signal) (found []proc) {
+	if self == 1 {
+		found = stragglers(self) // what is killed can't be listed
+		_ = unix.Kill(-1, sig)   // everybody but PID 1, and nobody escapes by a fork (kill(2))
+		if found == nil && !ownProc(self) {
+			_ = unix.Kill(-1, unix.SIGCONT) // nobody knows who is stopped
+		}
+		for _, p := range found {
+			wakeProc(p)
+		}
+		return found
+	}
+	// The app's own group is told as a whole, and nobody in it escapes by a fork. Elsewhere, what forks before it is told has a child that is in
+	// no list yet.
+	told := map[proc]bool{}
+	grouped := false
+	fruitless := 0
+	tell := func(p proc) {
+		id := proc{pid: p.pid, start: p.start}
+		if told[id] {
+			return
+		}
+		fruitless, told[id] = 0, true
+		found = append(found, p)
 		switch {
-		case self == 1:
-			_ = unix.Kill(-1, s) // everybody but PID 1 (kill(2))
-		case len(found) == 0 && group == 0: // there has been no app; 0 would be usher's own group
-		case len(found) == 0:
-			_ = unix.Kill(-group, s)
-		default:
-			for _, p := range found {
-				signalProc(p, s)
-			}
+		case p.group != group:
+			signalProc(p, sig)
+		case !grouped:
+			grouped = true
+			_ = unix.Kill(-group, sig)
+		}
+		wakeProc(p)
+	}
+	for range maxLooks {
+		if fruitless++; fruitless > 2 { // one may have fallen between a parent's end and its child
+			break
+		}
+		for _, p := range look(self, tell) {
+			tell(p)
 		}
 	}
+	if len(found) == 0 && group != 0 { // 0: there has been no app, and 0 would be usher's own group
+		_ = unix.Kill(-group, sig)
+		_ = unix.Kill(-group, unix.SIGCONT)
+	}
 	return found
+}
+
+// wakeProc wakes p if it is stopped: a program that handles SIGCONT is to see it only then.
+func wakeProc(p proc) {
+	if now, ok := readProc(p.pid); ok && now.start == p.start && now.state == 'T' {
+		signalProc(p, unix.SIGCONT)
+	}
 }
 
 // signalProc signals p, unless its number is another process's by now: a pidfd stays with the process it was opened for.
@@ -158,6 +215,17 @@ func names(procs []proc) string {
 		list = append(list, fmt.Sprintf("and %d more", n))
 	}
 	return strings.Join(list, ", ")
+}
+
+// leaveBehind reports whether nothing is done about what outlives the app.
+func (s *Supervisor) leaveBehind() bool {
+	if !s.config.LeaveBehind || s.self == 1 || s.config.Restart != RestartNo {
+		return false
+	}
+	if s.config.Session {
+		_ = unix.Kill(-s.group, s.config.Rewrites.Apply(unix.SIGTERM))
+	}
+	return true
 }
 
 // alone is whether nothing but usher runs any more; childless is what reap has said.

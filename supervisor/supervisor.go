@@ -57,6 +57,7 @@ type Supervisor struct {
 	stopped     bool             // by a signal such as SIGTSTP
 	woken       bool             // for the stop
 	childless   bool             // as of the last reap
+	unreaped    bool             // the last reap has failed
 	started     time.Time
 	settled     bool            // the Go runtime
 	status      unix.WaitStatus // the app's
@@ -128,8 +129,9 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 		}
 	}
 	if config.besides() {
-		// The first timer makes the runtime open descriptors, and it dies if there are none left. Better here than later.
-		time.NewTimer(time.Hour).Stop()
+		if err := signals.OpenPoller(); err != nil {
+			return nil, err
+		}
 	}
 	if len(config.HealthAddrs) > 0 {
 		var err error
@@ -184,6 +186,9 @@ func (s *Supervisor) Run() int {
 		if s.childless, err = reap(func(change) {}); err != nil { // of whoever became usher
 			s.unfit = err
 		}
+		if err = memoryLeft(); err != nil {
+			s.unfit = err
+		}
 	}
 	if s.unfit == nil {
 		useCPUs(1 + busy)
@@ -202,7 +207,8 @@ func (s *Supervisor) Run() int {
 	return s.exitCode()
 }
 
-// execPoll is how often usher looks for processes that are nobody's children here, and whose end nobody reports, once the app is gone.
+// execPoll is how often usher looks for processes that are nobody's children here, and whose end nobody reports, once the app is gone; and for
+// its children, where it could not wait for them.
 const execPoll = 10 * time.Millisecond
 
 // turn waits for the next thing to happen and deals with it.
@@ -220,6 +226,9 @@ func (s *Supervisor) turn() {
 	if next := s.memory.next; !next.IsZero() && (timeout < 0 || time.Until(next) < timeout) {
 		timeout = max(0, time.Until(next))
 	}
+	if s.unreaped && (timeout < 0 || timeout > execPoll) {
+		timeout = execPoll
+	}
 	if !s.settled && (timeout < 0 || timeout > settleAfter) {
 		timeout = settleAfter
 	}
@@ -230,13 +239,15 @@ func (s *Supervisor) turn() {
 		s.settled = true
 	}
 	look := ok && e.Signal == unix.SIGCHLD
-	switch {
-	case look:
+	if ok && !look {
+		s.signalled(e, now)
+	}
+	if look {
 		s.posted()
 		s.launched()
+	}
+	if look || s.unreaped {
 		s.reap(now)
-	case ok:
-		s.signalled(e, now)
 	}
 	if look || s.again >= 0 {
 		s.readOutputs()
@@ -256,8 +267,8 @@ func (s *Supervisor) turn() {
 // reap collects the dead, and only then says that the app is among them: what it leaves behind is known then.
 func (s *Supervisor) reap(now time.Time) {
 	ended := false
-	var failed error // the app's start, that took longer
-	s.childless, _ = reap(func(c change) {
+	var failed, err error // of the app's start, that took longer, and of the reap itself
+	s.childless, err = reap(func(c change) {
 		switch {
 		case s.commands[c.pid] != nil:
 			if c.status.Exited() || c.status.Signaled() {
@@ -275,6 +286,8 @@ func (s *Supervisor) reap(now time.Time) {
 				if s.config.Orphan != nil && s.stop.phase.alive() {
 					s.config.Orphan(c.pid)
 				}
+			} else if c.status.Stopped() && c.status.StopSignal() == unix.SIGSTOP && s.stop.phase == sweeping {
+				_ = unix.Kill(c.pid, unix.SIGCONT) // or it would never know that it was told to end
 			}
 		case c.status.Stopped() && s.appStarting != nil && !s.appStarting.over(0):
 			s.appStarting.wake()
@@ -303,6 +316,10 @@ func (s *Supervisor) reap(now time.Time) {
 			ended = true
 		}
 	})
+	if err != nil && !s.unreaped {
+		s.log.Errorf("%v: tried again every %v", err, execPoll)
+	}
+	s.unreaped = err != nil
 	switch {
 	case failed != nil:
 		if s.restarted == 0 {
@@ -311,7 +328,7 @@ func (s *Supervisor) reap(now time.Time) {
 		s.startFailed(failed)
 	case ended:
 		s.killCommands()
-		s.step(&event{kind: appEnded, at: now, failed: s.mapped(exitCode(s.status)) != 0, last: alone(s.self, s.childless)})
+		s.step(&event{kind: appEnded, at: now, failed: s.mapped(exitCode(s.status)) != 0, last: s.leaveBehind() || alone(s.self, s.childless)})
 	}
 }
 

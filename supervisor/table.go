@@ -114,7 +114,7 @@ var table = [phases][happenings]func(*stop, *event){
 		appEnded: (*stop).gone, nobodyLeft: (*stop).nothing, quiet: (*stop).nothing, drained: (*stop).nothing},
 	stopping: {stopAsked: (*stop).pass, signalled: (*stop).pass, timeUp: (*stop).stepOn, hookEnded: (*stop).nothing, appStarted: (*stop).nothing,
 		appEnded: (*stop).gone, nobodyLeft: (*stop).nothing, quiet: (*stop).nothing, drained: (*stop).nothing},
-	killing: {stopAsked: (*stop).nothing, signalled: (*stop).nothing, timeUp: (*stop).nothing, hookEnded: (*stop).nothing, appStarted: (*stop).nothing,
+	killing: {stopAsked: (*stop).nothing, signalled: (*stop).nothing, timeUp: (*stop).surrender, hookEnded: (*stop).nothing, appStarted: (*stop).nothing,
 		appEnded: (*stop).gone, nobodyLeft: (*stop).nothing, quiet: (*stop).nothing, drained: (*stop).nothing},
 	sweeping: {stopAsked: (*stop).budget, signalled: (*stop).nothing, timeUp: (*stop).clear, hookEnded: (*stop).nothing, appStarted: (*stop).nothing,
 		appEnded: (*stop).nothing, nobodyLeft: (*stop).settled, quiet: (*stop).nothing, drained: (*stop).nothing},

@@ -38,6 +38,8 @@ const (
 	// stint is how many rounds of a flood are done before Go's scheduler is called, which is every few milliseconds. A goroutine that has not
 	// called it for 10 ms is taken its processor away in every system call, and another thread is woken for that (runtime, retake).
 	stint = 64
+	// readTries is how often a read of the pipe may fail in a row, readPause how long it is until the next, in milliseconds.
+	readTries, readPause = 100, 10
 )
 
 // newTail makes the pipe; nil, with a word in the log, where there is no tail to be had. A terminal stays a terminal for the app.
@@ -70,6 +72,7 @@ func (t *tail) run() {
 	if unix.Fstat(2, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFIFO {
 		flood = 2 * keep
 	}
+	failures := 0
 	for round := 1; ; round++ {
 		if round%stint == 0 {
 			runtime.Gosched()
@@ -86,14 +89,22 @@ func (t *tail) run() {
 		switch {
 		case err == unix.EINTR:
 			continue
+		case err != nil && failures < readTries: // to close the pipe would kill the app
+			failures++
+			_, _ = unix.Poll(nil, readPause)
+			continue
 		case n <= 0:
 			return
 		}
+		failures = 0
 		t.keep(buf[:n])
 		for b := buf[:n]; len(b) > 0; {
 			n, err := unix.Write(2, b)
-			if err != nil && !again(err) {
+			switch {
+			case err == unix.EPIPE: // nobody reads
 				return
+			case err != nil && !again(err): // a full disk, for one: that loses lines, no app
+				n = len(b)
 			}
 			b = b[max(n, 0):]
 			t.copied.Add(int64(max(n, 0)))

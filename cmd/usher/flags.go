@@ -184,6 +184,7 @@ func parse(as *personality, args, environ []string) (options, error) {
 		c.StopSignals = []signals.Signal{unix.SIGTERM}
 	}
 	as.finish(m)
+	c.LeaveBehind = as != nil && !fs.Changed("straggler-grace") // which would have no effect
 	if o.plan && len(c.Command) == 0 {
 		c.Command = []string{"app"} // any will do
 	}

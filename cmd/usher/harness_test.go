@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"usher/signals/entry"
 	"usher/signals/testmain"
 )
 
@@ -39,7 +40,10 @@ var (
 	receiver string
 )
 
-func TestMain(m *testing.M) { testmain.Main(func() int { return run(m) }, "USHER_STRESS*") }
+func TestMain(m *testing.M) {
+	entry.Running = true // these tests' own traces are wanted whole
+	testmain.Main(func() int { return run(m) }, "USHER_STRESS*")
+}
 
 func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "usher-test-")

@@ -12,6 +12,7 @@ import (
 	"usher/healthz/check"
 	"usher/signals"
 	"usher/signals/entry"
+	_ "usher/signals/fatal"
 	"usher/supervisor"
 )
 

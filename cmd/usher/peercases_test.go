@@ -106,10 +106,13 @@ func peerCases(t *testing.T) []peerCase {
 	add(peerCase{name: "version", peers: "tini", args: []string{"--version"}, see: firstWords(3), want: "tini version 0.19.0"},
 		peerCase{name: "version", peers: "dumb-init", args: []string{"-V"}, see: firstWords(2), want: "dumb-init v1.2.5"},
 		peerCase{name: "version", peers: "catatonit", args: []string{"-V"}, see: firstWords(3), want: "tini version 0.1.7_catatonit"},
-		peerCase{name: "signal by number", peers: "dumb-init", args: []string{"-r", "15:32", "true"}, want: "exit 1", usher: "exit 0", differs: "usher knows all signals"},
 		peerCase{name: "signal by name", peers: "dumb-init", args: []string{"-r", "TERM:INT", "true"}, want: "exit 1", usher: "exit 0", differs: "usher knows names (dumb-init#208)"},
 		peerCase{name: "signal by number", peers: "tini", args: []string{"-s", "-p", "15", "true"}, want: "exit 1", usher: "exit 0", differs: "usher knows numbers"},
-		peerCase{name: "rewrites CHLD", peers: "dumb-init", args: []string{"-r", "17:1", "true"}, want: "exit 0", usher: "exit 1", differs: "neither forwards CHLD, and usher says so"})
+	)
+	for rewrite, want := range map[string]string{"1:32": "exit 1", "32:1": "exit 1", "1:-1": "exit 1", "0:1": "exit 1", "1:31": "exit 0", "31:0": "exit 0",
+		"17:1": "exit 0", "9:2": "exit 0", "19:2": "exit 0", "17:x": "exit 1", "17:32": "exit 1", "1:9": "exit 0", "1:": "exit 1", ":1": "exit 1", "": "exit 1"} {
+		add(run("dumb-init", "-r "+rewrite, want, "-r", rewrite, "true"))
+	}
 
 	// Flags and commands.
 	add(run("dumb-init", "no --", "exit 3", "sh", "-c", "exit 3"),
@@ -214,7 +217,25 @@ func peerCases(t *testing.T) []peerCase {
 		peerCase{name: "-w not", peers: "tini", args: []string{"-s"}, see: warnings, want: "0 warnings"},
 		peerCase{name: "-w quiet", peers: "tini", args: []string{"-sw"}, env: []string{"TINI_VERBOSITY=0"}, see: warnings, want: "0 warnings"},
 		peerCase{name: "-w verbosity", peers: "tini", args: []string{"-wvs"}, env: []string{"TINI_VERBOSITY=x"}, see: warnings, want: "0 warnings"},
-		peerCase{name: "stragglers", peers: allPeers, see: straggling, only: "PID 1", want: "killed", usher: "told", differs: stragglersEnd})
+		peerCase{name: "stragglers", peers: allPeers, see: straggling, only: "PID 1", want: "killed", usher: "told", differs: stragglersEnd},
+		peerCase{name: "left behind", peers: allPeers, see: leftBehind("setsid"), only: "subreaper", want: "left"},
+		peerCase{name: "left behind in the group", peers: "tini catatonit", see: leftBehind(""), only: "subreaper", want: "left"},
+		peerCase{name: "left behind in the group -g", peers: "tini catatonit", args: []string{"-g"}, see: leftBehind(""), only: "subreaper", want: "left"},
+		peerCase{name: "left behind in the group", peers: "dumb-init", see: leftBehind(""), only: "subreaper", want: "sent 15"},
+		peerCase{name: "left behind in the group, rewritten", peers: "dumb-init", args: []string{"-r", "15:1"}, see: leftBehind(""), only: "subreaper", want: "sent 1"},
+		peerCase{name: "left behind in the group -c", peers: "dumb-init", args: []string{"-c"}, see: leftBehind(""), only: "subreaper", want: "left"},
+		peerCase{name: "left behind, with a grace", peers: "tini", env: []string{"USHER_STRAGGLER_GRACE=300ms"}, see: leftBehind("setsid"), only: "subreaper",
+			want: "left", usher: "ended sent 15", differs: stragglersEnd})
+
+	// Where the init itself is, and the app.
+	for _, args := range [][]string{nil, {"-c"}} {
+		add(peerCase{name: fmt.Sprint("directory ", args), peers: "dumb-init", args: args, see: directories, want: "init in /, app in /usr"})
+	}
+	add(peerCase{name: "directory", peers: "tini", see: directories, want: "init in /usr, app in /usr"},
+		peerCase{name: "directory", peers: "catatonit", see: directories, want: "init in /usr, app in /usr", usher: "init in /, app in /usr",
+			differs: "catatonit goes there since 0.2"},
+		peerCase{name: "directory, with a relative hook", peers: "dumb-init", env: []string{"USHER_POST_STOP=exec:./bin/true"}, see: directories,
+			want: "init in /, app in /usr", usher: "init in /usr, app in /usr", differs: "a hook needs it"})
 
 	// What else there is.
 	add(peerCase{name: "-p", peers: "tini", args: []string{"-s", "-p", "SIGUSR1"}, see: parentDeath, only: "PID 1", want: "told"},

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -8,8 +9,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -382,6 +385,51 @@ func straggling(r *peerRun) string {
 		return "told"
 	}
 	return "killed"
+}
+
+// leftBehind sees what becomes of a process that outlives the app, and the init. It writes to a file of its own: nobody waits for that.
+func leftBehind(prefix string) func(*peerRun) string {
+	return func(r *peerRun) string {
+		said := filepath.Join(r.t.TempDir(), "said")
+		u := r.command("--", "bash", "-c", `exec 3< <(exec `+prefix+` bash -c "$0" 2>"$1"); read -u 3 up; echo "$up"; exit 7`, `
+for i in 1 15; do trap "echo sent $i >&2" $i; done; trap "echo marked >&2" 64; trap 'exit 0' USR1
+echo $$; exec >&-; for i in {1..2000}; do sleep 0.01; done`, said).begin()
+		u.want(7)
+		pid, err := strconv.Atoi(strings.TrimSpace(u.stdout.String()))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		unix.Kill(pid, signals.RTMax) // which comes after all others
+		for gone := false; ; time.Sleep(2 * time.Millisecond) {
+			out := readLog(r.t, said)
+			sent := regexp.MustCompile(`sent \d+`).FindString(out) // a shell also says what has become of its child
+			switch {
+			case gone:
+				return "ended " + sent
+			case strings.Contains(out, "marked"):
+				unix.Kill(pid, unix.SIGUSR1)
+				return cmp.Or(sent, "left")
+			}
+			gone = unix.Kill(pid, 0) != nil || stateOf(fmt.Sprint(pid)) == "Z"
+		}
+	}
+}
+
+// directories sees the working directories of the init, once it hands on signals, and of its app.
+func directories(r *peerRun) string {
+	u := r.command("--", "bash", "-c", `trap 'echo got it' USR1; trap 'exit 42' TERM; pwd; while :; do sleep 0.01; done`)
+	u.cmd.Dir = "/usr"
+	u.begin().printed("\n")
+	u.signal(unix.SIGUSR1)
+	u.printed("got it\n")
+	dir, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", u.cmd.Process.Pid))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	u.signal(unix.SIGTERM)
+	u.want(42)
+	app, _, _ := strings.Cut(u.stdout.String(), "\n")
+	return "init in " + dir + ", app in " + app
 }
 
 // inherited sees whether a signal that was ignored is ignored for the app.

@@ -110,7 +110,7 @@ var dumbInit = personality{
 	begin: func(m *mimicry) {
 		c := &m.o.config
 		m.o.level = quiet
-		c.Session, c.ProcessGroup, c.StopSelf, c.StartCode = true, true, true, 2
+		c.Session, c.ProcessGroup, c.StopSelf, c.StartCode, c.LeaveDirectory = true, true, true, 2, true
 	},
 	// A session has nobody above that would wake what SIGTSTP stops, and the kernel ignores it for an orphaned group. SIGSTOP it obeys.
 	end: func(m *mimicry) {
@@ -147,7 +147,7 @@ var catatonit = personality{
 		{short: 'V', name: "version", means: says(1, catatonitVersion)},
 	},
 	variables: []word{{name: "CATATONIT_DEBUG", means: is("verbose", "true")}},
-	begin:     func(m *mimicry) { m.o.level, m.o.config.StartCode = quiet, 1 },
+	begin:     func(m *mimicry) { m.o.level, m.o.config.StartCode, m.o.config.LeaveDirectory = quiet, 1, true },
 }
 
 // What words mean.
@@ -187,10 +187,19 @@ func succeedWith(m *mimicry, value string) error {
 	return m.fs.Set("exit-code", value+"=0")
 }
 
-// rewriteAgain is `dumb-init -r`: of two for one signal, the last counts.
+// rewriteAgain is `dumb-init -r`: of two for one signal, the last counts. By numbers, it knows the first 31; what nobody can catch may be rewritten
+// without effect.
 func rewriteAgain(m *mimicry, value string) error {
-	from, _, _ := strings.Cut(value, ":")
+	from, to, _ := strings.Cut(value, ":")
+	for _, number := range []string{from, to} {
+		if n, err := strconv.Atoi(number); err == nil && n > 31 {
+			return errors.New("rewrite " + strconv.Quote(value) + ": want signals from 1 to 31")
+		}
+	}
 	if sig, err := signals.Parse(from); err == nil {
+		if sig == unix.SIGCHLD || sig == unix.SIGKILL || sig == unix.SIGSTOP {
+			return signals.Rewrites{}.Parse("HUP:" + to)
+		}
 		delete(m.o.config.Rewrites, sig)
 	}
 	return m.fs.Set("rewrite", value)

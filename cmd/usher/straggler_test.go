@@ -150,3 +150,36 @@ func TestNoAppNoStragglers(t *testing.T) {
 		t.Errorf("stdout %q, stderr %q", out, &u.stderr)
 	}
 }
+
+// What forks all the time while it is told to end does not get away, in the app's process group or in another. Of 5a6c03f that was not PID 1, 1 to 4 of
+// 20 did, and had to be killed.
+func TestStragglersThatFork(t *testing.T) {
+	for name, by := range map[string]string{"the app's group": "", "another": "setsid "} {
+		t.Run(name, func(t *testing.T) {
+			for range 12 {
+				u := commandHere(t, &made, "--straggler-grace", "10s", "--", "bash", "-c", `exec 3< <(exec `+by+`python3 -c "$0"); read -u 3 up; exit 7`, `
+import os, time
+print("up", flush=True)
+end = time.time() + 60
+while time.time() < end:
+    if os.fork(): os._exit(0)`)
+				u.begin().want(7)
+				if out := u.stderr.String(); strings.Contains(out, "SIGKILL") {
+					t.Fatal(out)
+				}
+			}
+		})
+	}
+}
+
+// SIGCONT is for what is stopped. 5a6c03f sent it to everything.
+func TestStragglersAreNotWokenForNothing(t *testing.T) {
+	asPID1AndNot(t, func(t *testing.T, prepare func(*testing.T, *build, ...string) *usher) {
+		u := prepare(t, &made, "--straggler-grace", "1h", "--", "bash", "-c", `[ $PPID != 1 ] || mount -t proc proc /proc; exec 3< <(exec setsid bash -c "$0"); read -u 3 up; exit 7`,
+			`trap 'told=1' TERM; trap 'echo woken >&2' CONT; echo up; until [ "$told" ]; do sleep 0.01; done; sleep 0.1; echo told >&2`)
+		u.begin().want(7)
+		if out := u.stderr.String(); !strings.Contains(out, "told\n") || strings.Contains(out, "woken") {
+			t.Errorf("%q", out)
+		}
+	})
+}
