@@ -121,7 +121,7 @@ func TestNoThreadsAtAll(t *testing.T) {
 		for _, args := range [][]string{{"--", "echo", "ran"}, {"--version"}, {"--plan", "--", "app"}, {"-q", "echo", "ran"}} {
 			u := commandHere(t, b, args...)
 			u.inShell("exec unshare --pid \"$@\"").begin().want(125)
-			if out := u.stderr.String(); !strings.HasPrefix(out, "usher: error: ") || !strings.HasSuffix(out, "unshare --pid --fork\n") || strings.Count(out, "\n") != 2 {
+			if out := u.stderr.String(); !strings.HasPrefix(out, "usher: ") || !strings.HasSuffix(out, "unshare --pid --fork\n") || strings.Count(out, "\n") != 2 {
 				t.Errorf("%v: %q", args, out)
 			}
 		}
@@ -204,7 +204,7 @@ func (u *usher) readyOr125() bool {
 		return true
 	}
 	u.want(125)
-	if out := u.stderr.String(); !strings.HasPrefix(out, "usher: error: ") || strings.Count(out, "\n") > 2 {
+	if out := u.stderr.String(); !strings.HasPrefix(out, "usher: ") || strings.Count(out, "\n") > 2 {
 		u.t.Errorf("stderr: %s", out)
 	}
 	return false
