@@ -135,9 +135,12 @@ func (c *Check) ask(ctx context.Context) (stage string, err error) {
 		return "", errors.New("only usher knows what its app has said")
 	case kindFile:
 		var st unix.Stat_t
-		entry.Raise()
-		defer entry.Restore()
-		return "", unix.Stat(c.target, &st)
+		if err = unix.Stat(c.target, &st); err == unix.EACCES {
+			entry.Raise()
+			err = unix.Stat(c.target, &st)
+			entry.Restore()
+		}
+		return "", err
 	}
 	if c.NeedsTool() || c.argv != nil {
 		return stageExec, c.runCommand(ctx)

@@ -37,8 +37,15 @@ func connectUnixAs(ctx context.Context, kind int, path string) error {
 			return err
 		}
 	}
-	entry.Raise()
-	defer entry.Restore()
+	if err = connect(fd, path); err == unix.EACCES {
+		entry.Raise()
+		err = connect(fd, path)
+		entry.Restore()
+	}
+	return err
+}
+
+func connect(fd int, path string) error {
 	for {
 		if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != unix.EINTR {
 			return err
