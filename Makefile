@@ -8,7 +8,7 @@ PKG     ?= ./cmd/usher
 CHECK   ?= $(if $(filter bin/usher,$(OUT)),bin/usher-check)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-# Why these flags: signals/entry. Where there is an entry point of our own, usher blocks every signal before the Go runtime has
+# Not position-independent: docs/explanation/security.md says why. Why these flags: signals/entry. Where there is an entry point of our own, usher blocks every signal before the Go runtime has
 # started, so that none is lost and none kills it; -checklinkname=0 lets the entry point name a runtime table. Functions begin at
 # multiples of 8 bytes, as they do for riscv64: on amd64, where it would be 32, that saves 42 kB. Elsewhere usher falls back to os/signal,
 # and -checklinkname=0 lets it have the limit of descriptors that the runtime has raised. What fmt and time do is not done often: without

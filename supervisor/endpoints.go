@@ -68,7 +68,10 @@ func (s *Supervisor) serve() {
 
 // close stops listening.
 func (s *Supervisor) close() {
-	entry.Raise()
+	if s.server == nil && s.notify == nil {
+		return
+	}
+	entry.Raise() // their names may be in another user's directory
 	if s.server != nil {
 		s.server.Close()
 	}

@@ -9,6 +9,7 @@ import (
 
 	"usher/healthz/check"
 	"usher/healthz/notify"
+	"usher/signals/entry"
 )
 
 // The app's NOTIFY_SOCKET (sd_notify(3)). It is usher's own and not the one that usher was given: systemd takes nothing from a process that
@@ -32,7 +33,10 @@ func (s *Supervisor) listenNotify() (err error) {
 	if !wanted {
 		return nil
 	}
-	if s.notify, err = notify.Listen(); err != nil {
+	entry.Raise()
+	s.notify, err = notify.Listen()
+	entry.Restore()
+	if err != nil {
 		return fmt.Errorf("cannot make a socket for sd_notify: %w", err)
 	}
 	return nil

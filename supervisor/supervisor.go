@@ -99,8 +99,6 @@ type Supervisor struct {
 
 // New takes a valid Config, and does what can fail before the app is started: it listens.
 func New(config Config, source signals.Source, log Logger) (*Supervisor, error) {
-	entry.Raise()
-	defer entry.Restore()
 	s := &Supervisor{
 		config: config,
 		source: source,
@@ -124,7 +122,10 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 	s.publish()
 	if config.User != "" {
 		var err error
-		if s.as, err = lookUp(config.User); err != nil {
+		entry.Raise()
+		s.as, err = lookUp(config.User)
+		entry.Restore()
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -141,7 +142,10 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 		s.server.SetPage("metrics", s.metrics)
 	}
 	for _, addr := range config.HealthAddrs {
-		if err := s.server.Listen(addr); err != nil {
+		entry.Raise()
+		err := s.server.Listen(addr)
+		entry.Restore()
+		if err != nil {
 			s.close()
 			return nil, err
 		}

@@ -153,10 +153,14 @@ func (c *Check) ask(ctx context.Context) (stage string, err error) {
 		return "", errors.New("only usher knows what its app has said")
 	case kindFile:
 		return "", file.Within(ctx, &c.turn, func() error {
-			entry.Raise()
-			defer entry.Restore()
 			var st unix.Stat_t
-			return unix.Stat(c.target, &st)
+			err := unix.Stat(c.target, &st)
+			if err == unix.EACCES { // it may be for the app's user only
+				entry.Raise()
+				err = unix.Stat(c.target, &st)
+				entry.Restore()
+			}
+			return err
 		})
 	}
 	if c.NeedsTool() || c.argv != nil {

@@ -31,9 +31,11 @@ func DialUnix(ctx context.Context, turn *file.Turn, path string, kind int) (*Con
 			if err != nil {
 				return err
 			}
-			entry.Raise() // the app's socket may be for the app only
-			err = unix.Connect(fd, sa)
-			entry.Restore()
+			if err = unix.Connect(fd, sa); err == unix.EACCES { // it may be for the app's user only
+				entry.Raise()
+				err = unix.Connect(fd, sa)
+				entry.Restore()
+			}
 			if err != nil {
 				unix.Close(fd)
 				return err

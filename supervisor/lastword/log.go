@@ -36,9 +36,12 @@ func (l *Log) Begin(running bool) {
 	if l.path == "" {
 		return
 	}
-	entry.Raise()
 	fd, err := unix.Open(l.path, unix.O_WRONLY|openFlags, 0)
-	entry.Restore()
+	if err == unix.EACCES {
+		entry.Raise()
+		fd, err = unix.Open(l.path, unix.O_WRONLY|openFlags, 0)
+		entry.Restore()
+	}
 	if err == unix.ENOENT && !l.create {
 		l.path = ""
 	}
@@ -193,12 +196,14 @@ func (l *Log) open() (int, error) {
 	if l.create {
 		flags |= unix.O_CREAT
 	}
-	entry.Raise()
 	fd, err := unix.Open(l.path, flags|unix.O_RDWR, 0o644)
 	if err == unix.EACCES {
-		fd, err = unix.Open(l.path, flags|unix.O_WRONLY, 0o644)
+		entry.Raise()
+		if fd, err = unix.Open(l.path, flags|unix.O_RDWR, 0o644); err == unix.EACCES {
+			fd, err = unix.Open(l.path, flags|unix.O_WRONLY, 0o644)
+		}
+		entry.Restore()
 	}
-	entry.Restore()
 	return fd, err
 }
 
