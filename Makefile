@@ -33,10 +33,11 @@ ifneq ($(findstring go1.26,$(GO_HERE)),)
 build size bench: export GOEXPERIMENT = nogreenteagc
 endif
 
+MISSPELL    = $(GO) run github.com/golangci/misspell/cmd/misspell@v0.7.0
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOTESTSUM   = $(GO) run gotest.tools/gotestsum@v1.13.0
 
-.PHONY: build demo test stress bench size verify-entry lint image deps clean
+.PHONY: build demo test fuzz stress bench size verify-entry lint image deps clean
 
 # RACE=1 puts the race detector in, which goes well with the entry point.
 build:
@@ -49,11 +50,19 @@ endif
 demo: build
 	@$(GO) run ./examples/demo -usher bin/usher
 
-# All tests. Those that need what this machine does not have are skipped, and named at the end with the reason.
+# All tests. Those that need what this machine does not have are skipped, and named at the end with the reason. JSON=file keeps what happened.
+JSON ?=
 test:
-	$(GOTESTSUM) --format pkgname -- -timeout 15m ./...
+	$(GOTESTSUM) --format pkgname $(if $(JSON),--jsonfile '$(JSON)') -- -timeout 15m ./...
 	cd examples/kubernetes && $(GO) test ./...
 	@echo "Tests that were skipped are listed above with the reason; as root, 'make deps' installs what they need."
+
+# Every fuzz target for a while. An input that fails is written to the package's testdata/fuzz, where tests try it from then on: it belongs to the fix.
+FUZZTIME ?= 20s
+fuzz:
+	@mkdir -p bin; grep -rE --include='*_test.go' '^func Fuzz' . | sed -E 's|^(.*)/[^/]*:func (Fuzz[A-Za-z0-9_]*).*|\1 \2|' | sort | while read -r package target; do \
+		echo "$$package $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package" >bin/fuzz.log 2>&1 </dev/null || { cat bin/fuzz.log; exit 1; }; \
+	done
 
 # Everything at once, for a minute, and again with the race detector: cmd/usher/stress_test.go. STRESS=10m is longer, SEED=7 is that round again.
 STRESS ?= 1m
@@ -75,11 +84,13 @@ size:
 	@CGO_ENABLED=0 GOOS=linux GOARCH=$(GOARCH) $(GO) build -trimpath -tags '$(TAGS)' $(GCFLAGS) -ldflags '$(filter-out -s -w,$(LDFLAGS))' -o bin/usher-symbols $(PKG)
 	@$(GO) run ./bench -size bin/usher-symbols
 
-# Twice, since the entry point is behind a tag of its own.
+# Twice, since the entry point is behind a tag of its own. Rules of this project alone are cmd/usher/rules_test.go. There is none for the length of lines:
+# hundreds are longer than the 120 columns that new ones keep to.
 lint:
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt would change: $$unformatted"; exit 1; }
-	$(GO) vet ./... && $(GO) vet -tags usher_entry ./...
+	$(GO) vet ./... && $(GO) vet -tags usher_entry ./... && $(GO) vet .ci/skipped.go
 	cd examples/kubernetes && $(GO) vet ./...
+	$(MISSPELL) -error $$(git ls-files '*.go' '*.md' '*.sh' Makefile)
 	$(STATICCHECK) ./... && $(STATICCHECK) -tags usher_entry ./...
 
 # The image that Dockerfiles take usher from: COPY --from=usher /usher /usher

@@ -38,8 +38,7 @@ var patience = 10 * time.Second
 // begin with USHER_, which configure usher, the tests see those in keep alone; a star at the end stands for any ending.
 func Main(run func() int, keep ...string) {
 	// A worker of `go test -fuzz` speaks with its parent over inherited descriptors, and starts no processes.
-	worker := slices.ContainsFunc(os.Args, func(arg string) bool { return strings.HasPrefix(arg, "-test.fuzzworker") })
-	if worker || os.Getenv(kept) != "" {
+	if argument("-test.fuzzworker") || os.Getenv(kept) != "" {
 		os.Exit(run())
 	}
 	code, err := keepWatch(keep)
@@ -48,6 +47,15 @@ func Main(run func() int, keep ...string) {
 		code = max(code, 1)
 	}
 	os.Exit(code)
+}
+
+// Fuzzing reports whether `go test -fuzz` is at work, or whether tests are only listed. Then nothing has to be built for them.
+func Fuzzing() bool {
+	return argument("-test.fuzz=") || argument("-test.fuzzworker") || argument("-test.list=")
+}
+
+func argument(prefix string) bool {
+	return slices.ContainsFunc(os.Args, func(arg string) bool { return strings.HasPrefix(arg, prefix) })
 }
 
 // keepWatch is the keeper: it runs the tests in a process of their own, and returns that process's exit code.

@@ -14,31 +14,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The test binary runs itself as the test binary of another package, with TestHelper as its only test.
+// The test binary runs itself as the test binary of another package, whose tests are one script.
 const helperEnv = "TESTMAIN_TEST"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(helperEnv) != "" {
-		patience = 500 * time.Millisecond
-	}
-	Main(m.Run, "USHER_KEPT*")
-}
-
-func TestHelper(t *testing.T) {
 	script := os.Getenv(helperEnv)
 	if script == "" {
-		t.Skip("is for other tests")
+		Main(m.Run)
 	}
-	cmd := exec.Command("sh", "-c", script)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr // no pipe that would have to be closed
-	if err := cmd.Run(); err != nil {
-		t.Fatal(err)
-	}
+	patience = 500 * time.Millisecond
+	Main(func() int {
+		cmd := exec.Command("sh", "-c", script)
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr // no pipe that would have to be closed
+		_ = cmd.Run()
+		return cmd.ProcessState.ExitCode()
+	}, "USHER_KEPT*")
 }
 
-// helper prepares TestHelper with a script, started from a shell that first runs prepare.
-func helper(t *testing.T, prepare, script string, env ...string) (cmd *exec.Cmd, out *strings.Builder) {
-	cmd = exec.Command("bash", "-c", prepare+`; exec "$0" -test.run '^TestHelper$'`, os.Args[0])
+// helper prepares such a test binary, started from a shell that first runs prepare.
+func helper(prepare, script string, env ...string) (cmd *exec.Cmd, out *strings.Builder) {
+	cmd = exec.Command("bash", "-c", prepare+`; exec "$0"`, os.Args[0])
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, kept+"=") })
 	cmd.Env = append(append(cmd.Env, helperEnv+"="+script), env...)
 	out = &strings.Builder{}
@@ -55,7 +50,7 @@ func TestState(t *testing.T) {
 	}
 	const script = `grep -E '^Sig(Ign|Blk)' /proc/self/status; echo umask $(umask); echo stdin $(readlink /proc/self/fd/0); [ ${#TMPDIR} -lt 40 ] && echo short
 env | grep -E '^(USHER|LC_|LANG|MAKE|GOFLAGS|NOTIFY|BASH_ENV)'; echo terminal $(cut -d' ' -f7 /proc/self/stat)`
-	cmd, out := helper(t, `trap '' HUP INT QUIT TSTP TTOU USR1; umask 077; exec <&-`, script, "TMPDIR="+dir, "USHER_TERM_DELAY=1h", "USHER_KEPT_ONE=1", "LC_ALL=C.UTF-8", "LANG=C",
+	cmd, out := helper(`trap '' HUP INT QUIT TSTP TTOU USR1; umask 077; exec <&-`, script, "TMPDIR="+dir, "USHER_TERM_DELAY=1h", "USHER_KEPT_ONE=1", "LC_ALL=C.UTF-8", "LANG=C",
 		"MAKEFLAGS=n", "GOFLAGS=-race -mod=mod -v", "NOTIFY_SOCKET=/n")
 	runtime.LockOSThread()
 	var blocked, before unix.Sigset_t
@@ -70,7 +65,7 @@ env | grep -E '^(USHER|LC_|LANG|MAKE|GOFLAGS|NOTIFY|BASH_ENV)'; echo terminal $(
 		t.Fatal(err)
 	}
 	runtime.UnlockOSThread()
-	got, _, _ := strings.Cut(out.String(), "PASS\n")
+	got := out.String()
 	want := "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\numask 0022\nstdin /dev/null\nshort\nGOFLAGS=-mod=mod\nUSHER_KEPT_ONE=1\nterminal 0\n"
 	if err != nil || got != want {
 		t.Errorf("%v:\n%swant:\n%s", err, got, want)
@@ -92,12 +87,12 @@ func TestSurvivors(t *testing.T) {
 		"child":      {"exec sleep 1001 >/dev/null 2>&1 & exit 0", 1, []string{"processes have outlived the tests and were killed:", ": sleep 1001\n"}},
 		"own groups": {"set -m; (setsid sh -c 'sleep 1002 & sleep 1003') >/dev/null 2>&1 & sleep 0.3", 1, []string{": sleep 1002", ": sleep 1003"}},
 		"stopped":    {"(sh -c 'kill -STOP $$') >/dev/null 2>&1 & sleep 0.3", 1, []string{": sh -c kill -STOP"}},
-		"a failure":  {"sleep 1004 >/dev/null 2>&1 & exit 3", 1, []string{"--- FAIL: TestHelper", ": sleep 1004"}},
+		"a failure":  {"sleep 1004 >/dev/null 2>&1 & exit 3", 3, []string{": sleep 1004"}},
 		"killed":     {"sleep 1005 >/dev/null 2>&1 & kill -KILL $PPID", 137, []string{"the tests were killed: killed", ": sleep 1005"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd, out := helper(t, ":", c.script)
+			cmd, out := helper(":", c.script)
 			_ = cmd.Run()
 			if code := cmd.ProcessState.ExitCode(); code != c.code {
 				t.Errorf("exit code %d, want %d\n%s", code, c.code, out)
@@ -122,7 +117,7 @@ func TestCalledOff(t *testing.T) {
 		code    int
 	}{{":", unix.SIGTERM, 143}, {"trap '' HUP", unix.SIGHUP, 0}} {
 		dir := t.TempDir()
-		cmd, out := helper(t, c.prepare, fmt.Sprintf("sleep 1006 >/dev/null 2>&1 & echo $! >%[1]s/started; while [ ! -e %[1]s/go ]; do sleep 0.01; done; kill $!", dir))
+		cmd, out := helper(c.prepare, fmt.Sprintf("sleep 1006 >/dev/null 2>&1 & echo $! >%[1]s/started; while [ ! -e %[1]s/go ]; do sleep 0.01; done; kill $!", dir))
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
