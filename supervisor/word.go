@@ -149,10 +149,18 @@ func (s *Supervisor) appRecord(r *lastword.Record) {
 		if e := s.ending.forwarded; s.config.Rewrites.Apply(e.Signal) == sig && (r.Stop == nil || e.Signal != s.stop.signal.Signal) {
 			r.Sender = e.Sender.String()
 		}
-	case s.status.ExitStatus() == 0:
-		r.Reason = lastword.Completed
+		if r.Reason == lastword.Signaled && r.ExitCode == 0 { // by --exit-code
+			r.Reason = lastword.Completed
+		}
 	default:
+		code := s.status.ExitStatus()
+		if code != r.ExitCode {
+			r.AppCode = code
+		}
 		r.Reason = lastword.Error
+		if code == 0 || r.ExitCode == 0 {
+			r.Reason = lastword.Completed
+		}
 	}
 	if s.stop.cause != "" {
 		r.Reason = lastword.Unhealthy

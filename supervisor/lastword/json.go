@@ -123,6 +123,7 @@ func (r *Record) appendJSON(app []byte) []byte {
 		o.name("exitCode")
 		o = strconv.AppendInt(o, int64(r.ExitCode), 10)
 	}
+	o.uint("appExitCode", uint64(r.AppCode))
 	o.string("message", r.Message)
 	o.string("hint", r.Hint)
 	o.string("signal", r.Signal)
