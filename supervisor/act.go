@@ -133,7 +133,7 @@ func (s *Supervisor) startApp() {
 		if s.stop.restarts == 1 { // the others have waited, and that has been said
 			s.log.Infof("the app ended with exit code %d, started again at once", s.exitCode())
 		}
-		s.report(s.word.Clear()) // what the last run has left
+		s.write(&lastword.Nothing) // what the last run has left
 		s.health = s.newHealth()
 		s.steps = ""
 		s.tty.hand(s.group, unix.Getpgrp()) // the last run's group has it

@@ -9,7 +9,7 @@
 #define slot_gp		16
 #define slot_fn		24
 #define slot_size	32
-#define slots		9
+#define slots		11
 
 // As often the runtime tries to make a thread where there is no room (EAGAIN).
 #define tries	20

@@ -105,7 +105,7 @@ func TestJSONLog(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 	}
-	if err := l.Clear(); err != nil || read(t, path) != "the app's\n" {
+	if err := l.Write(&Nothing); err != nil || read(t, path) != "the app's\n" {
 		t.Errorf("cleared: %v, %q", err, read(t, path))
 	}
 }

@@ -150,7 +150,7 @@ func TestLogBegins(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	for range 3 {
 		l := NewLog(path, true, false)
-		l.Begin(false)
+		l.Begin(new(atomic.Bool))
 		write(t, l, "word")
 		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 		if err != nil {
@@ -164,18 +164,18 @@ func TestLogBegins(t *testing.T) {
 		}
 	}
 	os.Remove(path)
-	NewLog(path, true, false).Begin(false)
+	NewLog(path, true, false).Begin(new(atomic.Bool))
 	if _, err := os.Stat(path); err == nil {
 		t.Error("Begin has made the file")
 	}
 	for create, off := range map[bool]bool{true: false, false: true} {
 		l := NewLog(path, create, false)
-		if l.Begin(false); l.Off() != off {
+		if l.Begin(new(atomic.Bool)); l.Off() != off {
 			t.Errorf("create %v: off %v", create, l.Off())
 		}
 	}
-	NewLog("", true, false).Begin(false)
-	NewLog(filepath.Dir(path), true, false).Begin(false)
+	NewLog("", true, false).Begin(new(atomic.Bool))
+	NewLog(filepath.Dir(path), true, false).Begin(new(atomic.Bool))
 }
 
 // An app that has opened the file before usher wrote goes on at its own offset.
