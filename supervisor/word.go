@@ -208,11 +208,16 @@ func (s *Supervisor) stopRecord(now time.Time) *lastword.Stop {
 	return w
 }
 
-// writeAhead brings the termination log up to date when there is news of the memory while the app lives.
+// writeAhead brings the termination log up to date while the app lives and nothing but the memory has news. Where the kernel would kill the whole
+// container there is always a word, which stands for as long as the app runs.
 func (s *Supervisor) writeAhead() {
 	r := s.record()
 	if r.Stop == nil && r.Memory.Reached.IsZero() {
-		r = &lastword.Nothing
+		if !r.Memory.Whole {
+			r = &lastword.Nothing
+		} else {
+			r.Uptime = 0
+		}
 	}
 	s.write(r)
 }

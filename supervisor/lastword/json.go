@@ -151,6 +151,7 @@ func (r *Record) appendJSON(app []byte) []byte {
 		o.begin("memory", '{')
 		o.uint("kills", uint64(m.Kills))
 		o.string("victim", m.Victim)
+		o.bool("killsWholeContainer", m.Whole)
 		o.bool("notByOwnLimit", m.Elsewhere)
 		if !m.Reached.IsZero() {
 			o.string("limitReachedAt", m.Reached.UTC().Format(time.RFC3339))

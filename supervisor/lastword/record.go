@@ -73,6 +73,7 @@ type Memory struct {
 	Largest            string    // process at that time: "java (pid 7) 118Mi"
 	Kills              int       // of processes, for want of memory
 	Victim             string    // the last of them: "java (pid 7)"
+	Whole              bool      // the kernel kills the whole container, usher as well
 	Elsewhere          bool      // it was not Limit that was reached, but the pod's, or the node's memory
 }
 
@@ -145,8 +146,11 @@ func (r *Record) String() string {
 			b += " (the app's own: " + strconv.Itoa(r.AppCode) + ")"
 		}
 	}
-	if r.Memory.Kills > 0 || !r.Memory.Reached.IsZero() {
+	switch {
+	case r.Memory.Kills > 0 || !r.Memory.Reached.IsZero():
 		b += "; " + r.Memory.String()
+	case r.Ahead && r.Memory.Whole:
+		b += ", or out of memory, which kills the whole container: " + r.Memory.String()
 	}
 	if r.Uptime > 0 {
 		b += "; uptime " + Round(r.Uptime).String()
