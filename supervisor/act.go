@@ -134,7 +134,7 @@ func (s *Supervisor) startApp() {
 		if s.stop.restarts == 1 { // the others have waited, and that has been said
 			s.log.Infof("the app ended with exit code %d, started again at once", s.exitCode())
 		}
-		s.report(s.word.Clear()) // what the last run has left
+		s.writeAhead() // in the place of what the last run has left
 		s.health = s.newHealth()
 		s.steps = ""
 		s.tty.hand(s.group, unix.Getpgrp()) // the last run's group has it
@@ -163,6 +163,11 @@ func (s *Supervisor) appStarted() {
 		s.forward(&s.kept[i])
 	}
 	s.kept = nil
+	if s.word.log != nil && s.restarted == 0 {
+		if s.memory.foresee(); s.memory.whole {
+			s.writeAhead()
+		}
+	}
 	s.step(&event{kind: appStarted, at: s.started})
 }
 

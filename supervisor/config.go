@@ -190,7 +190,11 @@ func (c *Config) lookUps() int {
 			n += hook.Request.LookUps()
 		}
 	}
-	return min(n, file.MaxCalls)
+	n = min(n, file.MaxCalls)
+	if c.checks() || c.hooks() {
+		n++ // for an explanation
+	}
+	return n
 }
 
 // leavesDirectory is whether usher needs its working directory no more, once the app has started.

@@ -27,6 +27,8 @@ type shortage struct {
 
 	// Probe requests look as well.
 	mu      sync.Mutex
+	whole   bool // the kernel kills the whole container, usher as well
+	limit   uint64
 	found   bool
 	group   *memory.Cgroup
 	counts  memory.Counts // as of the last look
@@ -66,7 +68,7 @@ func (m *shortage) turn(now time.Time) (news bool) {
 	case !m.begun:
 		if due {
 			m.next, m.begun = time.Time{}, true
-			m.begin()
+			news = m.begin()
 		}
 	case due && m.unmeasured:
 		// After the first word is written: there may be no time for more.
@@ -92,11 +94,26 @@ func (m *shortage) turn(now time.Time) (news bool) {
 	return news
 }
 
-func (m *shortage) begin() {
-	fd := m.cgroup().Notify(m.self, unix.SIGCHLD)
+// begin reports whether the kernel kills the whole container, and that was not known.
+func (m *shortage) begin() (news bool) {
+	group := m.cgroup()
+	fd, whole := group.Notify(m.self, unix.SIGCHLD), group.Whole()
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.fd = fd
-	m.mu.Unlock()
+	news = whole && !m.whole
+	m.whole = whole
+	return news
+}
+
+// foresee looks whether the kernel kills the whole container for want of memory, as kubelet asks of it: an app that goes to the limit at once
+// leaves usher no time to write. It takes one system call where that is not so.
+func (m *shortage) foresee() {
+	if c := memory.Container(m.root); c.Whole() {
+		m.mu.Lock()
+		m.whole, m.limit = true, c.Limit()
+		m.mu.Unlock()
+	}
 }
 
 func (m *shortage) over() {
@@ -237,7 +254,7 @@ func largest(procs []proc) []proc {
 
 // record is for the last word. To be called with mu held.
 func (m *shortage) record() lastword.Memory {
-	w := lastword.Memory{Limit: m.group.Limit(), Usage: m.group.Usage(), Peak: m.group.Peak(), Reached: m.reached, Kills: m.kills, Victim: m.victim}
+	w := lastword.Memory{Whole: m.whole, Limit: m.group.Limit(), Usage: m.group.Usage(), Peak: m.group.Peak(), Reached: m.reached, Kills: m.kills, Victim: m.victim}
 	w.Elsewhere = w.Kills > 0 && (w.Limit == 0 || w.Peak > 0 && w.Peak < w.Limit-w.Limit/16)
 	if len(m.largest) > 0 {
 		w.Largest = m.largest[0].String() + " " + lastword.Bytes(m.largest[0].rss)
@@ -249,10 +266,15 @@ func (m *shortage) record() lastword.Memory {
 func (m *shortage) tell(r *lastword.Record, code int, ended time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.found {
+	switch {
+	case m.found:
+		r.Memory = m.record()
+	case r.Ahead && m.whole:
+		r.Memory = lastword.Memory{Whole: true, Limit: m.limit}
+		return
+	default:
 		return // a short and good life, not worth the time that looking takes
 	}
-	r.Memory = m.record()
 	switch {
 	case r.Ahead && r.Stop == nil && m.failing,
 		!r.Ahead && code == 137 && r.Reason != lastword.StopTimeout && !m.killed.IsZero() && ended.Sub(m.killed) < recently:

@@ -36,7 +36,7 @@ type Supervisor struct {
 	config   Config
 	source   signals.Source
 	log      Logger
-	word     *lastword.Log
+	word     pen
 	health   *health
 	server   *healthz.Server // of the endpoints; nil where there are none
 	notify   *notify.Socket  // for the app; nil where nobody wants to know
@@ -103,7 +103,6 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 		config: config,
 		source: source,
 		log:    log,
-		word:   lastword.NewLog(config.TerminationLog, config.CreateTerminationLog, config.TerminationJSON),
 		self:   unix.Getpid(),
 		stop:   stop{timing: config.timing()},
 
@@ -172,7 +171,6 @@ func (s *Supervisor) Run() int {
 		return s.pause()
 	}
 	running := entry.App() != 0 // already, with the threads that usher may need then
-	s.word.Begin(running)
 	busy := 0
 	if n := s.config.TerminationTail; n > 0 {
 		if s.tail = newTail(n, s.as, s.log); s.tail != nil {
@@ -183,7 +181,7 @@ func (s *Supervisor) Run() int {
 	if s.notify != nil || s.config.besides() {
 		threads++
 	}
-	threads += s.config.lookUps()
+	threads += s.config.lookUps() + s.findWord(running)
 	if !running {
 		s.unfit = reserve(threads)
 		var err error
@@ -198,7 +196,9 @@ func (s *Supervisor) Run() int {
 		useCPUs(1 + busy)
 	} else { // nothing is done for an app that won't be started, and nothing that takes one more thread
 		s.tail, s.stop.timing.prepare = nil, nil
+		s.word.alone()
 	}
+	s.report(s.word.begin())
 	s.stop.open(time.Now())
 	s.act(s.stop.decided())
 	s.publish()

@@ -70,7 +70,7 @@ func (s *Supervisor) finish() {
 		s.log.Debugf("%s", r)
 	}
 	s.log.Debugf("%d orphans reaped", s.orphans)
-	s.write(r)
+	s.writeWithin(r, lastTime, true)
 }
 
 // exitCode is usher's: the app's, unless that is to become another, or what kept the app from having one. An app that was stopped because it
@@ -132,7 +132,7 @@ func (s *Supervisor) record() *lastword.Record {
 	if s.tail != nil {
 		r.Stderr = s.tail.end()
 	}
-	if r.Reason != lastword.Completed || r.Stop != nil || !s.word.Off() {
+	if r.Reason != lastword.Completed || r.Stop != nil || s.word.log != nil {
 		s.memory.tell(r, exitCode(s.status), now)
 	}
 	return r
@@ -150,10 +150,18 @@ func (s *Supervisor) appRecord(r *lastword.Record) {
 		if e := s.ending.forwarded; s.config.Rewrites.Apply(e.Signal) == sig && (r.Stop == nil || e.Signal != s.stop.signal.Signal) {
 			r.Sender = e.Sender.String()
 		}
-	case s.status.ExitStatus() == 0:
-		r.Reason = lastword.Completed
+		if r.Reason == lastword.Signaled && r.ExitCode == 0 { // by --exit-code
+			r.Reason = lastword.Completed
+		}
 	default:
+		code := s.status.ExitStatus()
+		if code != r.ExitCode {
+			r.AppCode = code
+		}
 		r.Reason = lastword.Error
+		if code == 0 || r.ExitCode == 0 {
+			r.Reason = lastword.Completed
+		}
 	}
 	if s.stop.cause != "" {
 		r.Reason = lastword.Unhealthy
@@ -201,17 +209,50 @@ func (s *Supervisor) stopRecord(now time.Time) *lastword.Stop {
 	return w
 }
 
-// writeAhead brings the termination log up to date when there is news of the memory while the app lives.
+// writeAhead brings the termination log up to date while the app lives and nothing but the memory has news. Where the kernel would kill the whole
+// container there is always a word, which stands for as long as the app runs.
 func (s *Supervisor) writeAhead() {
 	r := s.record()
 	if r.Stop == nil && r.Memory.Reached.IsZero() {
-		s.report(s.word.Clear())
-		return
+		if !r.Memory.Whole {
+			r = &lastword.Nothing
+		} else {
+			r.Uptime = 0
+		}
 	}
 	s.write(r)
 }
 
-func (s *Supervisor) write(r *lastword.Record) { s.report(s.word.Write(r)) }
+// findWord finds the log, and returns how many threads it takes to write it beside the loop. The app of a plain command line runs already, with no
+// thread to spare and with kubelet's file, which has just been made.
+func (s *Supervisor) findWord(running bool) (threads int) {
+	c, w := &s.config, &s.word
+	if c.TerminationLog == "" || !c.CreateTerminationLog && unix.Access(c.TerminationLog, unix.F_OK) == unix.ENOENT {
+		return 0 // and not looked for again
+	}
+	w.log, w.here = lastword.NewLog(c.TerminationLog, c.CreateTerminationLog, c.TerminationJSON), running
+	if id := s.as; id != nil && id.uid != 0 && !id.current() {
+		w.log.For(id.app(), ownIdentity().app())
+		threads++ // it makes threads in the place of the one that has the app's rights (runtime.LockOSThread)
+	}
+	if !running {
+		threads++
+	}
+	return threads
+}
+
+func (id *identity) app() *lastword.App {
+	return &lastword.App{UID: id.uid, GID: id.gid, Groups: id.groups}
+}
+
+func (s *Supervisor) write(r *lastword.Record) { s.writeWithin(r, writeTime, false) }
+
+func (s *Supervisor) writeWithin(r *lastword.Record, limit time.Duration, last bool) {
+	if grace := s.config.GracePeriod; grace > 0 && !s.stop.began.IsZero() { // which is over then
+		limit = min(limit, max(wordTime(grace)/4, time.Until(s.stop.began.Add(grace))-wordTime(grace)/4))
+	}
+	s.report(s.word.write(r, limit, last))
+}
 
 func (s *Supervisor) report(err error) {
 	if err != nil {

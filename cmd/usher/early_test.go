@@ -259,9 +259,16 @@ func TestEarlyCallsNothingOfTheRuntime(t *testing.T) {
 		}
 		// The stack of the g they have has no end; write barriers are off.
 		allowed := regexp.MustCompile(`^(usher/signals/entry\.|syscall\.RawSyscall6$|runtime\.morestack|runtime\.gcWriteBarrier)`)
-		for _, call := range regexp.MustCompile(`\bCALL (\S+)\(SB\)`).FindAllStringSubmatch(string(out), -1) {
-			if !allowed.MatchString(call[1]) {
-				t.Errorf("%s: there is a call of %s", arch, call[1])
+		// Raise and Restore are for later.
+		later := regexp.MustCompile(`^TEXT usher/signals/entry\.(Raise|Restore|LockThread|UnlockThread)\(SB\)`)
+		for function := range strings.SplitSeq(string(out), "\n\n") {
+			if later.MatchString(strings.TrimSpace(function)) {
+				continue
+			}
+			for _, call := range regexp.MustCompile(`\bCALL (\S+)\(SB\)`).FindAllStringSubmatch(function, -1) {
+				if !allowed.MatchString(call[1]) {
+					t.Errorf("%s: there is a call of %s", arch, call[1])
+				}
 			}
 		}
 	}

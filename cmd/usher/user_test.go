@@ -1,11 +1,13 @@
 package main_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -259,15 +261,34 @@ func TestExitCodeRemap(t *testing.T) {
 			code   int
 			word   string
 		}{
-			{"exit 3", 0, "Error: exit code 0; "},
+			// What is made a success is one, and the app's own code is named.
+			{"exit 3", 0, "Completed: exit code 0 (the app's own: 3); "},
+			{"exit 143", 0, "Completed: exit code 0 (the app's own: 143); "},
+			{"kill -TERM $$", 0, "Completed: killed by SIGTERM (exit code 0); "},
 			{"exit 0", 9, "Completed: exit code 9; "},
-			{"kill -TERM $$", 0, "Signaled: killed by SIGTERM (exit code 0); "},
 			{"exit 4", 4, "Error: exit code 4; "},
+			{"exit 5", 6, "Error: exit code 6 (the app's own: 5); "},
 		} {
-			u := start(t, b, "--exit-code", "3=0", "--exit-code=143=0", "--exit-code", "0=9", "--termination-log", log, "--", "sh", "-c", c.script)
+			args := []string{"--exit-code", "3=0", "--exit-code=143=0", "--exit-code", "0=9", "--exit-code=5=6", "--termination-log", log}
+			u := start(t, b, append(args, "--", "sh", "-c", c.script)...)
 			u.want(c.code)
 			if word := readLog(t, log); !strings.HasPrefix(word, c.word) {
 				t.Errorf("%s: %q", c.script, word)
+			}
+			start(t, b, append(args, "--termination-format", "json", "--", "sh", "-c", c.script)...).want(c.code)
+			var word struct {
+				Reason                string
+				ExitCode, AppExitCode int
+			}
+			if err := json.Unmarshal([]byte(readLog(t, log)), &word); err != nil {
+				t.Fatal(err)
+			}
+			own := 0
+			if _, after, ok := strings.Cut(c.word, "own: "); ok {
+				own, _ = strconv.Atoi(strings.TrimSuffix(after, "); "))
+			}
+			if reason, _, _ := strings.Cut(c.word, ":"); word.Reason != reason || word.ExitCode != c.code || word.AppExitCode != own {
+				t.Errorf("%s: %+v", c.script, word)
 			}
 		}
 		for _, bad := range []string{"3", "3=", "=3", "256=0", "0=256", "-1=0", "a=b"} {

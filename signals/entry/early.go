@@ -177,7 +177,7 @@ func started(child int) {
 	call(unix.SYS_CLOSE, uintptr(ends[0]), 0, 0, 0, 0)
 }
 
-// Reserve makes threads that wait until the Go runtime wants one more, so that it can have n besides its first one, at most 25: it dies if it
+// Reserve makes threads that wait until the Go runtime wants one more, so that it can have n besides its first one, at most 28: it dies if it
 // can't have one. Theirs is a lower price than of those that it makes itself. It fails as clone(2) does, and with ENOSYS where there is no
 // entry point of our own.
 func Reserve(n int) syscall.Errno {

@@ -9,8 +9,9 @@
 #define slot_gp		16
 #define slot_fn		24
 #define slot_size	32
-// The most that package supervisor asks for: 9, and healthz/file.MaxCalls that a dead file system can hold.
-#define slots		25
+// The most that package supervisor asks for: 9, one for an explanation, two for the termination log, and healthz/file.MaxCalls that a dead
+// file system can hold.
+#define slots		28
 
 // As often the runtime tries to make a thread where there is no room (EAGAIN).
 #define tries	20

@@ -123,6 +123,7 @@ func (r *Record) appendJSON(app []byte) []byte {
 		o.name("exitCode")
 		o = strconv.AppendInt(o, int64(r.ExitCode), 10)
 	}
+	o.uint("appExitCode", uint64(r.AppCode))
 	o.string("message", r.Message)
 	o.string("hint", r.Hint)
 	o.string("signal", r.Signal)
@@ -150,6 +151,7 @@ func (r *Record) appendJSON(app []byte) []byte {
 		o.begin("memory", '{')
 		o.uint("kills", uint64(m.Kills))
 		o.string("victim", m.Victim)
+		o.bool("killsWholeContainer", m.Whole)
 		o.bool("notByOwnLimit", m.Elsewhere)
 		if !m.Reached.IsZero() {
 			o.string("limitReachedAt", m.Reached.UTC().Format(time.RFC3339))

@@ -16,16 +16,16 @@ import (
 // The names are a promise: README.md has them.
 func TestJSON(t *testing.T) {
 	r := Record{
-		Reason: StopTimeout, Message: "m", Hint: "h", ExitCode: 137, Signal: "SIGKILL", Sender: "sh (pid 9, uid 0)", Core: true, Phase: "killing", Uptime: 3722100 * time.Millisecond,
+		Reason: StopTimeout, Message: "m", Hint: "h", ExitCode: 137, AppCode: 143, Signal: "SIGKILL", Sender: "sh (pid 9, uid 0)", Core: true, Phase: "killing", Uptime: 3722100 * time.Millisecond,
 		Restarts: 2, CPU: 40 * time.Millisecond, RSS: 1 << 20,
-		Memory:     Memory{Limit: 3, Usage: 1, Peak: 2, Reached: time.Unix(1e9, 0), Largest: "java (pid 7) 118Mi", Kills: 1, Victim: "java (pid 7)", Elsewhere: true},
+		Memory:     Memory{Limit: 3, Usage: 1, Peak: 2, Reached: time.Unix(1e9, 0), Largest: "java (pid 7) 118Mi", Kills: 1, Victim: "java (pid 7)", Whole: true, Elsewhere: true},
 		Stop:       &Stop{Signal: "SIGTERM", Sender: "outside the container", Hold: 10 * time.Second, HoldOver: "second SIGTERM", Held: time.Second, Told: "SIGQUIT", Took: 1500 * time.Microsecond, Grace: 29500 * time.Millisecond},
 		StillThere: []Process{{7, "re\"dis", "D", "nfs_wait"}}, Killed: []Process{{PID: 8, Name: "sh"}},
 		Stderr: []byte("last\nwords\n"),
 	}
-	const want = `{"reason":"StopTimeout","exitCode":137,"message":"m","hint":"h","signal":"SIGKILL","sender":"sh (pid 9, uid 0)","coreDumped":true,"phase":"killing","uptimeSeconds":3722.1,"restarts":2,` +
+	const want = `{"reason":"StopTimeout","exitCode":137,"appExitCode":143,"message":"m","hint":"h","signal":"SIGKILL","sender":"sh (pid 9, uid 0)","coreDumped":true,"phase":"killing","uptimeSeconds":3722.1,"restarts":2,` +
 		`"stop":{"signal":"SIGTERM","sender":"outside the container","holdSeconds":10,"heldSeconds":1,"holdEnded":"second SIGTERM","sent":"SIGQUIT","tookSeconds":0.002,"killedAfterSeconds":29.5},` +
-		`"memory":{"kills":1,"victim":"java (pid 7)","notByOwnLimit":true,"limitReachedAt":"2001-09-09T01:46:40Z","largest":"java (pid 7) 118Mi","limitBytes":3,"peakBytes":2,"usedBytes":1},` +
+		`"memory":{"kills":1,"victim":"java (pid 7)","killsWholeContainer":true,"notByOwnLimit":true,"limitReachedAt":"2001-09-09T01:46:40Z","largest":"java (pid 7) 118Mi","limitBytes":3,"peakBytes":2,"usedBytes":1},` +
 		`"peakMemoryBytes":1048576,"cpuSeconds":0.04,"stillThere":[{"pid":7,"name":"re\"dis","state":"D","waitsIn":"nfs_wait"}],"killed":[{"pid":8,"name":"sh"}],` +
 		`"appMessage":"disk \"full\"\n","stderr":"last\nwords\n"}` + "\n"
 	if got := string(r.appendJSON([]byte("disk \"full\"\n"))); got != want {
@@ -105,7 +105,7 @@ func TestJSONLog(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 	}
-	if err := l.Clear(); err != nil || read(t, path) != "the app's\n" {
+	if err := l.Write(&Nothing); err != nil || read(t, path) != "the app's\n" {
 		t.Errorf("cleared: %v, %q", err, read(t, path))
 	}
 }

@@ -61,6 +61,9 @@ func TestRecord(t *testing.T) {
 			"Error: exit code 1; out of memory: 3 processes killed, the last java (pid 7), not at the container's own limit, but the pod's or the node's; uptime 1s"},
 		{Record{Reason: Signaled, Ahead: true, Uptime: time.Second, Memory: Memory{Limit: 128 << 20, Usage: 127 << 20, Reached: time.Unix(1e9, 0), Largest: "java (pid 7) 118Mi"}},
 			"Signaled: ended from outside; memory limit 128Mi reached at 2001-09-09T01:46:40Z, used 127Mi, largest: java (pid 7) 118Mi; uptime 1s"},
+		{Record{Reason: Signaled, Ahead: true, Memory: Memory{Whole: true, Limit: 128 << 20}},
+			"Signaled: ended from outside, or out of memory, which kills the whole container: memory limit 128Mi"},
+		{Record{Reason: Completed, Memory: Memory{Whole: true, Limit: 128 << 20}}, "Completed: exit code 0"},
 		{Record{Reason: Error, ExitCode: 1, StillThere: []Process{{7, "re\xffdis", "D", "nfs_wait"}, {8, "sh", "S", ""}},
 			Killed: []Process{{PID: 1}, {PID: 2}, {PID: 3}, {PID: 4}, {PID: 5, Name: "five"}, {PID: 6}}},
 			"Error: exit code 1; still there: re\ufffddis (pid 7, state D, in nfs_wait), sh (pid 8, state S); " +
@@ -150,7 +153,7 @@ func TestLogBegins(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	for range 3 {
 		l := NewLog(path, true, false)
-		l.Begin(false)
+		l.Begin(new(atomic.Bool))
 		write(t, l, "word")
 		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 		if err != nil {
@@ -164,18 +167,18 @@ func TestLogBegins(t *testing.T) {
 		}
 	}
 	os.Remove(path)
-	NewLog(path, true, false).Begin(false)
+	NewLog(path, true, false).Begin(new(atomic.Bool))
 	if _, err := os.Stat(path); err == nil {
 		t.Error("Begin has made the file")
 	}
 	for create, off := range map[bool]bool{true: false, false: true} {
 		l := NewLog(path, create, false)
-		if l.Begin(false); l.Off() != off {
+		if l.Begin(new(atomic.Bool)); l.Off() != off {
 			t.Errorf("create %v: off %v", create, l.Off())
 		}
 	}
-	NewLog("", true, false).Begin(false)
-	NewLog(filepath.Dir(path), true, false).Begin(false)
+	NewLog("", true, false).Begin(new(atomic.Bool))
+	NewLog(filepath.Dir(path), true, false).Begin(new(atomic.Bool))
 }
 
 // An app that has opened the file before usher wrote goes on at its own offset.

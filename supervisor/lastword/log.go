@@ -4,11 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
-
-	"usher/signals/entry"
 )
 
 // Size is how much of a termination log Kubernetes keeps: the last 4096 bytes (kubelet, kuberuntime's MaxContainerTerminationMessageLength).
@@ -20,46 +19,66 @@ type Log struct {
 	path   string
 	create bool
 	json   bool
+	app    *App   // who the app runs as; nil is usher's own user, or root
+	self   *App   // usher's own user, then
+	alone  bool   // the app's rights can't be had
+	kept   int    // a descriptor of the file, where the app may not open it; -1 is none
+	id     fileID // of the file that Write was for
 	last   []byte // what Write left in the file, all of it
 	own    []byte // the app's part of that
 	failed string // the error that was reported last
+	leased bool   // that was for want of patience
 }
+
+// fileID tells a file from another one of the same name.
+type fileID struct{ dev, ino uint64 }
 
 // NewLog returns the log at path, for people or in JSON; "" is one that swallows everything. Unless create is set, a file that is not
 // there is left so.
-func NewLog(path string, create, json bool) *Log { return &Log{path: path, create: create, json: json} }
+func NewLog(path string, create, json bool) *Log {
+	return &Log{path: path, create: create, json: json, kept: -1}
+}
 
-// Begin empties the file, unless the app runs already: what it says before that is an earlier run's, usher's and the app's, where the same file
+// For has the log opened as app may open it, and no further; own is usher's user. It is not for the goroutine that waits for signals: App.as.
+func (l *Log) For(app, own *App) { l.app, l.self = app, own }
+
+// Alone has it opened with usher's rights only, where there is no thread that could take on the app's.
+func (l *Log) Alone() { l.alone = true }
+
+// Begin empties the file, unless the app runs by then: what it says is an earlier run's, usher's and the app's, where the same file
 // is mounted again (a Docker volume; kubelet's is new each time). That it can't is for Write to say. A file that
 // is missing then, and that is not to be made, is not looked for again.
-func (l *Log) Begin(running bool) {
+func (l *Log) Begin(running *atomic.Bool) {
 	if l.path == "" {
 		return
 	}
-	fd, err := unix.Open(l.path, unix.O_WRONLY|openFlags, 0)
-	if err == unix.EACCES {
-		entry.Raise()
-		fd, err = unix.Open(l.path, unix.O_WRONLY|openFlags, 0)
-		entry.Restore()
+	flags := openFlags
+	if l.app != nil && l.create { // whether it can be made shows now, when usher has all its rights
+		flags |= unix.O_CREAT
 	}
+	fd, err := l.open(flags)
 	if err == unix.ENOENT && !l.create {
 		l.path = ""
 	}
 	if err != nil {
 		return
 	}
-	defer unix.Close(fd)
+	defer l.close(fd)
 	var st unix.Stat_t
-	if !running && unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size > 0 {
+	if unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size > 0 && !running.Load() {
 		_ = unix.Ftruncate(fd, 0)
 	}
 }
 
+// Leased reports whether the last Write has failed because somebody has a lease on the file (fcntl(2)), which the kernel is now taking
+// away: to try again helps.
+func (l *Log) Leased() bool { return l.leased }
+
 // Off reports whether there is nowhere to write.
 func (l *Log) Off() bool { return l.path == "" }
 
-// Clear takes out what Write has put there, and leaves what the app has written.
-func (l *Log) Clear() error { return l.Write(nil) }
+// Nothing is the record that takes out what Write has put there, and leaves what the app has written.
+var Nothing Record
 
 // Write puts the record at the beginning of the file, in the place of the one written before, and keeps what the app has written, as
 // far as there is room; in JSON, as a part of it. An error is for the log and nothing else: the file may be missing, read-only, full or no file at all. It is
@@ -69,36 +88,41 @@ func (l *Log) Write(r *Record) error {
 		return nil
 	}
 	what, err := l.write(r)
+	l.leased = err == unix.EAGAIN
 	if err == nil {
 		return nil
 	}
 	err = fmt.Errorf("cannot %s termination log %q: %w", what, l.path, err)
-	if err.Error() == l.failed {
+	if err.Error() == l.failed && !l.leased {
 		return nil
 	}
 	l.failed = err.Error()
 	return err
 }
 
-// openFlags never wait: a FIFO may have no reader.
-const openFlags = unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY
-
 // write also returns what could not be done.
 func (l *Log) write(r *Record) (string, error) {
-	fd, err := l.open()
+	flags := openFlags
+	if l.create {
+		flags |= unix.O_CREAT
+	}
+	fd, err := l.open(flags)
 	switch {
 	case err == unix.ENOENT && !l.create:
 		return "", nil
 	case err != nil:
 		return "open", err
 	}
-	defer unix.Close(fd)
+	defer l.close(fd)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return "examine", err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return "write", notRegular{}
+		return "write", errNotRegular
+	}
+	if id := (fileID{uint64(st.Dev), st.Ino}); id != l.id { // another one has taken its place: what was read of the former is not for it
+		l.id, l.last, l.own = id, nil, nil
 	}
 	return l.place(newFile(fd, int(st.Size)), r)
 }
@@ -158,7 +182,7 @@ func (l *Log) place(f *file, r *Record) (string, error) {
 		if !bytes.HasPrefix(now, whole) {
 			continue
 		}
-		if len(text) == len(whole) || r != nil && r.Ahead {
+		if len(text) == len(whole) || r.Ahead {
 			return "", nil
 		}
 		if len(now) > len(whole) {
@@ -176,7 +200,7 @@ func (l *Log) place(f *file, r *Record) (string, error) {
 // compose is what the file is to have, with what the app has written there.
 func (l *Log) compose(r *Record, own []byte) []byte {
 	switch {
-	case r == nil:
+	case r == &Nothing:
 		return own
 	case l.json:
 		return r.appendJSON(own)
@@ -185,27 +209,6 @@ func (l *Log) compose(r *Record, own []byte) []byte {
 }
 
 func blanks(n int) []byte { return bytes.Repeat([]byte(" "), max(0, n)) }
-
-type notRegular struct{}
-
-func (notRegular) Error() string { return "not a regular file" }
-
-// open is for reading too, where that is allowed.
-func (l *Log) open() (int, error) {
-	flags := openFlags
-	if l.create {
-		flags |= unix.O_CREAT
-	}
-	fd, err := unix.Open(l.path, flags|unix.O_RDWR, 0o644)
-	if err == unix.EACCES {
-		entry.Raise()
-		if fd, err = unix.Open(l.path, flags|unix.O_RDWR, 0o644); err == unix.EACCES {
-			fd, err = unix.Open(l.path, flags|unix.O_WRONLY, 0o644)
-		}
-		entry.Restore()
-	}
-	return fd, err
-}
 
 // What is so long can't be the same by chance.
 const (

@@ -12,7 +12,7 @@ import (
 type Reason string
 
 const (
-	Completed   Reason = "Completed"   // the app exited with 0
+	Completed   Reason = "Completed"   // the app exited with 0, or with what --exit-code makes 0
 	Error       Reason = "Error"       // the app exited with another code
 	Signaled    Reason = "Signaled"    // a signal killed the app
 	OOMKilled   Reason = "OOMKilled"   // the kernel killed the app for want of memory
@@ -34,6 +34,8 @@ type Record struct {
 	Ahead bool
 	// ExitCode is usher's own, which is the app's where it has one.
 	ExitCode int
+	// AppCode is the app's exit code where ExitCode is another one; 0 is not worth a word.
+	AppCode int
 	// Signal killed the app, such as "SIGSEGV".
 	Signal string
 	// Sender of Signal, where it came through usher.
@@ -71,6 +73,7 @@ type Memory struct {
 	Largest            string    // process at that time: "java (pid 7) 118Mi"
 	Kills              int       // of processes, for want of memory
 	Victim             string    // the last of them: "java (pid 7)"
+	Whole              bool      // the kernel kills the whole container, usher as well
 	Elsewhere          bool      // it was not Limit that was reached, but the pod's, or the node's memory
 }
 
@@ -139,9 +142,15 @@ func (r *Record) String() string {
 		b += code
 	default:
 		b += "exit code " + strconv.Itoa(r.ExitCode)
+		if r.AppCode != 0 {
+			b += " (the app's own: " + strconv.Itoa(r.AppCode) + ")"
+		}
 	}
-	if r.Memory.Kills > 0 || !r.Memory.Reached.IsZero() {
+	switch {
+	case r.Memory.Kills > 0 || !r.Memory.Reached.IsZero():
 		b += "; " + r.Memory.String()
+	case r.Ahead && r.Memory.Whole:
+		b += ", or out of memory, which kills the whole container: " + r.Memory.String()
 	}
 	if r.Uptime > 0 {
 		b += "; uptime " + Round(r.Uptime).String()

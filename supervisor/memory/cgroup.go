@@ -51,6 +51,14 @@ func Find(root string) *Cgroup {
 	return nil
 }
 
+// Container is the group of version 2 that an engine shows a container as the whole hierarchy, without a search; it is of use for
+// Whole, which is false where this is another one.
+func Container(root string) *Cgroup { return &Cgroup{dir: root + "/sys/fs/cgroup", v2: true} }
+
+// Whole reports whether the kernel kills all processes of the group when it kills one for want of memory (memory.oom.group, version 2). The
+// topmost group of a machine has no such file.
+func (c *Cgroup) Whole() bool { return c != nil && c.v2 && c.number("/memory.oom.group") == 1 }
+
 // groups are the paths of one process's groups; "" where there is none.
 type groups struct{ v1, v2 string }
 

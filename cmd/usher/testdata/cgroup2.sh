@@ -13,6 +13,10 @@ box() {
 }
 grow='while (1) { push @x, "x" x (1 << 17); select(undef, undef, undef, 0.01) }'
 box group 1 perl -e "$grow" # alone: there is but one CPU
+box fast 1 tail /dev/zero
+box fastchild 1 bash -c 'tail /dev/zero; exit 3'
+box own 1 bash -c "echo mine > $logs/own; tail /dev/zero"
+box done 1 bash -c "exit 3"
 box app 0 perl -e "$grow" &
 box child 0 bash -c 'perl -e "$0"; sleep 0.5; exit 3' "$grow" &
 box shell 0 bash -c 'perl -e "$0"; exit $?' "$grow" &

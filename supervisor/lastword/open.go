@@ -1,0 +1,138 @@
+package lastword
+
+import (
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"usher/signals/entry"
+)
+
+// How the log is opened. Whoever may write to a directory decides what a name in it is: a symbolic link to somebody else's file, for
+// instance, which root would follow where the app could not. So root looks at every directory on the way.
+
+// openFlags never wait: a FIFO may have no reader.
+const openFlags = unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY
+
+// Failure is why a log can't be written that is not the kernel's reason.
+type Failure string
+
+func (r Failure) Error() string { return string(r) }
+
+const (
+	errNotRegular = Failure("not a regular file")
+	errLink       = Failure("a symbolic link that others than root could have made")
+	errName       = Failure("it has several names, of which others than root could have made this one")
+	errApp        = Failure("the app's user may not, and root must not where others can write to the directory")
+)
+
+// open is for reading too, where that is allowed. What it returns is for l.close.
+func (l *Log) open(flags int) (fd int, err error) {
+	switch {
+	case l.kept >= 0:
+		return l.kept, nil
+	case l.app != nil:
+		return l.openFor(l.app, flags)
+	case l.create && unix.Geteuid() == 0: // the app may yet become another user; kubelet's default is in a directory of root's
+		return raised(func() (int, error) { return l.walk(flags) })
+	}
+	return raised(func() (int, error) { return openAt(unix.AT_FDCWD, l.path, flags) })
+}
+
+// raised opens with the capabilities that usher was started with where it can't be done without.
+func raised(open func() (int, error)) (int, error) {
+	fd, err := open()
+	if err == unix.EACCES {
+		entry.Raise()
+		fd, err = open()
+		entry.Restore()
+	}
+	return fd, err
+}
+
+func (l *Log) close(fd int) {
+	if fd != l.kept {
+		unix.Close(fd)
+	}
+}
+
+// openFor opens the log with the app's rights. Where they do not suffice, usher uses its own, but only by directories in which nobody else can
+// replace anything. That descriptor is kept, from before the app runs: usher may drop the right to open the file later.
+func (l *Log) openFor(app *App, flags int) (fd int, err error) {
+	if !l.alone && app.as(l.self, func() { fd, err = openAt(unix.AT_FDCWD, l.path, flags|unix.O_NOFOLLOW) }) && err != unix.EACCES && err != unix.ELOOP {
+		return fd, err
+	}
+	if fd, err = raised(func() (int, error) { return l.walk(flags) }); err == nil {
+		l.kept = fd
+	}
+	return fd, err
+}
+
+// openAt opens for reading and writing, or for writing alone.
+//
+//go:noinline
+func openAt(dir int, name string, flags int) (int, error) {
+	fd, err := unix.Openat(dir, name, flags|unix.O_RDWR, 0o644)
+	if err == unix.EACCES {
+		fd, err = unix.Openat(dir, name, flags|unix.O_WRONLY, 0o644)
+	}
+	return fd, err
+}
+
+// walk opens the log name by name, as root. Symbolic links count only where nobody else could have made them.
+func (l *Log) walk(flags int) (fd int, err error) {
+	path, links, sticky := l.path, 0, false
+	dir, err := openDir(unix.AT_FDCWD, ".")
+	for fresh := true; err == nil; {
+		name, rest, more := strings.Cut(path, "/")
+		if more && name == "" {
+			if path = rest; fresh {
+				dir, err = enter(dir, "/")
+			}
+			fresh = false
+			continue
+		}
+		fresh = false
+		var st unix.Stat_t
+		known := unix.Fstat(dir, &st) == nil && (st.Uid == 0 || l.app != nil && st.Uid != l.app.UID)
+		trusted := known && st.Mode&0o022 == 0 // with an access control list, the group's bits are for all that it names (acl(5))
+		var link [1024]byte
+		n, _ := unix.Readlinkat(dir, name, link[:])
+		switch {
+		case n > 0 && (!trusted || st.Uid != 0 || n == len(link) || links == 40): // as many as the kernel follows
+			err = errLink
+		case l.app != nil && (sticky && !known || !trusted && (rest == "" || !known || st.Mode&unix.S_ISVTX == 0)):
+			err = errApp
+		case n > 0:
+			links++
+			path, fresh = string(link[:n])+"/"+rest, true
+			continue
+		case rest != "":
+			sticky = !trusted // in /tmp nobody can replace a directory of somebody else's
+			dir, err = enter(dir, name)
+			path = rest
+			continue
+		default:
+			fd, err = openAt(dir, name, flags|unix.O_NOFOLLOW)
+			if err == nil && (!trusted || st.Uid != 0) && (unix.Fstat(fd, &st) != nil || st.Nlink > 1) { // a hard link to a file of root's
+				unix.Close(fd)
+				err = errName
+			}
+		}
+		unix.Close(dir)
+		return fd, err
+	}
+	return -1, err
+}
+
+// enter leaves dir for a directory in it.
+func enter(dir int, name string) (int, error) {
+	next, err := openDir(dir, name)
+	unix.Close(dir)
+	return next, err
+}
+
+//go:noinline
+func openDir(dir int, name string) (int, error) {
+	return unix.Openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+}
