@@ -236,6 +236,7 @@ func (c *conn) answer(req request) (more bool) {
 	res := response{
 		status: 200,
 		head:   req.method == methodHead,
+		allow:  req.options,
 		http10: req.http10,
 		// A body is not read: what would be taken for the next request could be part of it.
 		close: !req.keep || req.body || c.evicted,
@@ -252,7 +253,7 @@ func (c *conn) answer(req request) (more bool) {
 	case rt == nil || len(name) > 0 && results == nil && req.method != methodOther:
 		res.status = 404
 	case req.method == methodOther:
-		res.status = 405
+		res.status, res.allow = 405, true
 	case rt.page != nil:
 		if res.kind = typePrometheus; req.openMetrics {
 			res.kind = typeOpenMetrics
@@ -264,8 +265,11 @@ func (c *conn) answer(req request) (more bool) {
 			res.status = 503
 		}
 	}
-	if res.status >= 400 && res.status < 500 {
-		s.body = appendRefusal(s.body[:0], refusal{status: res.status})
+	switch res.status {
+	case 404:
+		s.body = appendRefusal(s.body[:0], refusal{404, paths})
+	case 405:
+		s.body = appendRefusal(s.body[:0], refusal{405, ""})
 	}
 	res.body = s.body
 	s.out = res.appendTo(s.out, s.httpDate())
@@ -275,7 +279,7 @@ func (c *conn) answer(req request) (more bool) {
 // appendRefusal answers what no endpoint can.
 func (s *Server) appendRefusal(no refusal) {
 	s.body = appendRefusal(s.body[:0], no)
-	s.out = response{status: no.status, body: s.body, close: true}.appendTo(s.out, s.httpDate())
+	s.out = response{status: no.status, body: s.body, allow: no.status == 405, close: true}.appendTo(s.out, s.httpDate())
 }
 
 // refuse ends the connection with a refusal.

@@ -101,8 +101,14 @@ func (s *Server) SetPage(name string, page Page) {
 	s.routes = append(s.routes, route{name: name, path: []byte("/" + name), page: page})
 }
 
-// route returns the endpoint of a path, or nil, and the name of the one check of it that /readyz/NAME asks for.
+var readyzPath = []byte("/readyz")
+
+// route returns the endpoint of a path, or nil, and the name of the one check of it that /readyz/NAME asks for. What load balancers ask
+// for unless they are told otherwise is / (HAProxy, ALB, GCP), and what they want to know is readiness.
 func (s *Server) route(path []byte) (rt *route, check []byte) {
+	if len(path) == 1 {
+		path = readyzPath
+	}
 	for i := range s.routes {
 		if rest, ok := bytes.CutPrefix(path, s.routes[i].path); ok && (len(rest) == 0 || rest[0] == '/' && len(rest) > 1 && s.routes[i].page == nil) {
 			return &s.routes[i], rest[min(1, len(rest)):]
