@@ -227,7 +227,7 @@ http {
 			{"GET", "/readyz?verbose&exclude=app", "[+]app excluded: ok\n[-]ready-1 failed: connection refused\n[+]stop ok\nreadyz check failed\n", 503},
 			{"GET", "/old/livez", "ok", 200}, // HTTP/1.0, Connection: close
 			{"POST", "/livez", "405 Method Not Allowed\n", 405},
-			{"GET", "/nowhere", "404 Not Found\n", 404},
+			{"GET", "/nowhere", notFound, 404},
 		} {
 			var sent io.Reader
 			if tt.method == "POST" {

@@ -2,6 +2,7 @@ package healthz
 
 import (
 	"bytes"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,10 +17,11 @@ type conn struct {
 	fd int   // -1: it has ended
 
 	state    state
-	since    time.Duration // when the present wait began
+	since    time.Duration // when the present wait began; until the first answer, when the connection did
 	deadline time.Duration // when it ends
 	events   uint32        // that the poller waits for
 	watched  bool          // by the poller
+	rights   bool          // the client can send descriptors: socket.ReceiveGuarded
 
 	answered bool // at least one request was
 	begun    bool // a request has, whose end has not come
@@ -90,7 +92,12 @@ func (c *conn) ready() {
 
 // receive reads what the client has sent. It reports whether the connection is still there; if it is not, it has ended.
 func (c *conn) receive(b []byte) (n int, ok bool) {
-	n, err := socket.Receive(c.fd, b)
+	var err error
+	if c.rights {
+		n, err = socket.ReceiveGuarded(c.fd, b)
+	} else {
+		n, err = socket.Receive(c.fd, b)
+	}
 	if n > 0 || err == unix.EAGAIN {
 		return n, true
 	}
@@ -123,9 +130,10 @@ func (c *conn) serve(b []byte) {
 			return
 		}
 		if b = rest; len(c.s.out) >= maxOut {
-			if c.keep(b); !c.flush() {
-				return
+			if c.keep(b); c.flush() {
+				c.yield()
 			}
+			return
 		}
 	}
 }
@@ -184,8 +192,21 @@ func (c *conn) wait() {
 	c.watch(unix.EPOLLIN)
 }
 
-// until begins a wait.
-func (c *conn) until(d time.Duration) { c.since, c.deadline = c.s.now, c.s.now+d }
+// yield goes on with what has come when the other connections have had their
+// turn: a client may send requests faster than they can be answered.
+func (c *conn) yield() {
+	c.state = writing
+	c.until(c.s.limits.write)
+	c.watch(unix.EPOLLOUT)
+	runtime.Gosched()
+}
+
+// until begins a wait. That for the first answer begins only once.
+func (c *conn) until(d time.Duration) {
+	if c.deadline = c.s.now + d; c.answered {
+		c.since = c.s.now
+	}
+}
 
 // watch has the poller wait for events, until the deadline.
 func (c *conn) watch(events uint32) {
@@ -215,6 +236,7 @@ func (c *conn) answer(req request) (more bool) {
 	res := response{
 		status: 200,
 		head:   req.method == methodHead,
+		allow:  req.options,
 		http10: req.http10,
 		// A body is not read: what would be taken for the next request could be part of it.
 		close: !req.keep || req.body || c.evicted,
@@ -231,7 +253,7 @@ func (c *conn) answer(req request) (more bool) {
 	case rt == nil || len(name) > 0 && results == nil && req.method != methodOther:
 		res.status = 404
 	case req.method == methodOther:
-		res.status = 405
+		res.status, res.allow = 405, true
 	case rt.page != nil:
 		if res.kind = typePrometheus; req.openMetrics {
 			res.kind = typeOpenMetrics
@@ -243,8 +265,11 @@ func (c *conn) answer(req request) (more bool) {
 			res.status = 503
 		}
 	}
-	if res.status >= 400 && res.status < 500 {
-		s.body = appendRefusal(s.body[:0], refusal{status: res.status})
+	switch res.status {
+	case 404:
+		s.body = appendRefusal(s.body[:0], refusal{404, paths})
+	case 405:
+		s.body = appendRefusal(s.body[:0], refusal{405, ""})
 	}
 	res.body = s.body
 	s.out = res.appendTo(s.out, s.httpDate())
@@ -254,7 +279,7 @@ func (c *conn) answer(req request) (more bool) {
 // appendRefusal answers what no endpoint can.
 func (s *Server) appendRefusal(no refusal) {
 	s.body = appendRefusal(s.body[:0], no)
-	s.out = response{status: no.status, body: s.body, close: true}.appendTo(s.out, s.httpDate())
+	s.out = response{status: no.status, body: s.body, allow: no.status == 405, close: true}.appendTo(s.out, s.httpDate())
 }
 
 // refuse ends the connection with a refusal.
@@ -331,7 +356,11 @@ func (c *conn) evict() {
 func (c *conn) end() {
 	s := c.s
 	_ = s.poll.Watch(c.fd, c.id, 0, &c.watched)
-	unix.Close(c.fd)
+	if !c.rights {
+		unix.Close(c.fd)
+	} else if !socket.CloseGuarded(c.fd) {
+		s.park()
+	}
 	*c = conn{s: s, id: c.id, fd: -1}
 	s.free = append(s.free, c)
 	s.open.Add(-1)

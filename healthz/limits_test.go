@@ -3,13 +3,17 @@ package healthz
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestDeadlines(t *testing.T) {
@@ -139,12 +143,15 @@ func TestLastLook(t *testing.T) {
 	c, client := connected(t, s)
 	c.ready() // nothing has come
 	io.WriteString(client, get)
-	if s.evict() {
+	if s.victim() != nil {
 		t.Fatal("chosen at once")
 	}
 	s.now += s.limits.settled
-	if !s.evict() || c.fd >= 0 {
+	if s.victim() != c {
 		t.Fatal("not chosen")
+	}
+	if c.evict(); c.fd >= 0 {
+		t.Fatal("still there")
 	}
 	b, err := io.ReadAll(client)
 	if err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 200 ") || !strings.Contains(string(b), "\r\nConnection: close\r\n") {
@@ -241,4 +248,155 @@ func TestReuse(t *testing.T) {
 	if len(s.conns) != 1 {
 		t.Errorf("%d places for one connection at a time", len(s.conns))
 	}
+}
+
+// TestVictim: who goes first where there is no room, and that there is always somebody.
+func TestVictim(t *testing.T) {
+	s := newServer(t)
+	open := func(sent string) *conn {
+		t.Helper()
+		c, client := connected(t, s)
+		io.WriteString(client, sent)
+		c.ready()
+		if c.fd < 0 {
+			t.Fatalf("%q: ended", sent)
+		}
+		return c
+	}
+	half := get + "GET /livez"
+	kept, busy, fresh, silent := open(get), open(half), open("GET "), open("")
+	for _, c := range []*conn{kept, busy, fresh, silent} {
+		c.since -= s.limits.settled
+	}
+	last, busyLately := open(""), open(half)
+	for i, want := range []*conn{kept, busy, fresh, silent, busyLately} {
+		if got := s.victim(); got != want {
+			t.Fatalf("%d: another has to go", i)
+		}
+		want.evict()
+	}
+	if s.victim() != nil {
+		t.Fatal("it has had no time to ask")
+	}
+	s.waited = maxWaited
+	if s.victim() != last {
+		t.Error("it keeps others out, who have waited already")
+	}
+	s.recent -= waitedIn + time.Second
+	if s.victim() != nil {
+		t.Error("that they have waited is long past")
+	}
+}
+
+// TestFirstByteIsNoExcuse: what a client sends before its first answer does not make the wait for that one longer.
+func TestFirstByteIsNoExcuse(t *testing.T) {
+	s := newServer(t)
+	c, client := connected(t, s)
+	c.ready()
+	s.now += s.limits.settled - 1
+	io.WriteString(client, "GET ")
+	c.ready()
+	s.now++
+	if s.victim() != c {
+		t.Error("it could stay")
+	}
+}
+
+// TestTurns: however many requests a client has sent, others have their turn after a few.
+func TestTurns(t *testing.T) {
+	s := newServer(t)
+	c, client := connected(t, s)
+	io.WriteString(client, strings.Repeat(get, 200))
+	c.ready()
+	fd := int(client.Fd())
+	b, answers := make([]byte, 64<<10), 0
+	for turn := 0; ; turn++ {
+		n, _, err := unix.Recvfrom(fd, b, unix.MSG_DONTWAIT)
+		if err != nil {
+			t.Fatalf("%d answers, then %v", answers, err)
+		}
+		if n > maxOut+1024 {
+			t.Errorf("%d bytes in a turn", n)
+		}
+		if answers += strings.Count(string(b[:n]), "\r\n\r\nok"); answers == 200 {
+			if turn < 5 {
+				t.Errorf("%d turns", turn)
+			}
+			return
+		}
+		if events, err := s.poll.Wait(time.Now().Add(5 * time.Second)); len(events) != 1 || err != nil {
+			t.Fatalf("%d events, %v: the rest is not answered", len(events), err)
+		}
+		c.ready()
+	}
+}
+
+// guarded is a listener whose clients can send descriptors, as all of unix sockets can before Linux 6.16.
+type guarded struct{ listener }
+
+func (guarded) Rights() bool { return true }
+
+// TestGivenUp: connections with descriptors are not closed, and after some of them the socket is no longer served; others are.
+func TestGivenUp(t *testing.T) {
+	logged := make(chan string, 10)
+	path := filepath.Join(t.TempDir(), "s")
+	local, err := Listen("unix:" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !local.Rights() { // so have it take them
+		for fd := range 1024 {
+			if sa, _ := unix.Getsockname(fd); sa != nil {
+				if at, ok := sa.(*unix.SockaddrUnix); ok && strings.HasSuffix(at.Name, "/s") {
+					unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 1)
+				}
+			}
+		}
+	}
+	addr, _ := start(t, func(s *Server) {
+		s.logf = func(format string, args ...any) { logged <- fmt.Sprintf(format, args...) }
+		if err := s.add(guarded{local}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	ask := func() error {
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(5 * time.Second))
+		return ask(c)
+	}
+	for i := range maxParked {
+		if err := ask(); err != nil {
+			t.Fatalf("after %d: %v", i, err)
+		}
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := c.(*net.UnixConn).WriteMsgUnix([]byte(get), unix.UnixRights(0), nil); err != nil {
+			t.Fatal(err)
+		}
+		c.SetDeadline(time.Now().Add(5 * time.Second))
+		if b, err := io.ReadAll(c); len(b) > 0 || err != nil {
+			t.Errorf("got %q, %v", b, err)
+		}
+		c.Close()
+	}
+	if line := <-logged; !strings.Contains(line, "sends descriptors") || len(logged) > 0 {
+		t.Errorf("logged %q, and %d more", line, len(logged))
+	}
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(50 * time.Millisecond))
+	io.WriteString(c, get)
+	if err := answered(c); err == nil {
+		t.Error("the socket is still served")
+	}
+	wantOK(t, addr)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 
@@ -27,6 +28,10 @@ func ParseAddr(addr string) (a Addr, err error) {
 			err = fmt.Errorf("want unix: and an absolute path of at most %d bytes", maxPath)
 		}
 		return a, err
+	}
+	if _, rest, ok := strings.Cut(addr, "://"); ok {
+		rest, _, _ = strings.Cut(rest, "/")
+		return a, fmt.Errorf("no scheme belongs there: write %q", rest)
 	}
 	host, port, err := splitAddr(addr)
 	if err != nil {
@@ -72,38 +77,40 @@ func splitAddr(addr string) (host, port string, err error) {
 	return host, port, nil
 }
 
-// Listener is a *socket.Listener, which unlinks the path that it has, if any, when it is closed.
+// Listener is a *socket.Listener. If it stands in the file system, it is
+// removed from there when it is closed.
 type Listener struct {
 	*socket.Listener
-	path string
+	place *place // nil: a port
 }
 
 // Close makes every Accept return.
 func (l *Listener) Close() error {
-	if l.path != "" {
-		_ = unix.Unlink(l.path)
-		l.path = ""
+	if l.place != nil {
+		l.place.remove()
+		unix.Close(l.place.dir)
+		l.place = nil
 	}
 	return l.Listener.Close()
 }
 
 // Listen listens at an address that ParseAddr can read. Without an IP, and with 0.0.0.0 or ::, that is every interface, IPv4 and
-// IPv6. Everybody may connect to a socket in the file system, as to a port; one that nobody listens at any more is replaced. The descriptor
-// is close-on-exec.
+// IPv6. Everybody may connect to a socket in the file system, as to a port; one that nobody listens at any more is replaced. For
+// such a socket it changes the umask and the working directory of the process for a moment. The descriptor is close-on-exec.
 func Listen(addr string) (*Listener, error) {
 	at, err := ParseAddr(addr)
-	var l *socket.Listener
+	l := &Listener{}
 	switch {
 	case err != nil:
 	case at.Path != "":
-		l, err = listenUnix(at.Path)
+		l.Listener, l.place, err = listenUnix(at.Path)
 	default:
-		l, err = listenTCP(at.AddrPort)
+		l.Listener, err = listenTCP(at.AddrPort)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %q: %w", addr, err)
 	}
-	return &Listener{l, at.Path}, nil
+	return l, nil
 }
 
 func listenTCP(at netip.AddrPort) (*socket.Listener, error) {
@@ -122,29 +129,18 @@ func listenTCP(at netip.AddrPort) (*socket.Listener, error) {
 	return l, err
 }
 
-func listenUnix(path string) (*socket.Listener, error) {
-	sa := &unix.SockaddrUnix{Name: path}
-	l, err := socket.Listen(sa)
-	if errors.Is(err, unix.EADDRINUSE) && stale(sa) {
-		_ = unix.Unlink(path)
-		l, err = socket.Listen(sa)
-	}
-	if err == nil {
-		_ = unix.Chmod(path, 0o666) // whatever the umask, which is meant for the app
-	}
-	return l, err
-}
-
-// stale reports whether there is a socket that nobody listens at: what an usher that was killed has left on a volume.
-func stale(sa *unix.SockaddrUnix) bool {
-	var st unix.Stat_t
-	if unix.Lstat(sa.Name, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
-		return false
-	}
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+func listenUnix(path string) (*socket.Listener, *place, error) {
+	p, err := openPlace(path)
 	if err != nil {
-		return false
+		return nil, nil, os.NewSyscallError("bind", err)
 	}
-	defer unix.Close(fd)
-	return unix.Connect(fd, sa) == unix.ECONNREFUSED
+	l, err := p.listen()
+	if errors.Is(err, unix.EADDRINUSE) {
+		p.removeStale()
+		l, err = p.listen()
+	}
+	if err != nil {
+		unix.Close(p.dir)
+	}
+	return l, p, err
 }

@@ -240,6 +240,8 @@ func TestListen(t *testing.T) {
 		{"8086", `cannot listen on "8086": write it with a colon: ":8086"`},
 		{"127.0.0.1", `cannot listen on "127.0.0.1": missing port in address`},
 		{"::1:8086", `cannot listen on "::1:8086": write an IPv6 address in brackets`},
+		{"http://:8086", `cannot listen on "http://:8086": no scheme belongs there: write ":8086"`},
+		{"tcp://127.0.0.1:8086/livez", `cannot listen on "tcp://127.0.0.1:8086/livez": no scheme belongs there: write "127.0.0.1:8086"`},
 		{"example.com:80", `cannot listen on "example.com:80": "example.com" is not an IP address`},
 		{"127.0.0.256:80", `cannot listen on "127.0.0.256:80": "127.0.0.256" is not an IP address`},
 		{":http", `cannot listen on ":http": port "http" is not a number from 0 to 65535`},

@@ -21,12 +21,13 @@ const (
 
 // request is what the server needs of a request's head. Its slices point into the connection's buffer.
 type request struct {
-	method method
-	path   []byte // percent-decoded, with its leading slash
-	query  []byte // as sent, without the question mark
-	http10 bool
-	keep   bool // the client will keep the connection open
-	body   bool // a body follows
+	method  method
+	options bool   // the method was OPTIONS, which is answered as GET is
+	path    []byte // percent-decoded, with its leading slash
+	query   []byte // as sent, without the question mark
+	http10  bool
+	keep    bool // the client will keep the connection open
+	body    bool // a body follows
 
 	openMetrics bool // the client takes OpenMetrics
 }
@@ -117,12 +118,13 @@ func parseRequestLine(line []byte) (r request, no refusal) {
 		r.method = methodGet
 	case "HEAD":
 		r.method = methodHead
+	case "OPTIONS": // what HAProxy's httpchk sends
+		r.method, r.options = methodGet, true
+		if string(target) == "*" { // the server as a whole (RFC 9112 3.2.4)
+			target = []byte("/")
+		}
 	case "CONNECT": // its target is an authority
 		return r, refusal{405, ""}
-	case "OPTIONS":
-		if string(target) == "*" {
-			return r, refusal{405, ""}
-		}
 	}
 	if target[0] != '/' { // the absolute form, as sent to proxies; every server has to take it (RFC 9112 3.2.2)
 		var authority []byte

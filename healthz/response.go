@@ -42,6 +42,7 @@ type response struct {
 	status int
 	kind   string // of the body; "" is typePlain
 	body   []byte
+	allow  bool // the methods are listed
 	head   bool // the request was HEAD: the same header, no body
 	close  bool // the connection ends with it
 	http10 bool // …and if it does not, an HTTP/1.0 client has to be told
@@ -62,8 +63,8 @@ func (r response) appendTo(b, date []byte) []byte {
 	b = append(b, date...)
 	b = append(b, "\r\nContent-Length: "...)
 	b = strconv.AppendInt(b, int64(len(r.body)), 10)
-	if r.status == 405 {
-		b = append(b, "\r\nAllow: GET, HEAD"...)
+	if r.allow {
+		b = append(b, "\r\nAllow: GET, HEAD, OPTIONS"...)
 	}
 	switch {
 	case r.close:
@@ -85,6 +86,9 @@ func (s *Server) httpDate() []byte {
 	}
 	return s.date
 }
+
+// paths is for who asks for something else.
+const paths = "try /livez, /readyz, /startupz or /metrics"
 
 // appendRefusal appends the body that goes with a refusal: "400 Bad Request: no Host\n".
 func appendRefusal(b []byte, no refusal) []byte {

@@ -16,9 +16,9 @@ import (
 	"usher/healthz/socket"
 )
 
-// Server serves endpoints over HTTP/1.0 and 1.1: GET and HEAD, keep-alive, pipelining. It has no TLS, no HTTP/2, takes no
+// Server serves endpoints over HTTP/1.0 and 1.1: GET, HEAD and OPTIONS, keep-alive, pipelining. It has no TLS, no HTTP/2, takes no
 // bodies, and allocates nothing for a request. Whatever clients send or hold back, it holds at most limits.conns of them:
-// when one more comes, the connection that has been idle longest goes.
+// when one more comes, another goes (victim).
 //
 // One goroutine serves all of them, and never waits for one: what a client has not sent yet, or does not take, stays with its connection.
 type Server struct {
@@ -41,7 +41,11 @@ type Server struct {
 	free    []*conn       // those of them that have ended
 	paused  bool          // no accepting until resume
 	full    bool          // …or a connection ends
+	began   time.Duration // the pause
 	resume  time.Duration
+	waited  time.Duration // how long new clients have waited for a place, of late
+	recent  time.Duration // since when that counts
+	parked  int           // connections that cannot be closed
 	backoff time.Duration // after the last accept, if that failed
 	tell    time.Duration // when that may be logged again
 	date    []byte        // for answers in the second dated
@@ -59,6 +63,7 @@ type listener interface {
 	Close() error
 	Watch(p *socket.Poller, id int32, wait bool) error
 	Addr() netip.AddrPort
+	Rights() bool
 }
 
 const never = time.Duration(math.MaxInt64)
@@ -96,8 +101,14 @@ func (s *Server) SetPage(name string, page Page) {
 	s.routes = append(s.routes, route{name: name, path: []byte("/" + name), page: page})
 }
 
-// route returns the endpoint of a path, or nil, and the name of the one check of it that /readyz/NAME asks for.
+var readyzPath = []byte("/readyz")
+
+// route returns the endpoint of a path, or nil, and the name of the one check of it that /readyz/NAME asks for. What load balancers ask
+// for unless they are told otherwise is / (HAProxy, ALB, GCP), and what they want to know is readiness.
 func (s *Server) route(path []byte) (rt *route, check []byte) {
+	if len(path) == 1 {
+		path = readyzPath
+	}
 	for i := range s.routes {
 		if rest, ok := bytes.CutPrefix(path, s.routes[i].path); ok && (len(rest) == 0 || rest[0] == '/' && len(rest) > 1 && s.routes[i].page == nil) {
 			return &s.routes[i], rest[min(1, len(rest)):]
@@ -116,7 +127,7 @@ const (
 // maxAccept is how many connections are accepted in a turn, and maxTurns how long turns may follow each other before other goroutines
 // have one.
 const (
-	maxAccept = 16
+	maxAccept = 64
 	maxTurns  = 500 * time.Microsecond
 )
 
@@ -165,6 +176,11 @@ func (s *Server) Serve() {
 				s.accept(s.listeners[-1-e.Fd])
 			} else if c := s.conns[e.Fd]; c.fd >= 0 { // or it has had to make room in this turn
 				c.ready()
+			}
+		}
+		if len(events) == cap(events) { // or a listener would have its turn only after all connections
+			for _, l := range s.listeners {
+				s.accept(l)
 			}
 		}
 		if s.now >= s.due {
@@ -230,21 +246,29 @@ func (s *Server) sweep() {
 // accept takes a listener's new connections, and answers those that have asked already.
 func (s *Server) accept(l listener) {
 	for i := range maxAccept {
-		if s.paused {
+		if s.paused || s.givenUp(l) {
 			return
 		}
-		if int(s.open.Load()) == s.limits.conns && (i > 0 || !s.evict()) { // later there may be nobody to make room for
-			if i == 0 {
-				s.pause(s.limits.settled / 5) // then look again: others may have settled
-				s.full = true
+		var victim *conn
+		if int(s.open.Load()) == s.limits.conns {
+			if victim = s.victim(); victim == nil {
+				if i == 0 { // later there may be nobody who waits
+					s.pause(s.limits.settled / 5) // then look again: others may have settled
+					s.full = true
+				}
+				return
 			}
-			return
 		}
 		fd, err := l.Accept()
 		switch {
 		case err == nil:
 			s.backoff = 0
-			s.take(fd).ready()
+			if victim != nil {
+				victim.evict()
+			}
+			c := s.take(fd)
+			c.rights = l.Rights()
+			c.ready()
 		case err == unix.EAGAIN || errors.Is(err, os.ErrClosed):
 			return
 		default:
@@ -252,8 +276,11 @@ func (s *Server) accept(l listener) {
 				s.logf("health: cannot accept connections: %v; trying again", err)
 				s.tell = s.now + tellEvery
 			}
-			if (errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)) && s.evict() {
-				continue // with its descriptor
+			if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+				if victim = s.victim(); victim != nil {
+					victim.evict()
+					continue // with its descriptor
+				}
 			}
 			s.backoff = min(max(2*s.backoff, minBackoff), maxBackoff)
 			s.pause(s.backoff)
@@ -263,47 +290,84 @@ func (s *Server) accept(l listener) {
 
 // pause stops accepting for a while.
 func (s *Server) pause(d time.Duration) {
-	s.paused, s.resume = true, s.now+d
+	s.paused, s.began, s.resume = true, s.now, s.now+d
 	s.wake(s.resume)
 	s.watchListeners()
 }
 
 func (s *Server) unpause() {
+	if s.full {
+		s.waited += s.now - s.began
+	}
 	s.paused, s.full = false, false
 	s.watchListeners()
 }
 
 func (s *Server) watchListeners() {
 	for i, l := range s.listeners {
-		_ = l.Watch(s.poll, id(i), !s.paused) // or it is closed
+		_ = l.Watch(s.poll, id(i), !s.paused && !s.givenUp(l)) // or it is closed
 	}
 }
 
-// evict ends the connection that has been idle longest. Without an idle one, the one that has kept the server waiting longest, if it has
-// for limits.settled: time enough for what an honest client's first packet has left out, and so little that a queue full of others
-// (net.core.somaxconn, 4096) is done with in less than the second for which kubelet waits for an answer. It reports whether there was one.
-func (s *Server) evict() bool {
-	var idle, slow *conn
+// maxWaited is how long new clients may wait for others to settle, in all
+// and in waitedIn. It is less than the second for which kubelet waits for an
+// answer, whatever number of clients is queued before it.
+const (
+	maxWaited = 200 * time.Millisecond
+	waitedIn  = 10 * time.Second
+)
+
+// victim returns the connection that has to go for a new one, or nil, which
+// it is not for longer than maxWaited:
+//
+//  1. the one that has been idle longest;
+//  2. the one that has kept the server waiting longest, for a request or for
+//     taking an answer, if for at least limits.settled;
+//  3. one that has had an answer: it is not kept out;
+//  4. the oldest that has not had one. For limits.settled it has time for
+//     what an honest client's first packet has left out, but not where new
+//     clients have waited for maxWaited already.
+func (s *Server) victim() (victim *conn) {
+	if s.now-s.recent > waitedIn {
+		s.waited, s.recent = 0, s.now
+	}
+	best := 4
+	if s.waited >= maxWaited {
+		best = 5
+	}
 	for _, c := range s.conns {
+		rank := 4
 		switch {
 		case c.fd < 0:
+			continue
 		case c.idle():
-			if idle == nil || c.since < idle.since {
-				idle = c
-			}
+			rank = 1
 		case s.now-c.since >= s.limits.settled:
-			if slow == nil || c.since < slow.since {
-				slow = c
-			}
+			rank = 2
+		case c.answered:
+			rank = 3
+		}
+		if rank < best || rank == best && victim != nil && c.since < victim.since {
+			victim, best = c, rank
 		}
 	}
-	if idle == nil {
-		idle = slow
+	return victim
+}
+
+// maxParked is how many connections may stay open because closing them could
+// take any time (socket.CloseGuarded). Then no more are accepted where they
+// came from.
+const maxParked = 16
+
+func (s *Server) givenUp(l listener) bool { return s.parked >= maxParked && l.Rights() }
+
+// park counts one of them.
+func (s *Server) park() {
+	if s.parked++; s.parked == 1 {
+		s.logf("health: a client of a unix socket sends descriptors; after %d such connections the socket is no longer served", maxParked)
+	} else if s.parked == maxParked {
+		s.watchListeners()
 	}
-	if idle != nil {
-		idle.evict()
-	}
-	return idle != nil
 }
 
 // take begins a connection.

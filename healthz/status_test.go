@@ -9,6 +9,10 @@ import (
 	"time"
 )
 
+const notReady = "[+]app ok\n[-]ready-1 failed: connection refused\n[+]stop ok\nreadyz check failed\n"
+
+const notFound = "404 Not Found: try /livez, /readyz, /startupz or /metrics\n"
+
 // statusTests: what comes in, what goes out. The body "" is not compared.
 var statusTests = []struct {
 	name, raw string
@@ -33,14 +37,13 @@ var statusTests = []struct {
 	{"verbose", "GET /livez?verbose HTTP/1.1\r\nHost: x\r\n\r\n", 200, "[+]app ok\nlivez check passed\n", false},
 	{"absolute", "GET http://host:80/livez HTTP/1.1\r\nHost: x\r\n\r\n", 200, "ok", false},
 	{"absolute, case, query", "GET HTTP://h/livez?verbose HTTP/1.1\r\nHost: x\r\n\r\n", 200, "[+]app ok\nlivez check passed\n", false},
-	{"absolute, no path", "GET http://h HTTP/1.1\r\nHost: x\r\n\r\n", 404, "", false},
-	{"absolute, only query", "GET https://h?/livez HTTP/1.1\r\nHost: x\r\n\r\n", 404, "", false},
+	{"absolute, no path", "GET http://h HTTP/1.1\r\nHost: x\r\n\r\n", 503, notReady, false},
+	{"absolute, only query", "GET https://h?/livez HTTP/1.1\r\nHost: x\r\n\r\n", 503, notReady, false},
 	{"Content-Length 0", "GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 00\r\n\r\n", 200, "ok", false},
 	{"body", "GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 200, "ok", true},
 	{"body that is a request", "GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 18\r\n\r\nGET / HTTP/1.0\r\n\r\n", 200, "ok", true},
 	{"chunked body", "GET /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n0\r\n\r\n", 200, "ok", true},
-	{"failing", "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n", 503,
-		"[+]app ok\n[-]ready-1 failed: connection refused\n[+]stop ok\nreadyz check failed\n", false},
+	{"failing", "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n", 503, notReady, false},
 	{"failing, excluded", "GET /readyz?exclude=ready-1 HTTP/1.1\r\nHost: x\r\n\r\n", 200, "ok", false},
 	{"obs-text in a value", "GET /livez HTTP/1.1\r\nHost: x\r\nX: \xfc\r\n\r\n", 200, "ok", false},
 
@@ -90,8 +93,17 @@ var statusTests = []struct {
 	{"two codings", "GET /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "", true},
 	{"chunked in 1.0", "GET /livez HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "", true},
 
-	{"unknown", "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", 404, "404 Not Found\n", false},
-	{"root", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 404, "", false},
+	{"unknown", "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", 404, notFound, false},
+	{"root", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 503, notReady, false},
+	{"root, excluded", "GET /?exclude=ready-1 HTTP/1.1\r\nHost: x\r\n\r\n", 200, "ok", false},
+	{"OPTIONS", "OPTIONS /livez HTTP/1.1\r\nHost: x\r\n\r\n", 200, "ok", false},
+	{"OPTIONS, as HAProxy's", "OPTIONS / HTTP/1.0\r\n\r\n", 503, notReady, true},
+	{"OPTIONS *", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 503, notReady, false},
+	{"OPTIONS, failing", "OPTIONS /readyz HTTP/1.1\r\nHost: x\r\n\r\n", 503, notReady, false},
+	{"OPTIONS, one check", "OPTIONS /readyz/app HTTP/1.1\r\nHost: x\r\n\r\n", 200, "ok", false},
+	{"OPTIONS, unknown", "OPTIONS /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", 404, notFound, false},
+	{"OPTIONS with body", "OPTIONS /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi", 200, "ok", true},
+	{"options", "options /livez HTTP/1.1\r\nHost: x\r\n\r\n", 405, "", false},
 	{"trailing slash", "GET /livez/ HTTP/1.1\r\nHost: x\r\n\r\n", 404, "", false},
 	{"one check", "GET /readyz/app HTTP/1.1\r\nHost: x\r\n\r\n", 200, "ok", false},
 	{"one check, failing", "GET /readyz/ready-1 HTTP/1.1\r\nHost: x\r\n\r\n", 503, "[-]ready-1 failed: connection refused\nreadyz check failed\n", false},
@@ -107,7 +119,6 @@ var statusTests = []struct {
 	{"POST", "POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 405, "405 Method Not Allowed\n", false},
 	{"POST with body", "POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nhi", 405, "", true},
 	{"lower-case get", "get /livez HTTP/1.1\r\nHost: x\r\n\r\n", 405, "", false},
-	{"OPTIONS *", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 405, "", true},
 	{"CONNECT", "CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n", 405, "", true},
 
 	{"long target", "GET /" + strings.Repeat("a", maxTarget) + " HTTP/1.1\r\nHost: x\r\n\r\n", 414, "", true},
@@ -140,8 +151,8 @@ func TestStatus(t *testing.T) {
 			wantHeader(t, res.Header, "X-Content-Type-Options", "nosniff")
 			wantHeader(t, res.Header, "Cache-Control", "no-store")
 			allow := ""
-			if tt.status == 405 {
-				allow = "GET, HEAD"
+			if tt.status == 405 || strings.HasPrefix(tt.raw, "OPTIONS ") {
+				allow = "GET, HEAD, OPTIONS"
 			}
 			wantHeader(t, res.Header, "Allow", allow)
 			switch head := strings.HasPrefix(tt.raw, "HEAD "); {

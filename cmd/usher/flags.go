@@ -39,7 +39,7 @@ The app:
 Stopping:
       --term-delay DURATION      hold SIGTERM back from the app for this long, while /readyz fails
       --quiet-period DURATION    ... but no longer than until nothing has come in for this long
-      --quiet-ignore NETWORK     leave out peers, such as a node's probes: 10.0.0.7, fd00::/8 (repeatable)
+      --quiet-ignore NETWORK     leave out peers, such as a node's probes: 10.0.0.7,fd00::/8 (repeatable)
       --drain-timeout DURATION   then wait for requests that are being answered, at most this long
       --grace-period DURATION    what the orchestrator grants from SIGTERM on (terminationGracePeriodSeconds,
                                  docker stop -t): the app gets SIGKILL in time before its end
@@ -151,8 +151,8 @@ func parse(as *personality, args, environ []string) (options, error) {
 	fs.DurationVar(&c.TermDelay, "term-delay", 0, "")
 	fs.DurationVar(&c.QuietPeriod, "quiet-period", 0, "")
 	fs.Var(&list{add: func(s string) error {
-		n, err := traffic.ParseNet(s)
-		c.QuietIgnore = append(c.QuietIgnore, n)
+		nets, err := traffic.ParseNets(s)
+		c.QuietIgnore = append(c.QuietIgnore, nets...)
 		return err
 	}}, "quiet-ignore", "")
 	fs.DurationVar(&c.DrainTimeout, "drain-timeout", 0, "")

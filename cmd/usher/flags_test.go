@@ -86,7 +86,7 @@ func TestTheRestIsTheApps(t *testing.T) {
 // be a misspelt one, but not what Kubernetes makes for the Services usher and usher-db.
 func TestVariables(t *testing.T) {
 	u := command(t, &made, "--term-delay", "0s", "--", "sh", "-c", "env | grep USHER; exit 3")
-	u.cmd.Env = append(u.cmd.Env, "USHER_TERM_DELAY=nonsense", "USHER_REWRITE=TERM:QUIT\n\nUSR1:USR2\n", "USHER_GRACE_PERIOD=", "USHER_PROCESS_GROUP=true",
+	u.cmd.Env = append(u.cmd.Env, "USHER_TERM_DELAY=nonsense", "USHER_REWRITE=TERM:QUIT\n\nUSR1:USR2\n", "USHER_GRACE_PERIOD=", "USHER_PROCESS_GROUP=true\n", "USHER_QUIET_PERIOD=\n",
 		"USHER_SERVICE_HOST=10.0.0.1", "USHER_PORT=tcp://10.0.0.1:80", "USHER_DB_PORT_80_TCP_ADDR=10.0.0.1", "USHER_TERM_DELY=5s", "USHER_PROBE=livez")
 	u.begin().want(3)
 	const says = " is no variable of usher's: without effect, and not handed on\n"

@@ -120,7 +120,7 @@ func TestQuietIgnore(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	u := startQuiet(t, "--term-delay", "30s", "--quiet-period", "500ms", "--quiet-ignore", "127.7.0.0/16", "--quiet-ignore", "::1")
+	u := startQuiet(t, "--term-delay", "30s", "--quiet-period", "500ms", "--quiet-ignore", "127.9.0.1,127.7.0.0/16", "--quiet-ignore", "::1")
 	go dialFrom(ctx, "127.7.0.1")
 	between(u, stopped(u), 500*time.Millisecond)
 

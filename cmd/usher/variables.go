@@ -40,13 +40,13 @@ func parseEnv(fs *pflag.FlagSet, environ []string) (rest, unknown []string, errs
 		if f.Changed {
 			return
 		}
-		each := []string{value}
+		each := []string{strings.TrimSpace(value)} // an annotation or a ConfigMap's value may end in a newline
 		switch f.Value.Type() {
 		case "list":
 			each = strings.FieldsFunc(value, func(r rune) bool { return r == '\n' })
 		case "string":
 		default:
-			if value == "" { // as Compose sets a variable that it does not know
+			if each[0] == "" { // as Compose sets a variable that it does not know
 				return
 			}
 		}

@@ -17,7 +17,7 @@ import (
 //	exec:command args…                   file:/path
 //	notify:
 //
-// An IPv6 address is in brackets. A path of unix and file is taken as it is, without escapes; a command is split by Words.
+// An IPv6 address is in brackets, an IPv4 address may be. A path of unix and file is taken as it is, without escapes; a command is split by Words.
 func Parse(spec string) (*Check, error) {
 	c := &Check{spec: spec}
 	if err := c.parse(); err != nil {
@@ -118,6 +118,9 @@ func (c *Check) parseHTTP(rest, port string) error {
 		return err
 	}
 	c.hostHeader = authority
+	if authority[0] == '[' && !strings.Contains(c.host, ":") {
+		c.hostHeader = c.host + authority[len("[]")+len(c.host):]
+	}
 	if zone := strings.IndexByte(c.host, '%'); zone >= 0 { // means something on this machine only (RFC 6874 4)
 		c.hostHeader = strings.Replace(authority, c.host[zone:], "", 1)
 	}
@@ -128,7 +131,9 @@ func (c *Check) parseHTTP(rest, port string) error {
 	return nil
 }
 
-// parseAuthority reads host[:port]; port stays "" where there is none.
+// parseAuthority reads host[:port]; port stays "" where there is none. An
+// IPv4 address may be in brackets: a template for both families writes
+// http://[$(POD_IP)]/.
 func (c *Check) parseAuthority(s string) error {
 	if strings.Contains(s, "@") {
 		return fmt.Errorf("%q: a user is not supported", s)
@@ -140,8 +145,8 @@ func (c *Check) parseAuthority(s string) error {
 			return fmt.Errorf("host %q: no closing bracket", s)
 		}
 		host, port = s[1:end], s[end+1:]
-		if addr, err := netip.ParseAddr(host); err != nil || !addr.Is6() {
-			return fmt.Errorf("host %q is not an IPv6 address", host)
+		if _, err := netip.ParseAddr(host); err != nil {
+			return fmt.Errorf("host %q is not an IP address", host)
 		}
 		if port != "" && port[0] != ':' {
 			return fmt.Errorf("host %q: only a port may follow the bracket", s)

@@ -16,6 +16,7 @@ type Listener struct {
 	fd int        // -1: closed
 
 	watched bool // by a poller
+	rights  bool // its clients can send descriptors: rights.go
 }
 
 // backlog is the most that listen(2) takes; the kernel lowers it to net.core.somaxconn.
@@ -35,7 +36,8 @@ func listen(sa unix.Sockaddr) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, local := sa.(*unix.SockaddrUnix); !local {
+	_, local := sa.(*unix.SockaddrUnix)
+	if !local {
 		// A port whose last connections are in TIME_WAIT can be had again; connections inherit TCP_NODELAY. All of them can only
 		// fail for want of IPv6, which bind says.
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
@@ -49,8 +51,12 @@ func listen(sa unix.Sockaddr) (*Listener, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	return &Listener{fd: fd}, nil
+	return &Listener{fd: fd, rights: local && !refuseRights(fd)}, nil
 }
+
+// Rights reports whether what it accepts needs ReceiveGuarded and
+// CloseGuarded.
+func (l *Listener) Rights() bool { return l.rights }
 
 // ClientFirst has TCP connections come with their first bytes, or a second later without: who accepts one need not wait for them.
 func (l *Listener) ClientFirst() {
@@ -117,9 +123,12 @@ func (l *Listener) Close() error {
 	if l.fd < 0 {
 		return os.ErrClosed
 	}
-	err := unix.Close(l.fd)
+	fd := l.fd
 	l.fd = -1
-	return err
+	if l.rights { // what it has not accepted would be closed with it
+		return unix.Shutdown(fd, unix.SHUT_RDWR)
+	}
+	return unix.Close(fd)
 }
 
 // Addr is where it listens, with the port that 0 has become; not valid for a socket without a port.

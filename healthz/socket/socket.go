@@ -89,7 +89,13 @@ func open(sa unix.Sockaddr, kind int) (int, error) {
 		family = unix.AF_UNIX
 	}
 	fd, err := unix.Socket(family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	return fd, os.NewSyscallError("socket", err)
+	if err != nil {
+		return -1, os.NewSyscallError("socket", err)
+	}
+	if family == unix.AF_UNIX {
+		refuseRights(fd)
+	}
+	return fd, nil
 }
 
 // local is the address of a socket's own end; not valid where that has no port. unix.Getsockname knows every family there is: 28 kB.

@@ -23,6 +23,19 @@ type Net struct {
 	bits int // of the mapped address
 }
 
+// ParseNets reads one Net, or several with commas between them, as
+// Kubernetes' status.hostIPs and status.podIPs have them.
+func ParseNets(s string) (nets []Net, err error) {
+	for more := true; more && err == nil; {
+		var one string
+		var n Net
+		one, s, more = strings.Cut(s, ",")
+		n, err = ParseNet(one)
+		nets = append(nets, n)
+	}
+	return nets, err
+}
+
 // ParseNet reads "10.0.0.0/8", "fd00::/8", or an address, which is a range of one.
 func ParseNet(s string) (Net, error) {
 	addr, length, isRange := strings.Cut(s, "/")

@@ -125,6 +125,14 @@ func TestNet(t *testing.T) {
 			t.Errorf("%q is taken", s)
 		}
 	}
+	if nets, err := ParseNets("10.0.0.1,fd00::1,10.2.0.0/16"); len(nets) != 3 || err != nil {
+		t.Errorf("%v, %v", nets, err)
+	}
+	for _, s := range []string{"", ",", "10.0.0.1,", ",10.0.0.1", "10.0.0.1,,::1", "10.0.0.1,x"} {
+		if _, err := ParseNets(s); err == nil {
+			t.Errorf("%q is taken", s)
+		}
+	}
 }
 
 // A kernel before Linux 4.6 shows less of every socket, listening ones as well: it has to be found out before anything is missed.
