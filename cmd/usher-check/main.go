@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"usher/healthz/check"
+	"usher/healthz/printable"
 )
 
 const usage = `usher-check runs a check and exits with 0 if it holds, or with 1 and the reason on stdout.
@@ -69,7 +70,7 @@ func main() {
 		fmt.Println("usher-check", version)
 	case err != nil:
 		for _, err := range err.(*multierror.Error).Errors {
-			fmt.Fprintln(os.Stderr, "usher-check: error:", err)
+			fmt.Fprintln(os.Stderr, "usher-check: error:", oneLine(err.Error()))
 		}
 		fmt.Fprintln(os.Stderr, "usher-check: hint: usher-check --help lists the checks and the flags")
 		os.Exit(misused)
@@ -162,4 +163,4 @@ func ask(ctx context.Context, o options) (warning string, err error) {
 	return warning, plain(err)
 }
 
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+func oneLine(s string) string { return printable.Line(strings.Join(strings.Fields(s), " ")) }
