@@ -337,8 +337,7 @@ for i in range(40):
         s.send(b"STATUS=%d" % i)
         os._exit(0)
     os.waitpid(pid, 0)
-time.sleep(0.1) # what was forked twice
-s.send(b"READY=1")
+    sys.stdin.readline() # heard: no more than one at a time is on its way
 time.sleep(60)
 `
 	withProc := func(t *testing.T, b *build, args ...string) *usher {
@@ -354,13 +353,21 @@ time.sleep(60)
 			up, next := upstream(t)
 			u := prepare(t, &made, append([]string{"-v"}, python(t, program)...)...)
 			u.cmd.Env = append(u.cmd.Env, "NOTIFY_SOCKET="+up)
-			u.begin()
-			heard := 0
-			for next() != "READY=1\n" {
-				heard++
+			stdin, err := u.cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
 			}
-			if heard != 40 {
-				t.Errorf("%d of 40 heard\n%s", heard, &u.stderr)
+			u.begin()
+			t.Cleanup(func() {
+				if t.Failed() {
+					t.Logf("%s", &u.stderr)
+				}
+			})
+			for i := range 40 {
+				if got, want := next(), fmt.Sprintf("STATUS=%d\n", i); got != want {
+					t.Fatalf("%q, want %q", got, want)
+				}
+				fmt.Fprintln(stdin)
 			}
 			u.signal(unix.SIGTERM)
 			u.want(143)
