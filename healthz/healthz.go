@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"unicode/utf8"
+
+	"usher/healthz/printable"
 )
 
 // Result is one line of an endpoint's answer; Failure is "" where the check holds. Note is shown where all are and this one holds.
@@ -88,14 +90,11 @@ func appendUnmatched(b []byte, results []Result, exclude []string) []byte {
 	return append(b, '\n')
 }
 
-// appendLine appends text as one line of valid UTF-8 of at most maxFailure bytes: what cannot be printed becomes a space,
-// so that a failure's text (which may quote what a server sent) can neither forge a line nor reach a terminal as a control.
+// appendLine appends text as one printable line of at most maxFailure bytes: a failure's text may quote what a server sent.
 func appendLine(b []byte, text string) []byte {
 	limit := len(b) + maxFailure
 	for _, r := range text {
-		if r == utf8.RuneError || !strconv.IsPrint(r) {
-			r = ' '
-		}
+		r = printable.Rune(r)
 		if len(b)+utf8.RuneLen(r) > limit-len("…") {
 			return append(b, "…"...)
 		}

@@ -51,7 +51,7 @@ func TestFailureIsOneLine(t *testing.T) {
 		{"ümläut “quoted”", "ümläut “quoted”"},
 		{"a\nb\r\n[+]forged ok", "a b  [+]forged ok"},
 		{"nul\x00 esc\x1b[31m del\x7f c1\u0085 ls\u2028 bidi\u202e", "nul  esc [31m del  c1  ls  bidi "},
-		{"broken \xff\xfe utf-8 \xe2\x82", "broken    utf-8   "},
+		{"broken \xff\xfe utf-8 \xe2\x82", "broken \ufffd\ufffd utf-8 \ufffd\ufffd"},
 		{strings.Repeat("a", 600), strings.Repeat("a", maxFailure-len("…")) + "…"},
 		{strings.Repeat("ü", 600), strings.Repeat("ü", (maxFailure-len("…"))/2) + "…"},
 	} {

@@ -89,11 +89,20 @@ func Default() {
 	_ = unix.Prlimit(0, unix.RLIMIT_NOFILE, &entry.NoFile, nil)
 }
 
-// Unhandle resets every signal that has a handler, for a forked child. There is none.
+// Unhandle resets every signal that has a handler, for a forked child: SIGCHLD, if Interrupt has been called.
 //
 //go:nosplit
-func Unhandle() {}
+//go:norace
+func Unhandle() {
+	if handlingSig[unix.SIGCHLD] != 0 {
+		unignore(unix.SIGCHLD)
+	}
+}
 
+// unignore gives sig its default action.
+//
+//go:nosplit
+//go:norace
 func unignore(sig Signal) {
 	var a action
 	a[actionHandler] = sigDfl

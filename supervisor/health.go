@@ -47,9 +47,11 @@ type health struct {
 	notify  []*check.Prober // those of them that wait for the app's own word
 	rests   []bool          // of the ready checks: during a stop as well
 
-	said    atomic.Pointer[notify.State] // what the app has said
-	heard   chan struct{}                // has something when it has said more; nil where nobody listens
-	started atomic.Pointer[time.Time]    // when the startup checks have held; nil is not yet
+	said      atomic.Pointer[notify.State] // what the app has said
+	mainPID   bool                         // …that another process is its main one
+	heard     chan struct{}                // has something when it has said more; nil where nobody listens
+	extending atomic.Bool                  // the loop is about to see when the app wants more time
+	started   atomic.Pointer[time.Time]    // when the startup checks have held; nil is not yet
 
 	toStop, toEnd   context.Context // end when a stop begins, and when the app has ended
 	stopping, ended context.CancelFunc

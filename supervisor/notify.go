@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"usher/healthz/check"
 	"usher/healthz/notify"
 	"usher/signals/entry"
@@ -33,11 +35,16 @@ func (s *Supervisor) listenNotify() (err error) {
 	if !wanted {
 		return nil
 	}
+	isPath := strings.HasPrefix(s.notifyUp, "/")
 	entry.Raise()
-	s.notify, err = notify.Listen()
+	s.notify, err = notify.Listen(notify.Where{EveryUser: s.config.User != "", OtherNetwork: isPath})
 	entry.Restore()
 	if err != nil {
 		return fmt.Errorf("cannot make a socket for sd_notify: %w", err)
+	}
+	if name := s.notify.Name(); isPath && name[0] != '/' {
+		s.log.Debugf("%s=%s, no path, as there is no writable directory: another network namespace can't reach it",
+			notifySocket, name)
 	}
 	return nil
 }
@@ -72,7 +79,7 @@ func (s *Supervisor) hear() {
 			time.Sleep(100 * time.Millisecond)
 			continue
 		}
-		if s.isApps(int(sender.Pid), sender.Uid) {
+		if s.isApps(sender) {
 			s.heard(notify.Parse(datagram))
 			if up := notify.Forward(datagram); s.notifyUp != "" && len(up) > 0 {
 				if err := notify.Send(s.notifyUp, up); err != nil {
@@ -91,11 +98,16 @@ func (s *Supervisor) heard(m notify.Message) {
 	h, now := s.checks(), time.Now()
 	said := h.said.Load().Observe(m, now)
 	h.said.Store(&said)
-	if m.MainPID {
+	if m.MainPID && !h.mainPID {
+		h.mainPID = true
 		s.log.Debugf("MAINPID from the app: usher stays with the process that it has started")
 	}
-	if m.Extend > 0 {
-		s.post(func() { s.stop.extend(now.Add(m.Extend)) })
+	// One at a time: what comes meanwhile is in said.
+	if m.Extend > 0 && !h.extending.Swap(true) {
+		s.post(func() {
+			h.extending.Store(false)
+			s.stop.extend(h.said.Load().Extended())
+		})
 	}
 	for _, p := range h.notify {
 		p.Again()
@@ -106,23 +118,49 @@ func (s *Supervisor) heard(m notify.Message) {
 	}
 }
 
-// isApps reports whether a process is the app's or its descendant: usher's, since orphans become that. One that is gone already, as
-// systemd-notify may be, is told by its user.
-func (s *Supervisor) isApps(pid int, uid uint32) bool {
-	if pid <= 0 { // of another PID namespace
+// isApps reports whether the sender of a datagram is the app or a descendant:
+// usher's, since orphans become that. The kernel vouches for its pid and user.
+//
+// Many a sender has ended by now (systemd-notify in a script), and so the
+// kernel no longer says whose it was. Where usher is PID 1, all processes are
+// the app's but those of `docker exec`, which take a right that is above the
+// app's. Elsewhere the user decides: usher's, the app's, or that of one of the
+// app's processes (gosu changes it). A process of such a user could end the app
+// as well.
+func (s *Supervisor) isApps(sender unix.Ucred) bool {
+	if sender.Pid <= 0 { // of another PID namespace
 		return false
 	}
-	for p := pid; p > 0 && ownProc(s.self); {
-		if p == s.self {
-			return pid != p
-		}
-		found, ok := readProc(p)
-		if !ok {
-			break
-		}
-		if p = found.parent; p == 0 {
-			return false // came in from outside: docker exec
+	if ownProc(s.self) {
+		for range 3 { // an ancestor may end between two looks, and leaves its children to another
+			if ours, ok := s.descends(int(sender.Pid)); ok {
+				return ours
+			}
 		}
 	}
-	return uid == uint32(os.Getuid()) || s.as != nil && uid == s.as.uid
+	if s.self == 1 || sender.Uid == uint32(os.Getuid()) || s.as != nil && sender.Uid == s.as.uid {
+		return true
+	}
+	for _, p := range stragglers(s.self) {
+		var st unix.Stat_t
+		if unix.Stat("/proc/"+strconv.Itoa(p.pid), &st) == nil && st.Uid == sender.Uid {
+			return true
+		}
+	}
+	return false
+}
+
+// descends reports whether a process is a descendant of usher's. It is not ok
+// if the process, or one between the two, has ended.
+func (s *Supervisor) descends(pid int) (ours, ok bool) {
+	for p := pid; p != s.self; {
+		found, ok := readProc(p)
+		if !ok || found.group < 0 { // reaped while it was read: its parent is 0 as well
+			return false, false
+		}
+		if p = found.parent; p == 0 {
+			return false, true // came in from outside: docker exec
+		}
+	}
+	return pid != s.self, true
 }

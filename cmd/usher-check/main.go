@@ -15,6 +15,7 @@ import (
 
 	"usher/healthz/check"
 	"usher/healthz/file"
+	"usher/healthz/printable"
 )
 
 const usage = `usher-check runs a check and exits with 0 if it holds, or with 1 and the reason on stdout.
@@ -70,7 +71,7 @@ func main() {
 		fmt.Println("usher-check", version)
 	case err != nil:
 		for _, err := range err.(*multierror.Error).Errors {
-			fmt.Fprintln(os.Stderr, "usher-check: error:", err)
+			fmt.Fprintln(os.Stderr, "usher-check: error:", oneLine(err.Error()))
 		}
 		fmt.Fprintln(os.Stderr, "usher-check: hint: usher-check --help lists the checks and the flags")
 		os.Exit(misused)
@@ -195,4 +196,4 @@ func ask(ctx context.Context, o options) (warning string, err error) {
 	return warning, plain(err)
 }
 
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+func oneLine(s string) string { return printable.Line(strings.Join(strings.Fields(s), " ")) }

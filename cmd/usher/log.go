@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"usher/healthz/printable"
 	"usher/signals"
 	"usher/supervisor/lastword"
 )
@@ -77,9 +78,9 @@ func (l *logger) line(at level, hook, msg string) string {
 		}
 		return string(lastword.AppendString(append(b, `,"msg":`...), msg, math.MaxInt)) + "}\n"
 	case hook != "":
-		return hook + ": " + msg + "\n"
+		return hook + ": " + printable.Tabbed(msg) + "\n"
 	}
-	return "usher: " + strings.ReplaceAll(msg, "\n", " ") + "\n"
+	return "usher: " + printable.Line(msg) + "\n"
 }
 
 // Output passes on what a command beside the app has written, whole lines, each under the command's name. It is not usher's own word, so

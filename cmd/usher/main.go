@@ -108,18 +108,16 @@ func fail(json bool, code int, err error, hints ...string) {
 	if merr, ok := err.(*multierror.Error); ok {
 		errs = merr.Errors
 	}
-	say := func(text, msg string) {
-		line := "usher: " + text + "\n"
-		if json {
-			line = (&logger{json: true}).line(quiet, "", msg)
-		}
-		writeLines(line)
+	log := logger{json: json}
+	prefix := "error: "
+	if json { // which has a level
+		prefix = ""
 	}
 	for _, err := range errs {
-		say("error: "+err.Error(), err.Error())
+		writeLines(log.line(quiet, "", prefix+err.Error()))
 	}
 	for _, hint := range hints {
-		say("hint: "+hint, "hint: "+hint)
+		writeLines(log.line(quiet, "", "hint: "+hint))
 	}
 	os.Exit(code)
 }

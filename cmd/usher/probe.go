@@ -12,6 +12,7 @@ import (
 
 	"usher/healthz"
 	"usher/healthz/check"
+	"usher/healthz/printable"
 	"usher/signals"
 	"usher/supervisor"
 )
@@ -61,7 +62,7 @@ func probe(o options, inherited signals.Inherited) int {
 	if c.NeedsTool() {
 		endAfter(timeout + time.Second)
 		err := supervisor.Replace(c.Command(timeout), o.config.Env)
-		printed(1, o.probe+": "+err.Error()+"\n")
+		printed(1, printable.Line(o.probe+": "+err.Error())+"\n")
 		return 1
 	}
 	c.SetExec(func(ctx context.Context, argv []string) error {
@@ -70,7 +71,7 @@ func probe(o options, inherited signals.Inherited) int {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	if err := c.Run(ctx); err != nil {
-		printed(1, o.probe+": "+err.Error()+"\n")
+		printed(1, printable.Line(o.probe+": "+err.Error())+"\n")
 		return 1
 	}
 	return 0

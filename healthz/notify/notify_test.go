@@ -2,13 +2,8 @@ package notify
 
 import (
 	"bytes"
-	"errors"
-	"os"
-	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 func TestParse(t *testing.T) {
@@ -109,63 +104,4 @@ func TestState(t *testing.T) {
 	}
 	say(50, "STOPPING=1")
 	want(50, "the app said STOPPING=1", "")
-}
-
-func TestSocket(t *testing.T) {
-	s, err := Listen()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.HasPrefix(s.Name(), "@usher-notify-") {
-		t.Errorf("name %q", s.Name())
-	}
-	other, err := Listen()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
-	if other.Name() == s.Name() {
-		t.Errorf("two of the name %q", s.Name())
-	}
-	if err := Send(s.Name(), []byte("READY=1")); err != nil {
-		t.Fatal(err)
-	}
-	datagram, sender, done, err := s.Receive()
-	if err != nil || string(datagram) != "READY=1" || int(sender.Pid) != os.Getpid() || int(sender.Uid) != os.Getuid() {
-		t.Errorf("%q from %+v, %v", datagram, sender, err)
-	}
-	done()
-
-	// BARRIER=1: the other end sees its pipe closed when the datagram has been dealt with.
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(fd)
-	if err := unix.Sendmsg(fd, []byte("BARRIER=1"), unix.UnixRights(int(w.Fd())), &unix.SockaddrUnix{Name: s.Name()}, 0); err != nil {
-		t.Fatal(err)
-	}
-	w.Close()
-	datagram, _, done, err = s.Receive()
-	if err != nil || string(datagram) != "BARRIER=1" {
-		t.Errorf("%q, %v", datagram, err)
-	}
-	r.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
-	if _, err := r.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("the barrier was open before: %v", err)
-	}
-	done()
-	r.SetReadDeadline(time.Now().Add(10 * time.Second))
-	if n, err := r.Read(make([]byte, 1)); n != 0 || errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("the barrier stays: %v", err)
-	}
-	time.AfterFunc(10*time.Millisecond, s.Close)
-	if _, _, _, err := s.Receive(); err != os.ErrClosed {
-		t.Errorf("after Close: %v", err)
-	}
 }

@@ -7,9 +7,12 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"usher/healthz/printable"
 )
 
-// AppendString appends s as a JSON string (RFC 8259) whose inside takes at most room bytes; what is no UTF-8 becomes U+FFFD. It is here because
+// AppendString appends s as a JSON string (RFC 8259) whose inside takes at most room bytes; what is not printable
+// is escaped, and what is no UTF-8 becomes U+FFFD. It is here because
 // encoding/json is half a megabyte.
 func AppendString(b []byte, s string, room int) []byte {
 	b = append(b, '"')
@@ -24,9 +27,9 @@ func AppendString(b []byte, s string, room int) []byte {
 			b = append(b, '\\', 'n')
 		case r == '\t':
 			b = append(b, '\\', 't')
-		case r < ' ':
+		case printable.Rune(r) != r:
 			const hex = "0123456789abcdef"
-			b = append(b, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
+			b = append(b, '\\', 'u', hex[r>>12], hex[r>>8&15], hex[r>>4&15], hex[r&15])
 		default:
 			b = utf8.AppendRune(b, r)
 		}
@@ -39,7 +42,7 @@ func encodedLen(r rune) int {
 	switch {
 	case r == '"' || r == '\\' || r == '\n' || r == '\t':
 		return 2
-	case r < ' ':
+	case printable.Rune(r) != r: // none of these is above U+FFFF
 		return 6
 	}
 	return utf8.RuneLen(r)

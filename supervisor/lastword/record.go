@@ -3,9 +3,10 @@ package lastword
 
 import (
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
+
+	"usher/healthz/printable"
 )
 
 // Reason is the first word of the message, in the form of Kubernetes' own container reasons.
@@ -112,7 +113,7 @@ func (r *Record) appendText(app []byte) []byte {
 			b = append(b, '\n')
 		}
 		b = append(b, head...)
-		b = append(b, lastThat([]byte(strings.Map(printable, string(r.Stderr))), room, utf8.RuneLen)...)
+		b = append(b, lastThat([]byte(printable.Text(string(r.Stderr))), room, utf8.RuneLen)...)
 	}
 	return b
 }
@@ -165,7 +166,7 @@ func (r *Record) String() string {
 	if r.RSS > 0 {
 		b += "; peak memory " + Bytes(r.RSS) + ", CPU " + Round(r.CPU).String()
 	}
-	return oneLine(b)
+	return printable.Line(b)
 }
 
 // String is what is known of a shortage.
@@ -289,20 +290,3 @@ func Bytes(n uint64) string {
 }
 
 var units = [...]string{"", "Ki", "Mi", "Gi", "Ti"}
-
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' {
-			return ' '
-		}
-		return printable(r)
-	}, s)
-}
-
-// printable makes blanks of control characters. What is no UTF-8, strings.Map makes U+FFFD of.
-func printable(r rune) rune {
-	if r < ' ' && r != '\n' && r != '\t' || r == 0x7f {
-		return ' '
-	}
-	return r
-}
