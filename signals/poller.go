@@ -3,6 +3,7 @@ package signals
 import (
 	"fmt"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,6 +39,10 @@ func tryPoller() error {
 	defer unix.Close(event)
 	if err := unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, event, &unix.EpollEvent{Events: unix.EPOLLIN}); err != nil {
 		return fmt.Errorf("epoll_ctl: %w", err)
+	}
+	var e unix.EpollEvent
+	if _, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(fd), uintptr(unsafe.Pointer(&e)), 1, 0, 0, 0); errno != 0 {
+		return fmt.Errorf("epoll_pwait: %w", errno)
 	}
 	return nil
 }

@@ -29,12 +29,25 @@ type output struct {
 	last string // the last line that is not blank
 }
 
-func newOutput(fd int, name string, self int) *output {
-	// Where one of these can't be done, the output is read at the command's end.
-	_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETOWN, self)
-	_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETSIG, int(unix.SIGCHLD))
-	_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFL, unix.O_NONBLOCK|unix.O_ASYNC)
-	return &output{fd: fd, name: name}
+func newOutput(fd int, name string, self int) (*output, error) {
+	// Where the kernel can't be asked for SIGCHLD, the output is read at the command's end. SIGIO, which it would send else, is the app's.
+	flags := unix.O_NONBLOCK
+	if asynchronous(fd, self) {
+		flags |= unix.O_ASYNC
+	}
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFL, flags); err != nil { // the loop would wait for the command
+		return nil, err
+	}
+	return &output{fd: fd, name: name}, nil
+}
+
+// asynchronous has the kernel send usher SIGCHLD for what can be read, once O_ASYNC is set.
+func asynchronous(fd, self int) bool {
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETOWN, self); err != nil {
+		return false
+	}
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETSIG, int(unix.SIGCHLD))
+	return err == nil
 }
 
 // readOutputs reads what commands have written, a little of each at a time, so that one that writes without end holds up nothing. It

@@ -187,7 +187,7 @@ func (s *Supervisor) Run() int {
 	if s.unfit == nil {
 		useCPUs(1 + busy)
 	} else { // nothing is done for an app that won't be started, and nothing that takes one more thread
-		s.tail, s.stop.timing.prepare = nil, nil
+		s.tail, s.stop.timing.prepare, s.stop.timing.postStop = nil, nil, 0
 	}
 	s.stop.open(time.Now())
 	s.act(s.stop.decided())

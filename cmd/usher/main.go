@@ -35,13 +35,13 @@ func main() {
 	switch {
 	case o.help:
 		tool()
-		os.Exit(printed(1, usage))
+		exit(printed(1, usage))
 	case o.version:
 		tool()
-		os.Exit(printed(1, "usher "+version+"\n"))
+		exit(printed(1, "usher "+version+"\n"))
 	case o.notice.text != "":
 		tool()
-		os.Exit(printed(o.notice.fd, o.notice.text))
+		exit(printed(o.notice.fd, o.notice.text))
 	case err != nil && as != nil:
 		fail(o.logJSON, as.wrong, err, as.usage)
 	case err != nil:
@@ -51,7 +51,7 @@ func main() {
 		if err := install(o.install); err != nil {
 			fail(o.logJSON, supervisor.ExitFailure, err)
 		}
-		os.Exit(0)
+		exit(0)
 	case o.plan:
 		tool()
 		as := plan
@@ -59,10 +59,10 @@ func main() {
 			as = planJSON
 		}
 		o.newLogger().flush(source)
-		os.Exit(printed(1, as(o.config.Plan())))
+		exit(printed(1, as(o.config.Plan())))
 	case o.probe != "":
 		tool()
-		os.Exit(probe(o, source.Inherited()))
+		exit(probe(o, source.Inherited()))
 	}
 	log := o.newLogger()
 	if o.warnOrphans {
@@ -74,7 +74,14 @@ func main() {
 	}
 	code := s.Run()
 	log.flush(source)
-	os.Exit(code)
+	exit(code)
+}
+
+// exit is os.Exit, which returns where exit_group(2) fails, and the code would become 0.
+func exit(code int) {
+	for range 3 {
+		os.Exit(code)
+	}
 }
 
 // newLogger is the log, which begins with what has no effect.
@@ -116,5 +123,5 @@ func fail(json bool, code int, err error, hints ...string) {
 	for _, hint := range hints {
 		say("hint: "+hint, "hint: "+hint)
 	}
-	os.Exit(code)
+	exit(code)
 }
