@@ -78,6 +78,8 @@ func main() {
 }
 
 // exit is os.Exit, which returns where exit_group(2) fails, and the code would become 0.
+//
+//go:noinline
 func exit(code int) {
 	for range 3 {
 		os.Exit(code)
