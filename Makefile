@@ -37,7 +37,7 @@ MISSPELL    = $(GO) run github.com/golangci/misspell/cmd/misspell@v0.7.0
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOTESTSUM   = $(GO) run gotest.tools/gotestsum@v1.13.0
 
-.PHONY: build demo test fuzz stress bench size verify-entry lint image deps clean
+.PHONY: build demo test fuzz stress faults bench size verify-entry lint image deps clean
 
 # RACE=1 puts the race detector in, which goes well with the entry point.
 build:
@@ -69,6 +69,10 @@ STRESS ?= 1m
 stress:
 	USHER_STRESS=$(STRESS) USHER_STRESS_SEED=$(SEED) $(GO) test -count=1 -timeout 24h -run '^TestStress$$' ./cmd/usher
 	USHER_STRESS=$(STRESS) USHER_STRESS_SEED=$(SEED) CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 24h -run '^TestStress$$' ./cmd/usher
+
+# Every system call that usher makes, refused to it: cmd/usher/faults_test.go, of which `make test` takes a sample. FAULT='stop: kill' is one call.
+faults:
+	USHER_FAULTS=all USHER_FAULT='$(FAULT)' $(GO) test -count=1 -timeout 1h -run '^TestFaults$$' -v ./cmd/usher
 
 # usher beside tini, dumb-init, catatonit and no init at all, as root: bench/ says how. BENCH='-only signal -json out.json' narrows it.
 bench: build

@@ -3,6 +3,7 @@ package signals
 import (
 	"fmt"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,8 +16,8 @@ func OpenPoller() error {
 	if pollerOpen {
 		return nil
 	}
-	if err := tryPoller(); err != nil {
-		return fmt.Errorf("no timers can be had: %w", err)
+	if call, errno := tryPoller(); errno != 0 {
+		return fmt.Errorf("no timers can be had: %s: %w", call, errno)
 	}
 	// A timer with a channel would not do: since Go 1.23 it is none for the runtime before a goroutine waits for it.
 	time.AfterFunc(time.Hour, func() {}).Stop()
@@ -24,20 +25,23 @@ func OpenPoller() error {
 	return nil
 }
 
-// tryPoller does what the runtime is about to do, which can't report an error.
-func tryPoller() error {
-	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err != nil {
-		return fmt.Errorf("epoll_create1: %w", err)
+// tryPoller does what the runtime is about to do, which can't report an error. It returns the last call, and its.
+func tryPoller() (call string, errno unix.Errno) {
+	fd, _, errno := unix.RawSyscall(unix.SYS_EPOLL_CREATE1, unix.EPOLL_CLOEXEC, 0, 0)
+	if errno != 0 {
+		return "epoll_create1", errno
 	}
-	defer unix.Close(fd)
-	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err != nil {
-		return fmt.Errorf("eventfd2: %w", err)
+	call = "eventfd2"
+	event, _, errno := unix.RawSyscall(unix.SYS_EVENTFD2, 0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK, 0)
+	if errno == 0 {
+		call = "epoll_ctl"
+		e := unix.EpollEvent{Events: unix.EPOLLIN}
+		if _, _, errno = unix.RawSyscall6(unix.SYS_EPOLL_CTL, fd, unix.EPOLL_CTL_ADD, event, uintptr(unsafe.Pointer(&e)), 0, 0); errno == 0 {
+			call = "epoll_pwait"
+			_, _, errno = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, fd, uintptr(unsafe.Pointer(&e)), 1, 0, 0, 0)
+		}
+		unix.Close(int(event))
 	}
-	defer unix.Close(event)
-	if err := unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, event, &unix.EpollEvent{Events: unix.EPOLLIN}); err != nil {
-		return fmt.Errorf("epoll_ctl: %w", err)
-	}
-	return nil
+	unix.Close(int(fd))
+	return call, errno
 }

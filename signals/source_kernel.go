@@ -48,13 +48,22 @@ func Open() (Source, error) {
 	s := &kernelSource{pid: unix.Getpid(), set: All(), others: All()}
 	word, bit := s.others.word(unix.SIGCHLD)
 	*word &^= bit
+	if s.pid <= 0 { // a filter of system calls: as a number for kill(2), that would be a group or everybody
+		return nil, errors.New("cannot find its own pid")
+	}
+	if entry.Unblocked != 0 {
+		return nil, fmt.Errorf("cannot block signals: rt_sigprocmask: %w", unix.Errno(-entry.Unblocked))
+	}
 	// A filter of system calls may refuse what usher waits with; entry has asked where it has started the app.
 	if entry.App() == 0 {
 		if _, errno := s.next(new(Set), &unix.Timespec{}); errno != unix.EAGAIN {
 			return nil, fmt.Errorf("cannot wait for signals: rt_sigtimedwait: %w", errno)
 		}
 	}
-	s.inherited = Inherited{Mask: entry.Mask, NoFile: &entry.NoFile}
+	s.inherited = Inherited{Mask: entry.Mask}
+	if entry.NoFile.Max > 0 { // or it could not be read
+		s.inherited.NoFile = &entry.NoFile
+	}
 	if ignored(unix.SIGCHLD) {
 		// The kernel would reap our children itself, and their status be lost (wait(2), NOTES).
 		s.inherited.Ignored.Add(unix.SIGCHLD)
@@ -86,7 +95,9 @@ func Environ() []string {
 // usher as on any program, and the process its limit of descriptors: for what is no init (--probe).
 func Default() {
 	SetMask((*Set)(&entry.Mask), nil)
-	_ = unix.Prlimit(0, unix.RLIMIT_NOFILE, &entry.NoFile, nil)
+	if entry.NoFile.Max > 0 {
+		_ = unix.Prlimit(0, unix.RLIMIT_NOFILE, &entry.NoFile, nil)
+	}
 }
 
 // Unhandle resets every signal that has a handler, for a forked child: SIGCHLD, if Interrupt has been called.

@@ -150,8 +150,13 @@ func (s *Supervisor) spawnCommand(c *command) error {
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
 		return fmt.Errorf("cannot make a pipe: %w", err)
 	}
-	output, writeFD := newOutput(fds[0], c.name, s.self), fds[1] // before the first write, which is to be heard of
+	writeFD := fds[1]
 	defer unix.Close(writeFD)
+	output, err := newOutput(fds[0], c.name, s.self) // before the first write, which is to be heard of
+	if err != nil {
+		unix.Close(fds[0])
+		return fmt.Errorf("cannot make a pipe: %w", err)
+	}
 	env := s.commandEnv()
 	if s.as != nil {
 		_ = unix.Fchown(writeFD, int(s.as.uid), -1) // so that it can open /dev/stdout, as the app can

@@ -29,16 +29,26 @@ type output struct {
 	last string // the last line that is not blank
 }
 
-func newOutput(fd int, name string, self int) *output {
-	wakeFor(fd, self) // where that can't be done, the output is read at the command's end
-	return &output{fd: fd, name: name}
+func newOutput(fd int, name string, self int) (*output, error) {
+	if _, err := wakeFor(fd, self); err != nil { // the loop would wait for the command
+		return nil, err
+	}
+	return &output{fd: fd, name: name}, nil
 }
 
-// wakeFor has the kernel send usher, self, a SIGCHLD when there is something to read from a pipe, or nobody left who could write.
-func wakeFor(fd, self int) {
-	_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETOWN, self)
-	_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETSIG, int(unix.SIGCHLD))
-	_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFL, unix.O_NONBLOCK|unix.O_ASYNC)
+// wakeFor has the kernel send usher, self, a SIGCHLD when there is something to read from a pipe, or no process left that could write, and makes
+// reading not wait. Where the kernel can't be asked for SIGCHLD, wakes is false, and the pipe has to be looked at: SIGIO, which it would send
+// else, is the app's.
+func wakeFor(fd, self int) (wakes bool, err error) {
+	flags := unix.O_NONBLOCK
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETOWN, self); err == nil {
+		if _, err = unix.FcntlInt(uintptr(fd), unix.F_SETSIG, int(unix.SIGCHLD)); err == nil {
+			wakes = true
+			flags |= unix.O_ASYNC
+		}
+	}
+	_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFL, flags)
+	return wakes, err
 }
 
 // readOutputs reads what commands have written, a little of each at a time, so that one that writes without end holds up nothing. It

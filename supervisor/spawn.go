@@ -45,6 +45,7 @@ type starting struct {
 	child   *child
 	shared  bool // it has usher's memory until then
 	reportR int  // the end of a pipe that its execve(2), or its end, closes; -1 once that is known
+	polled  bool // no signal says so, and the loop looks
 	err     error
 }
 

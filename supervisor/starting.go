@@ -16,7 +16,8 @@ func (s *Supervisor) begun(l *starting) bool {
 	if l.started(patience) {
 		return true
 	}
-	wakeFor(l.reportR, s.self)
+	wakes, err := wakeFor(l.reportR, s.self)
+	l.polled = !wakes || err != nil
 	if l.started(0) { // just before usher asked to be told
 		return true
 	}

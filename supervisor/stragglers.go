@@ -131,21 +131,20 @@ func signalStragglers(self, group int, sig signals.Signal) (found []proc) {
 			_ = unix.Kill(-1, unix.SIGCONT) // nobody knows who is stopped
 		}
 		for _, p := range found {
-			wakeProc(p)
+			signalProc(p, unix.SIGCONT)
 		}
 		return found
 	}
 	// The app's own group is told as a whole, and nobody in it escapes by a fork. Elsewhere, what forks before it is told has a child that is in
 	// no list yet.
-	told := map[proc]bool{}
+	told := map[int]string{} // when the process with that number was started
 	grouped := false
 	fruitless := 0
 	tell := func(p proc) {
-		id := proc{pid: p.pid, start: p.start}
-		if told[id] {
+		if told[p.pid] == p.start {
 			return
 		}
-		fruitless, told[id] = 0, true
+		fruitless, told[p.pid] = 0, p.start
 		found = append(found, p)
 		switch {
 		case p.group != group:
@@ -154,7 +153,7 @@ func signalStragglers(self, group int, sig signals.Signal) (found []proc) {
 			grouped = true
 			_ = unix.Kill(-group, sig)
 		}
-		wakeProc(p)
+		signalProc(p, unix.SIGCONT)
 	}
 	for range maxLooks {
 		if fruitless++; fruitless > 2 { // one may have fallen between a parent's end and its child
@@ -171,24 +170,22 @@ func signalStragglers(self, group int, sig signals.Signal) (found []proc) {
 	return found
 }
 
-// wakeProc wakes p if it is stopped: a program that handles SIGCONT is to see it only then.
-func wakeProc(p proc) {
-	if now, ok := readProc(p.pid); ok && now.start == p.start && now.state == 'T' {
-		signalProc(p, unix.SIGCONT)
-	}
-}
-
-// signalProc signals p, unless its number is another process's by now: a pidfd stays with the process it was opened for.
+// signalProc signals p, unless its number is another process's by now: a pidfd stays with the process it was opened for. SIGCONT it gets only if it
+// is stopped: a program that handles it is to see it only then.
 func signalProc(p proc, sig signals.Signal) {
 	fd, err := unix.PidfdOpen(p.pid, 0)
-	if err != nil { // gone, or a kernel before 5.3
-		if err == unix.ENOSYS {
-			_ = unix.Kill(p.pid, sig)
-		}
+	if err == nil {
+		defer unix.Close(fd)
+	} else if err != unix.ENOSYS { // gone; the other is a kernel before 5.3
 		return
 	}
-	defer unix.Close(fd)
-	if now, ok := readProc(p.pid); ok && now.start == p.start { // its name may have changed: a shell's child becomes a program
+	now, ok := readProc(p.pid)
+	switch {
+	case !ok || now.start != p.start: // its name may have changed: a shell's child becomes a program
+	case sig == unix.SIGCONT && now.state != 'T':
+	case err != nil:
+		_ = unix.Kill(p.pid, sig)
+	default:
 		_ = unix.PidfdSendSignal(fd, sig, nil, 0)
 	}
 }

@@ -195,7 +195,7 @@ func (s *Supervisor) Run() int {
 	if s.unfit == nil {
 		useCPUs(1 + busy)
 	} else { // nothing is done for an app that won't be started, and nothing that takes one more thread
-		s.tail, s.stop.timing.prepare = nil, nil
+		s.tail, s.stop.timing.prepare, s.stop.timing.postStop = nil, nil, 0
 		s.word.alone()
 	}
 	s.report(s.word.begin())
@@ -224,6 +224,11 @@ func (s *Supervisor) turn() {
 	if s.stop.phase.sweeps() && s.childless {
 		timeout = min(timeout, execPoll)
 	}
+	for _, l := range s.startings {
+		if l.polled && (timeout < 0 || timeout > execPoll) {
+			timeout = execPoll
+		}
+	}
 	if s.again >= 0 && (timeout < 0 || s.again < timeout) {
 		timeout = s.again
 	}
@@ -248,6 +253,8 @@ func (s *Supervisor) turn() {
 	}
 	if look {
 		s.posted()
+	}
+	if len(s.startings) > 0 {
 		s.launched()
 	}
 	if look || s.unreaped {

@@ -37,13 +37,13 @@ func main() {
 	switch {
 	case o.help:
 		tool()
-		os.Exit(printed(1, usage))
+		exit(printed(1, usage))
 	case o.version:
 		tool()
-		os.Exit(printed(1, "usher "+version+"\n"))
+		exit(printed(1, "usher "+version+"\n"))
 	case o.notice.text != "":
 		tool()
-		os.Exit(printed(o.notice.fd, o.notice.text))
+		exit(printed(o.notice.fd, o.notice.text))
 	case err != nil && as != nil:
 		fail(o.logJSON, as.wrong, err, as.usage)
 	case err != nil:
@@ -53,7 +53,7 @@ func main() {
 		if err := install(o.install); err != nil {
 			fail(o.logJSON, supervisor.ExitFailure, err)
 		}
-		os.Exit(0)
+		exit(0)
 	case o.plan:
 		tool()
 		as := plan
@@ -61,10 +61,10 @@ func main() {
 			as = planJSON
 		}
 		o.newLogger().flush(source)
-		os.Exit(printed(1, as(o.config.Plan())))
+		exit(printed(1, as(o.config.Plan())))
 	case o.probe != "":
 		tool()
-		os.Exit(probe(o, source.Inherited()))
+		exit(probe(o, source.Inherited()))
 	}
 	log := o.newLogger()
 	if o.warnOrphans {
@@ -76,7 +76,16 @@ func main() {
 	}
 	code := s.Run()
 	log.flush(source)
-	os.Exit(code)
+	exit(code)
+}
+
+// exit is os.Exit, which returns where exit_group(2) fails, and the code would become 0.
+//
+//go:noinline
+func exit(code int) {
+	for range 3 {
+		os.Exit(code)
+	}
 }
 
 // newLogger is the log, which begins with what has no effect.
@@ -119,5 +128,5 @@ func fail(json bool, code int, err error, hints ...string) {
 	for _, hint := range hints {
 		writeLines(log.line(quiet, "", "hint: "+hint))
 	}
-	os.Exit(code)
+	exit(code)
 }

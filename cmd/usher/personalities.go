@@ -191,15 +191,14 @@ func succeedWith(m *mimicry, value string) error {
 // without effect.
 func rewriteAgain(m *mimicry, value string) error {
 	from, to, _ := strings.Cut(value, ":")
-	for _, number := range []string{from, to} {
-		if n, err := strconv.Atoi(number); err == nil && n > 31 {
-			return errors.New("rewrite " + strconv.Quote(value) + ": want signals from 1 to 31")
-		}
+	n, _ := strconv.Atoi(from)
+	if m, _ := strconv.Atoi(to); max(m, n) > 31 {
+		return errors.New("-r " + value + ": want signals from 1 to 31")
 	}
-	if sig, err := signals.Parse(from); err == nil {
-		if sig == unix.SIGCHLD || sig == unix.SIGKILL || sig == unix.SIGSTOP {
-			return signals.Rewrites{}.Parse("HUP:" + to)
-		}
+	switch sig, _ := signals.Parse(from); sig {
+	case unix.SIGCHLD, unix.SIGKILL, unix.SIGSTOP:
+		return signals.Rewrites{}.Parse("HUP:" + to)
+	default:
 		delete(m.o.config.Rewrites, sig)
 	}
 	return m.fs.Set("rewrite", value)

@@ -42,7 +42,7 @@ func call(trap, a1, a2, a3, a4, a5 uintptr) (uintptr, syscall.Errno) {
 // plan reports whether the app can be started now.
 func plan(argc *word) bool {
 	Lower()
-	if self, _ := call(unix.SYS_GETPID, 0, 0, 0, 0, 0); self != 1 || !app.read(argc) {
+	if self, _ := call(unix.SYS_GETPID, 0, 0, 0, 0, 0); self != 1 || Unblocked != 0 || !app.read(argc) {
 		return false
 	}
 	const sigIgn = 1

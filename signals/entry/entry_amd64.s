@@ -18,6 +18,7 @@ TEXT ·entry(SB),NOSPLIT|NOFRAME,$0
 	LEAQ	·Mask(SB), DX
 	MOVL	$8, R10
 	SYSCALL
+	MOVQ	AX, ·Unblocked(SB)
 
 	// for fd in 0, 1, 2: if fcntl(fd, F_GETFD) fails, epoll_create1(EPOLL_CLOEXEC) takes its place
 	XORL	R12, R12

@@ -18,6 +18,7 @@ TEXT ·entry(SB),NOSPLIT|NOFRAME,$0
 	MOVD	$8, R3
 	MOVD	$SYS_rt_sigprocmask, R8
 	SVC
+	MOVD	R0, ·Unblocked(SB)
 
 	// for fd in 0, 1, 2: if fcntl(fd, F_GETFD) fails, epoll_create1(EPOLL_CLOEXEC) takes its place
 	MOVD	$0, R19

@@ -6,10 +6,12 @@ import "golang.org/x/sys/unix"
 
 // What entry has done and saved. It writes to them behind the compiler's back.
 var (
-	Entered uint64          // not 0: this is how the process has begun
-	Mask    [1]uint         // the signal mask
-	NoFile  unix.Rlimit     // RLIMIT_NOFILE
-	Env     *[1 << 20]*byte // envp on the process's first stack, ended by nil
+	Entered uint64 // not 0: this is how the process has begun
+	// Unblocked is not 0 where signals could not be blocked: a negative errno.
+	Unblocked int64
+	Mask      [1]uint         // the signal mask
+	NoFile    unix.Rlimit     // RLIMIT_NOFILE
+	Env       *[1 << 20]*byte // envp on the process's first stack, ended by nil
 )
 
 var pid int

@@ -17,10 +17,13 @@ func (c *Cgroup) Notify(pid int, sig unix.Signal) int {
 		unix.Close(fd)
 		return -1
 	}
-	// F_SETOWN, F_SETSIG: fcntl(2); the same event is queued once (inotify(7)).
-	_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETOWN, pid)
-	_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETSIG, int(sig))
-	_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFL, unix.O_NONBLOCK|unix.O_ASYNC)
+	// fcntl(2); the same event is queued once (inotify(7)). Without F_SETSIG it would be SIGIO, which is the app's.
+	for _, c := range [...][2]int{{unix.F_SETOWN, pid}, {unix.F_SETSIG, int(sig)}, {unix.F_SETFL, unix.O_NONBLOCK | unix.O_ASYNC}} {
+		if _, err := unix.FcntlInt(uintptr(fd), c[0], c[1]); err != nil {
+			unix.Close(fd)
+			return -1
+		}
+	}
 	return fd
 }
 
