@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"usher/healthz/contexts"
 	"usher/healthz/socket"
 )
 
@@ -84,7 +85,7 @@ func (c *config) ask(ctx context.Context, name string, qtype, port uint16) (addr
 
 // askServer asks one server once, and over TCP if the answer does not fit into a datagram.
 func askServer(ctx context.Context, wait time.Duration, server netip.Addr, port uint16, name string, qtype uint16) ([]netip.Addr, error) {
-	ctx, cancel := context.WithTimeout(ctx, wait)
+	ctx, cancel := contexts.WithTimeout(ctx, wait)
 	defer cancel()
 	sa, err := socket.Address(server, port)
 	if err != nil {
@@ -124,7 +125,7 @@ func exchange(ctx context.Context, sa unix.Sockaddr, query []byte, kind int) (re
 		return reply{}, err
 	}
 	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	defer contexts.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
 	sent := query
 	if kind == unix.SOCK_STREAM {
 		sent = append(binary.BigEndian.AppendUint16(nil, uint16(len(query))), query...)
