@@ -43,7 +43,7 @@ func parseEnv(fs *pflag.FlagSet, environ []string) (rest, unknown []string, errs
 		each := []string{value}
 		switch f.Value.Type() {
 		case "list":
-			each = strings.FieldsFunc(value, func(r rune) bool { return r == '\n' })
+			each = slices.DeleteFunc(strings.Split(value, "\n"), func(line string) bool { return line == "" })
 		case "string":
 		default:
 			if value == "" { // as Compose sets a variable that it does not know
