@@ -9,6 +9,7 @@ import (
 
 	"usher/healthz"
 	"usher/healthz/check"
+	"usher/healthz/contexts"
 	"usher/healthz/notify"
 	"usher/signals"
 )
@@ -78,8 +79,8 @@ func (s *Supervisor) newHealth() *health {
 	if s.notify != nil {
 		h.heard = make(chan struct{}, 1)
 	}
-	h.toEnd, h.ended = context.WithCancel(context.Background())
-	h.toStop, h.stopping = context.WithCancel(h.toEnd)
+	h.toEnd, h.ended = contexts.WithCancel(context.Background())
+	h.toStop, h.stopping = contexts.WithCancel(h.toEnd)
 	for role := range check.Roles {
 		for i, of := range s.config.Checks[role].Checks {
 			p := check.NewProber(role, i+1, h.ask(role, of), s.config.Checks[role].Params)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"usher/healthz/check"
+	"usher/healthz/contexts"
 	"usher/signals"
 	"usher/supervisor/lastword"
 )
@@ -72,7 +73,7 @@ func (s *Supervisor) runHook(name string, h *Hook, fatal bool) {
 
 // beside does what takes no process on a goroutine.
 func (s *Supervisor) beside(r *hookRun, do func(context.Context) error) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := contexts.WithCancel(context.Background())
 	r.cancel = cancel
 	go func() {
 		err := do(ctx)
@@ -112,7 +113,7 @@ func (s *Supervisor) wait() {
 }
 
 func try(ctx context.Context, c *check.Check) error {
-	ctx, cancel := context.WithTimeout(ctx, waitTry)
+	ctx, cancel := contexts.WithTimeout(ctx, waitTry)
 	defer cancel()
 	return c.Run(ctx)
 }

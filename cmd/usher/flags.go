@@ -227,8 +227,9 @@ func (o *options) validateProbe() (errs []error) {
 }
 
 // parseArgs reads flags up to the first word that is none, and returns the rest. It hands pflag one flag at a time, so that a
-// mistake does not hide the next.
+// mistake does not hide the next: with ParseAll, as Parse brings the standard library's flags as well.
 func parseArgs(fs *pflag.FlagSet, args []string) (command []string, errs []error) {
+	set := func(f *pflag.Flag, value string) error { return fs.Set(f.Name, value) }
 	for len(args) > 0 {
 		arg := args[0]
 		if arg == "--" {
@@ -238,10 +239,10 @@ func parseArgs(fs *pflag.FlagSet, args []string) (command []string, errs []error
 			return args, errs
 		}
 		used := 1
-		err := fs.Parse(args[:1])
+		err := fs.ParseAll(args[:1], set)
 		if _, needsValue := err.(*pflag.ValueRequiredError); needsValue && len(args) > 1 {
 			used = 2
-			err = fs.Parse(args[:2])
+			err = fs.ParseAll(args[:2], set)
 		}
 		if err != nil {
 			errs = append(errs, withUnit(err))

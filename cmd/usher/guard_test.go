@@ -56,6 +56,7 @@ var tooHeavyToCall = map[string]string{
 	"os.ReadFile":         "9, and it opens descriptors: there is package file",
 	"unicode.IsPrint":     "14: strconv.IsPrint is the same, and there anyway",
 
+	"context.(*cancelCtx)":              "20: there is healthz/contexts",
 	"golang.org/x/sys/unix.Getsockname": "28, for families that usher has no sockets of: healthz/socket has its own",
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"usher/healthz"
 	"usher/healthz/check"
+	"usher/healthz/contexts"
 	"usher/healthz/printable"
 	"usher/signals"
 	"usher/supervisor"
@@ -68,7 +69,7 @@ func probe(o options, inherited signals.Inherited) int {
 	c.SetExec(func(ctx context.Context, argv []string) error {
 		return supervisor.Once(ctx, argv, o.config.Env, inherited)
 	})
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := contexts.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	if err := c.Run(ctx); err != nil {
 		printed(1, printable.Line(o.probe+": "+err.Error())+"\n")

@@ -43,7 +43,7 @@ func parseEnv(fs *pflag.FlagSet, environ []string) (rest, unknown []string, errs
 		each := []string{strings.TrimSpace(value)} // an annotation or a ConfigMap's value may end in a newline
 		switch f.Value.Type() {
 		case "list":
-			each = strings.FieldsFunc(value, func(r rune) bool { return r == '\n' })
+			each = slices.DeleteFunc(strings.Split(value, "\n"), func(line string) bool { return line == "" })
 		case "string":
 		default:
 			if each[0] == "" { // as Compose sets a variable that it does not know

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/healthz/check/resolve"
+	"usher/healthz/contexts"
 	"usher/healthz/file"
 	"usher/healthz/socket"
 	"usher/signals/entry"
@@ -177,7 +178,7 @@ func (c *Check) ask(ctx context.Context) (stage string, err error) {
 	if deadline, limited := ctx.Deadline(); limited {
 		conn.SetDeadline(deadline)
 	}
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) }) // ends what waits for the connection
+	stop := contexts.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) }) // ends what waits for the connection
 	defer stop()
 	return stageResponse, c.get(ctx, conn)
 }
@@ -247,7 +248,7 @@ func dialOne(ctx context.Context, addr netip.Addr, port uint16, shares int, port
 	}
 	if deadline, limited := ctx.Deadline(); limited {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(shares))
+		ctx, cancel = contexts.WithTimeout(ctx, time.Until(deadline)/time.Duration(shares))
 		defer cancel()
 	}
 	return socket.Dial(ctx, sa, unix.SOCK_STREAM, ports)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"usher/healthz/contexts"
 )
 
 // Role is what a check is for.
@@ -137,7 +139,7 @@ func next(due time.Time, period time.Duration, now time.Time) time.Time {
 // probe runs the check within its timeout, which every check heeds (see Check.Run). A panic is a failure of this check, not
 // the end of PID 1.
 func (p *Prober) probe(ctx context.Context) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, p.params.Timeout)
+	ctx, cancel := contexts.WithTimeout(ctx, p.params.Timeout)
 	defer cancel()
 	defer func() {
 		if v := recover(); v != nil {

@@ -12,6 +12,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"usher/healthz/contexts"
 )
 
 // Conn is a connected socket. Its methods are os.File's, but that an error is the plain one: os.ErrDeadlineExceeded, os.ErrClosed, or what
@@ -127,7 +129,7 @@ func Dial(ctx context.Context, sa unix.Sockaddr, kind int, ports *Ports) (*Conn,
 	if deadline, limited := ctx.Deadline(); limited {
 		c.SetDeadline(deadline)
 	}
-	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
+	stop := contexts.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	raw, err := c.file.SyscallConn()
 	if err == nil {

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"usher/healthz/contexts"
 	"usher/healthz/file"
 	"usher/healthz/socket"
 )
@@ -110,7 +111,7 @@ const secondAnswer = 50 * time.Millisecond
 
 // askServer asks one server, once, what is not settled: both questions at the same time, so that none has to wait for the other.
 func (c *config) askServer(ctx context.Context, wait time.Duration, server netip.Addr, questions []question) {
-	ctx, cancel := context.WithTimeout(ctx, wait)
+	ctx, cancel := contexts.WithTimeout(ctx, wait)
 	defer cancel()
 	sa, err := socket.Address(server, c.port)
 	for i := range questions {
