@@ -248,8 +248,8 @@ func (id *identity) app() *lastword.App {
 func (s *Supervisor) write(r *lastword.Record) { s.writeWithin(r, writeTime, false) }
 
 func (s *Supervisor) writeWithin(r *lastword.Record, limit time.Duration, last bool) {
-	if grace := s.config.GracePeriod; grace > 0 && !s.stop.began.IsZero() { // which is over then
-		limit = min(limit, max(wordTime(grace)/4, time.Until(s.stop.began.Add(grace))-wordTime(grace)/4))
+	if grace := s.config.GracePeriod; grace > 0 && !s.stop.began.IsZero() { // what comes before may have left no more of it
+		limit = min(limit, wordTime(grace)/4)
 	}
 	s.report(s.word.write(r, limit, last))
 }
