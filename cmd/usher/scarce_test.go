@@ -289,3 +289,13 @@ func TestTailOnAFullDisk(t *testing.T) {
 	u.begin().want(7)
 	u.printed("through\n")
 }
+
+// What GODEBUG has the Go runtime say is no reason to end, where usher can't hide it from the runtime.
+func TestRuntimeThatTalks(t *testing.T) {
+	u := commandHere(t, &plain, "--", "sh", "-c", "exit 7")
+	u.cmd.Env = append(u.cmd.Env, "GODEBUG=inittrace=1,schedtrace=1")
+	u.begin().want(7)
+	if out := u.stderr.String(); !strings.Contains(out, "init ") || strings.Contains(out, "usher: ") {
+		t.Errorf("%q", out)
+	}
+}

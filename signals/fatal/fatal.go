@@ -20,7 +20,10 @@ import (
 //go:linkname overrideWrite runtime.overrideWrite
 var overrideWrite = died
 
-// The first line of what the runtime prints, behind a few words of usher's.
+// intro comes before a line of the runtime's.
+const intro = "usher: error: the Go runtime cannot run: "
+
+// The line that the runtime is printing, behind intro.
 var (
 	line   [256]byte
 	length int
@@ -40,39 +43,35 @@ func died(fd uintptr, p unsafe.Pointer, n int32) int32 {
 		return int32(r)
 	}
 	if length == 0 {
-		say("usher: error: the Go runtime cannot run: ")
+		length = copy(line[:], intro)
 	}
 	for i := range n {
 		c := *(*byte)(unsafe.Add(p, i))
-		if c == '\n' {
-			end()
-		}
-		if length < len(line)-1 {
+		if c == '\n' || length < len(line)-1 {
 			line[length] = c
 			length++
 		}
+		if c != '\n' {
+			continue
+		}
+		text := unsafe.String(&line[len(intro)], length-len(intro))
+		if strings.HasPrefix(text, "fatal error: ") || strings.HasPrefix(text, "runtime: ") || strings.HasPrefix(text, "panic: ") || strings.HasPrefix(text, "futex") {
+			end(text)
+		}
+		write(&line[len(intro)], length-len(intro)) // what GODEBUG asks for
+		length = len(intro)
 	}
 	return n
 }
 
-//go:nosplit
-//go:norace
-func say(s string) {
-	for i := range len(s) {
-		line[length] = s[i]
-		length++
-	}
-}
-
-// end writes the line, what may help, and ends usher.
+// end writes the line, whose text is the runtime's, what may help, and ends usher.
 //
 //go:nosplit
 //go:norace
-func end() {
-	line[length] = '\n'
-	write(&line[0], length+1)
+func end(text string) {
+	write(&line[0], length)
 	hint := ""
-	if thread := unsafe.String(&line[0], length); strings.HasSuffix(thread, "errno=22)") { // EINVAL of clone(2)
+	if strings.HasSuffix(text, "errno=22)\n") { // EINVAL of clone(2)
 		hint = "usher: hint: after unshare --pid only a child can have threads: unshare --pid --fork\n"
 	}
 	for _, resource := range [...]uintptr{unix.RLIMIT_AS, unix.RLIMIT_DATA} {
