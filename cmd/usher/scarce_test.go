@@ -295,7 +295,7 @@ func TestRuntimeThatTalks(t *testing.T) {
 	u := commandHere(t, &plain, "--", "sh", "-c", "exit 7")
 	u.cmd.Env = append(u.cmd.Env, "GODEBUG=inittrace=1,schedtrace=1")
 	u.begin().want(7)
-	if out := u.stderr.String(); !strings.Contains(out, "init ") || strings.Contains(out, "error") {
+	if out := u.stderr.String(); !strings.Contains(out, "init ") || strings.Contains(out, "usher: ") {
 		t.Errorf("%q", out)
 	}
 }
