@@ -9,6 +9,7 @@ import (
 
 	"usher/healthz/check"
 	"usher/healthz/notify"
+	"usher/signals"
 )
 
 // The app's NOTIFY_SOCKET (sd_notify(3)). It is usher's own and not the one that usher was given: systemd takes nothing from a process that
@@ -31,6 +32,9 @@ func (s *Supervisor) listenNotify() (err error) {
 	}
 	if !wanted {
 		return nil
+	}
+	if err := signals.OpenPoller(); err != nil { // which the socket waits with
+		return err
 	}
 	if s.notify, err = notify.Listen(); err != nil {
 		return fmt.Errorf("cannot make a socket for sd_notify: %w", err)

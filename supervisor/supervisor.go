@@ -111,6 +111,11 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 	if config.watches() {
 		s.ports = &socket.Ports{}
 	}
+	if config.besides() {
+		if err := signals.OpenPoller(); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.listenNotify(); err != nil {
 		return nil, err
 	}
@@ -120,11 +125,6 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 	if config.User != "" {
 		var err error
 		if s.as, err = lookUp(config.User); err != nil {
-			return nil, err
-		}
-	}
-	if config.besides() {
-		if err := signals.OpenPoller(); err != nil {
 			return nil, err
 		}
 	}
