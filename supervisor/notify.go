@@ -11,6 +11,7 @@ import (
 
 	"usher/healthz/check"
 	"usher/healthz/notify"
+	"usher/signals"
 	"usher/signals/entry"
 )
 
@@ -34,6 +35,9 @@ func (s *Supervisor) listenNotify() (err error) {
 	}
 	if !wanted {
 		return nil
+	}
+	if err := signals.OpenPoller(); err != nil { // which the socket waits with
+		return err
 	}
 	isPath := strings.HasPrefix(s.notifyUp, "/")
 	entry.Raise()

@@ -113,6 +113,11 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 	if config.watches() {
 		s.ports = &socket.Ports{}
 	}
+	if config.besides() {
+		if err := signals.OpenPoller(); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.listenNotify(); err != nil {
 		return nil, err
 	}
@@ -125,11 +130,6 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 		s.as, err = lookUp(config.User)
 		entry.Restore()
 		if err != nil {
-			return nil, err
-		}
-	}
-	if config.besides() {
-		if err := signals.OpenPoller(); err != nil {
 			return nil, err
 		}
 	}

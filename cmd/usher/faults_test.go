@@ -76,6 +76,7 @@ var faultLosses = map[string]string{
 	"plain fcntl":          early + later,
 	"plain mmap":           early + later,
 	"futex":                early + later,
+	"epoll_create1":        later,
 	"epoll_ctl":            later,
 	"epoll_pwait":          later,
 	"eventfd2":             later,

@@ -218,6 +218,7 @@ func TestRefusedBeforeTheApp(t *testing.T) {
 		says string
 	}{
 		"epoll_create1":           {unix.SYS_EPOLL_CREATE1, hold, "epoll_create1: operation not permitted"},
+		"epoll_create1, notify:":  {unix.SYS_EPOLL_CREATE1, []string{"--ready-check", "notify:", "--", receiver}, "epoll_create1: operation not permitted"},
 		"eventfd2":                {unix.SYS_EVENTFD2, hold, "eventfd2: operation not permitted"},
 		"epoll_ctl":               {unix.SYS_EPOLL_CTL, hold, "epoll_ctl: operation not permitted"},
 		"rt_sigtimedwait":         {unix.SYS_RT_SIGTIMEDWAIT, []string{"--", receiver}, "cannot wait for signals: rt_sigtimedwait: operation not permitted"},
