@@ -6,9 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"usher/signals/testmain"
 )
@@ -134,5 +137,15 @@ func TestExec(t *testing.T) {
 			t.Fatal("the command's child has survived")
 		}
 	}
-	want(t, "", "exec:sh -c 'sleep 30 & exit 0'")
+	want(t, "", `exec:sh -c 'sleep 1000 & echo $! > "$0"' `+pids)
+	if b, err = os.ReadFile(pids); err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Errorf("what is in the background is no more: %v", err)
+	}
 }

@@ -14,8 +14,9 @@ import (
 )
 
 // speaker is an app that says to its NOTIFY_SOCKET what it reads from the fifo $0, a datagram a line, \n in it as a newline.
-const speaker = `import os, socket, sys, signal
-signal.signal(signal.SIGTERM, lambda *a: os._exit(42))
+// Its SIGTERM is waited for: a handler of Python's that comes just before a read runs only after it.
+const speaker = `import os, socket, sys, signal, threading
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 name = os.environ["NOTIFY_SOCKET"]
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -23,8 +24,12 @@ s.connect("\0" + name[1:] if name[0] == "@" else name)
 fifo = os.fdopen(os.open(sys.argv[1], os.O_RDWR)) # not to lose what is said in between
 print("env", os.getpid(), os.environ.get("WATCHDOG_PID"), os.environ.get("WATCHDOG_USEC"), "end")
 print("socket", name, "here", flush=True)
-while True:
-    s.send(fifo.readline().strip().replace("\\n", "\n").encode())
+def speak():
+    while True:
+        s.send(fifo.readline().strip().replace("\\n", "\n").encode())
+threading.Thread(target=speak, daemon=True).start()
+signal.sigwait([signal.SIGTERM])
+os._exit(42)
 `
 
 // speaking starts usher with that app, and returns what makes it say something.

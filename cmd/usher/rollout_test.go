@@ -42,6 +42,13 @@ var thirds = []third{
 	{name: "node", prepare: prepareNode},
 }
 
+// nginxNeedsRoot skips a test where PID 1 is root of a user namespace alone: nginx's workers set their groups, which is refused there.
+func nginxNeedsRoot(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("nginx needs root, for the groups of its workers")
+	}
+}
+
 func needs(t *testing.T, programs ...string) (path string) {
 	t.Helper()
 	for _, p := range programs {
@@ -62,6 +69,7 @@ func write(t *testing.T, path, text string) {
 
 func prepareNginx(t *testing.T, dir, addr string) ([]string, string, string) {
 	path := needs(t, "nginx", "/usr/sbin/nginx")
+	nginxNeedsRoot(t)
 	write(t, dir+"/index.html", "ok\n")
 	write(t, dir+"/slow", strings.Repeat("x", 200_000)) // the first 64k at once
 	write(t, dir+"/conf", fmt.Sprintf(`daemon off; user root; pid nginx.pid; error_log error.log; events { worker_connections 256; }

@@ -93,6 +93,7 @@ func TestScheduleOfNginx(t *testing.T) {
 	if err != nil {
 		t.Skip("needs nginx")
 	}
+	nginxNeedsRoot(t)
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "big"), make([]byte, 300<<10), 0o644); err != nil {
 		t.Fatal(err)
