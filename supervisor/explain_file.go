@@ -10,8 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// may tells whether the mode's x bits are for this identity. Capabilities are not its business.
-func (id *identity) may(f fileInfo) bool {
+// Permissions, as bits of a mode (inode(7)).
+const (
+	mayRun  = 1
+	mayRead = 4
+)
+
+// may reports whether the mode gives this identity a permission. Capabilities are not its business.
+func (id *identity) may(what uint32, f fileInfo) bool {
 	shift := 0
 	switch {
 	case f.uid == id.uid:
@@ -19,7 +25,7 @@ func (id *identity) may(f fileInfo) bool {
 	case f.gid == id.gid || slices.Contains(id.groups, f.gid):
 		shift = 3
 	}
-	return f.mode>>shift&1 != 0
+	return f.mode>>shift&what != 0
 }
 
 // search goes the way of execve(2) and finds what is in it: at the file, its interpreter, the interpreter's loader. It returns the
@@ -49,13 +55,13 @@ func (x *explainer) search(file string) (first syscall.Errno) {
 			return first
 		}
 		var buf [scriptHead]byte
-		head := buf[:x.read(file, buf[:], 0)]
+		head := buf[:x.read(x.as, file, buf[:], 0)]
 		next := ""
 		switch {
 		case len(head) == 0 && x.errno == unix.ENOENT:
 			x.found(" can't be read to see which interpreter or loader is missing", "", "", "")
 		case isELF(head):
-			p = readELF(func(b []byte, offset int64) int { return x.read(file, b, offset) })
+			p = readELF(func(b []byte, offset int64) int { return x.read(x.as, file, b, offset) })
 			here := thisMachine()
 			switch {
 			case format && p.machine != here:
@@ -119,7 +125,7 @@ func (x *explainer) forbidden(file string, info fileInfo) bool {
 		x.found(" is not executable (permission denied)", "", "", "chmod +x; in a Dockerfile, COPY --chmod=755; for a ConfigMap, defaultMode: 0755")
 	case x.noexec(file):
 		x.found(" is on a file system that is mounted noexec", "", "", "mount that with exec (docker run --tmpfs DIR:exec), or put the program elsewhere")
-	case !x.as.may(info):
+	case !x.as.may(mayRun, info):
 		x.found(fmt.Sprintf(" may not be run by uid %d (permission denied): mode %o, owner %d:%d", x.as.uid, info.mode&0o7777, info.uid, info.gid), "", "",
 			"chmod a+x, or another user")
 	case x.as.uid != 0:
@@ -191,7 +197,7 @@ func (x *explainer) way(file string, modes bool) (dir string, errno syscall.Errn
 			return next, errno
 		case info.mode&unix.S_IFMT != unix.S_IFDIR:
 			return next, unix.ENOTDIR
-		case modes && !x.as.may(info):
+		case modes && !x.as.may(mayRun, info):
 			return next, unix.EACCES
 		}
 		dir = next

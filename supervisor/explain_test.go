@@ -54,7 +54,7 @@ func fakeDisk(files map[string]fakeFile) *disk {
 			return fileInfo{f.mode, f.uid, f.uid}, 0
 		},
 		readlink: func(path string) string { return files[path].link },
-		read: func(path string, b []byte, offset int64) int {
+		read: func(_ *identity, path string, b []byte, offset int64) int {
 			content := files[path].content
 			if offset < 0 || offset > int64(len(content)) {
 				return 0
@@ -274,7 +274,7 @@ func TestMay(t *testing.T) {
 		{0o100, 1000, 1, true}, {0o011, 1000, 1000, false}, {0o010, 1, 1000, true}, {0o101, 1, 1000, false}, {0o010, 1, 7, true}, {0o001, 1, 1, true}, {0o110, 1, 1, false},
 	} {
 		id := identity{uid: 1000, gid: 1000, groups: []uint32{6, 7}}
-		if got := id.may(fileInfo{c.mode, c.uid, c.gid}); got != c.want {
+		if got := id.may(mayRun, fileInfo{c.mode, c.uid, c.gid}); got != c.want {
 			t.Errorf("%+v: %v", c, got)
 		}
 	}
@@ -349,5 +349,23 @@ func TestExplainReal(t *testing.T) {
 	}
 	if exec.Command(text).Run() == nil {
 		t.Error("this kernel runs scripts without #!")
+	}
+}
+
+// Root looks for the app's user at nothing that the user could neither read nor run: its name may lead elsewhere by now.
+func TestReadAs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte("#!/x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other := &identity{uid: uint32(os.Getuid()) + 1, gid: uint32(os.Getgid()) + 1}
+	for mode, want := range map[os.FileMode]int{0o600: 0, 0o700: 0, 0o640: 0, 0o604: 4, 0o601 | 0o400: 4} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		var b [8]byte
+		if got := readAs(other, path, b[:], 0); got != want {
+			t.Errorf("mode %o: %d bytes, want %d", mode, got, want)
+		}
 	}
 }
