@@ -59,6 +59,17 @@ func resident(t *testing.T, u *usher) (kb int) {
 
 var success = regexp.MustCompile(`\nusher_check_results(_total)?{check="live-1",result="success"} [1-9]`)
 
+// hasHeld waits until live-1 has been asked, and has held.
+func hasHeld(t *testing.T, health string) {
+	t.Helper()
+	eventually(t, func() error {
+		if all := get(t, "http://"+health+"/metrics", 200); !success.MatchString(all) || !strings.Contains(all, "usher_check_ok{check=\"live-1\"} 1\n") {
+			return errors.New(all)
+		}
+		return nil
+	})
+}
+
 // The time limit of a check is one of all that a server can do to put it off, and none of that takes usher's memory.
 func TestHostileServers(t *testing.T) {
 	certificate := httptest.NewTLSServer(nil)
@@ -147,12 +158,7 @@ func TestHostileServers(t *testing.T) {
 				u := start(t, &made, "--health-addr", health, "--live-check", spec, "--live-check", "file:/", "--live-period", "100ms", "--live-timeout", "500ms",
 					"--live-failure-threshold", "1", "--", "sleep", "1000")
 				if holds {
-					eventually(t, func() error {
-						if all := get(t, "http://"+health+"/metrics", 200); !success.MatchString(all) || !strings.Contains(all, "usher_check_ok{check=\"live-1\"} 1\n") {
-							return errors.New(all)
-						}
-						return nil
-					})
+					hasHeld(t, health)
 				} else {
 					wantBody(t, "http://"+health+"/livez", 503, "[-]live-1 failed: ", " times in a row, for ", "[+]live-2 ok\n")
 				}

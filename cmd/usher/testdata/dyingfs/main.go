@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"sync/atomic"
 
@@ -46,6 +47,8 @@ const (
 	opInterrupt   = 36
 	opBatchForget = 42
 
+	noFlush = 1 << 5 // FOPEN_NOFLUSH
+
 	headerLen = 40
 	maxWrite  = 128 << 10
 )
@@ -69,6 +72,7 @@ type server struct {
 }
 
 func main() {
+	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT) // that end the test end stdin
 	if err := run(os.Args[1], os.Args[2]); err != nil {
 		fmt.Fprintln(os.Stderr, "dyingfs:", err)
 		os.Exit(1)
@@ -159,9 +163,8 @@ func (s *server) answer(opcode uint32, node uint64, in []byte) ([]byte, error) {
 	case opUnlink:
 		return nil, unix.Unlink(filepath.Join(path, name(in)))
 	case opOpen, opOpendir:
-		// Without a handle: each call opens the file anew. FOPEN_NOFLUSH: nobody waits for an answer to close(2), which a process's end would,
-		// and which no signal ends.
-		return append(longs(0), words(1<<5, 0)...), nil
+		// Without a handle: each call opens the file anew. And without FLUSH, in which a process that ends would wait, whatever kills it.
+		return words(0, 0, noFlush, 0), nil
 	case opRead:
 		return read(path, in)
 	case opReaddir:
