@@ -60,11 +60,13 @@ test:
 	cd examples/kubernetes && $(GO) test ./...
 	@echo "Tests that were skipped are listed above with the reason; as root, 'make deps' installs what they need."
 
-# Every fuzz target for a while. An input that fails is written to the package's testdata/fuzz, where tests try it from then on: it belongs to the fix.
+# Every fuzz target for a while, or so often: FUZZTIME=2000x. The end of a while may come at a bad moment, and is then an error of go's own that is no
+# finding ("context deadline exceeded"). An input that fails is written to the package's testdata/fuzz, where tests try it from then on: it belongs to the fix.
 FUZZTIME ?= 20s
 fuzz:
 	@mkdir -p bin; grep -rE --include='*_test.go' '^func Fuzz' . | sed -E 's|^(.*)/[^/]*:func (Fuzz[A-Za-z0-9_]*).*|\1 \2|' | sort | while read -r package target; do \
-		echo "$$package $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package" >bin/fuzz.log 2>&1 </dev/null || { cat bin/fuzz.log; exit 1; }; \
+		echo "$$package $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package" >bin/fuzz.log 2>&1 </dev/null || \
+			{ grep -q '^    context deadline exceeded$$' bin/fuzz.log && ! grep -q 'Failing input' bin/fuzz.log; } || { cat bin/fuzz.log; exit 1; }; \
 	done
 
 # Everything at once, for a minute, and again with the race detector: cmd/usher/stress_test.go. STRESS=10m is longer, SEED=7 is that round again.
