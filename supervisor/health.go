@@ -12,6 +12,7 @@ import (
 	"usher/healthz/contexts"
 	"usher/healthz/notify"
 	"usher/signals"
+	"usher/supervisor/lifecycle"
 )
 
 // Checks are those of one role, and the parameters that they share.
@@ -199,12 +200,12 @@ func (h *health) appendTo(results []healthz.Result, role check.Role, failedOnly 
 // unhealthy is what comes of a startup or live check, or a watchdog, that has failed in that life of the app.
 func (s *Supervisor) unhealthy(h *health, why string) {
 	s.post(func() {
-		if s.health != h || !s.stop.phase.alive() {
+		if s.health != h || !s.life.Phase().Alive() {
 			return
 		}
 		s.log.Infof("unhealthy: %s", why)
 		if s.config.OnUnhealthy == UnhealthyStop {
-			s.step(&event{kind: stopAsked, at: time.Now(), signal: &signals.Event{Signal: s.stop.timing.stopSignal}, cause: why, noHold: liveFails, retry: true})
+			s.step(&lifecycle.Event{Kind: lifecycle.StopRequested, At: time.Now(), Signal: &signals.Event{Signal: s.timing.StopSignal}, Deliver: s.timing.StopDeliver, Cause: why, NoHold: liveFails, Retry: true})
 		}
 	})
 }
