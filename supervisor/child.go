@@ -49,9 +49,10 @@ const (
 	stepSetgid
 	stepSetuid
 	stepNoNewPrivs
+	stepStdio
 )
 
-// dropError is a child that could not become the user it was to run as.
+// dropError is a child that could not become what it was to run as: another user, above all.
 type dropError struct {
 	step  uintptr
 	as    *identity
@@ -59,8 +60,11 @@ type dropError struct {
 }
 
 func (e *dropError) Error() string {
-	if e.step == stepNoNewPrivs {
+	switch e.step {
+	case stepNoNewPrivs:
 		return "cannot set no_new_privs: " + e.errno.Error()
+	case stepStdio:
+		return "cannot pass on stdin, stdout and stderr: " + e.errno.Error()
 	}
 	what := [...]string{stepSetgroups: "setgroups", stepSetgid: "setgid", stepSetuid: "setuid"}[e.step]
 	return fmt.Sprintf("cannot become uid %d, gid %d: %s: %v", e.as.uid, e.as.gid, what, e.errno)
@@ -192,7 +196,11 @@ func (c *child) exec() {
 		syscall.RawSyscall6(unix.SYS_IOCTL, c.tty, unix.TIOCSPGRP, uintptr(unsafe.Pointer(&c.pgid)), 0, 0, 0)
 	}
 	for fd := range c.stdio { // descriptors of usher's own are none of these: 0 to 2 are never closed (signals/entry)
-		syscall.RawSyscall6(unix.SYS_DUP3, c.stdio[fd], uintptr(fd), 0, 0, 0, 0)
+		if c.stdio[fd] != uintptr(fd) {
+			if _, _, errno := syscall.RawSyscall6(unix.SYS_DUP3, c.stdio[fd], uintptr(fd), 0, 0, 0, 0); errno != 0 {
+				c.fail(failure{errno: uintptr(errno), step: stepStdio})
+			}
+		}
 	}
 	if c.private {
 		c.closeOnExec()

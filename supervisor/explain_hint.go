@@ -89,7 +89,7 @@ func (x *explainer) loaderHint(loader string) string {
 func dropHint(failed *dropError) string {
 	own := ownIdentity()
 	switch {
-	case failed.step == stepNoNewPrivs:
+	case failed.step >= stepNoNewPrivs:
 		return ""
 	case failed.errno == unix.EINVAL:
 		return "this user namespace has no such number (/proc/self/uid_map, gid_map)"

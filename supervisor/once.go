@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -40,8 +41,12 @@ func Once(ctx context.Context, argv, env []string, inherited signals.Inherited) 
 	}
 	var status unix.WaitStatus
 	for {
-		if _, err := unix.Wait4(l.pid, &status, 0, nil); err != unix.EINTR {
+		_, err := unix.Wait4(l.pid, &status, 0, nil)
+		if err == nil {
 			break
+		}
+		if err != unix.EINTR { // a filter of system calls, for instance
+			return fmt.Errorf("cannot wait for it: %w", err)
 		}
 	}
 	return (&outcome{status: status}).failure()

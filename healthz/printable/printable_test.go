@@ -10,7 +10,7 @@ import (
 func TestPrintable(t *testing.T) {
 	for in, want := range map[string]string{
 		"plain ümläut “quoted” 漢字 🏴":               "plain ümläut “quoted” 漢字 🏴",
-		"می‌خواهم 👨‍👩‍👧":                           "می‌خواهم 👨‍👩‍👧", // joiners
+		"می\u200cخواهم 👨\u200d👩\u200d👧":            "می\u200cخواهم 👨\u200d👩\u200d👧", // joiners
 		"\x1b[31mred\x1b[0m":                       " [31mred [0m",
 		"\x1b]0;title\x07\x1b]8;;http://x\x1b\\":   " ]0;title  ]8;;http://x \\",
 		"100%\rdone\r":                             "100% done ",
