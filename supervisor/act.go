@@ -159,6 +159,7 @@ func (s *Supervisor) appStarted() {
 	}
 	if s.config.checks() || s.notify != nil {
 		h := s.health
+		go s.tell(h, s.started)
 		go h.run(s.started, func(why string) { s.unhealthy(h, why) })
 	}
 	for i := range s.kept {

@@ -52,6 +52,7 @@ func (s *Supervisor) publish() {
 		s.health.ended()
 	}
 	s.snapshot.Store(snap)
+	s.health.change()
 }
 
 // serve starts what runs beside the loop. None of it touches the loop's state.
