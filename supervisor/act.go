@@ -10,128 +10,130 @@ import (
 	"usher/signals"
 	"usher/signals/entry"
 	"usher/supervisor/lastword"
+	"usher/supervisor/lifecycle"
 )
 
 // step asks the stop what to do and does it.
-func (s *Supervisor) step(e *event) {
-	before := s.stop.phase
-	actions := s.stop.step(e)
-	if s.stop.phase != before {
-		s.watched.Store(uint32(s.stop.phase))
+func (s *Supervisor) step(e *lifecycle.Event) {
+	before := s.life.Phase()
+	actions := s.life.Step(e)
+	if s.life.Phase() != before {
+		s.watched.Store(uint32(s.life.Phase()))
 		s.left(before, e)
 		s.entered(e)
 	}
 	s.act(actions)
-	if s.stop.phase != before || e.kind == hookEnded || e.kind == appStarted {
+	if s.life.Phase() != before || e.Kind == lifecycle.HookEnded || e.Kind == lifecycle.AppStarted {
 		s.publish()
 	}
 }
 
-func (s *Supervisor) act(actions []action) {
+func (s *Supervisor) act(actions []lifecycle.Action) {
 	for _, a := range actions {
-		switch a.verb {
-		case prepare:
-			s.prepare(s.stop.done)
-		case launch:
+		switch a.Verb {
+		case lifecycle.Prepare:
+			s.prepare(a.N)
+		case lifecycle.Launch:
 			s.startApp()
-		case save:
-			s.keep(a.signal)
-		case forward:
-			if a.signal == &s.stop.signal {
+		case lifecycle.Save:
+			s.keep(a.Signal, a.Deliver)
+		case lifecycle.Forward:
+			if a.First {
 				s.logTold()
 			}
-			s.forward(a.signal)
-		case send:
-			s.sendNext(a.send)
-		case kill:
+			s.forward(a)
+		case lifecycle.Send:
+			s.sendNext(a)
+		case lifecycle.Kill:
 			s.killApp()
-		case postStart:
+		case lifecycle.PostStart:
 			s.runHook("post-start", s.config.PostStart, true)
-		case preStop:
+		case lifecycle.PreStop:
 			s.runHook("pre-stop", s.config.PreStop, false)
-		case postStop:
+		case lifecycle.PostStop:
 			s.runHook("post-stop", s.config.PostStop, false)
-		case expire:
+		case lifecycle.ExpireHook:
 			s.expireHook()
-		case abandon:
+		case lifecycle.CancelHook:
 			s.abandonHook()
-		case disown:
+		case lifecycle.DetachHook:
 			s.disownHook()
-		case writeWord:
+		case lifecycle.WriteAhead:
 			s.write(s.record())
-		case sweep:
+		case lifecycle.Sweep:
 			found := s.strangers(signalStragglers(s.self, s.group, unix.SIGTERM))
 			s.log.Debugf("the app is gone, SIGTERM to what it leaves behind: %s", names(found))
-		case clear:
+		case lifecycle.Clear:
 			if found := s.strangers(signalStragglers(s.self, s.group, unix.SIGKILL)); len(found) > 0 {
 				s.ending.killed = processes(found)
 				s.log.Infof("the app is gone, SIGKILL to what it leaves behind: %s", names(found))
 			}
-		case finish:
+		case lifecycle.Finish:
 			s.finish()
 		}
 	}
 }
 
 // entered logs a new phase.
-func (s *Supervisor) entered(e *event) {
-	st := &s.stop
-	switch st.phase {
-	case holding:
+func (s *Supervisor) entered(e *lifecycle.Event) {
+	st := s.life.Progress()
+	switch st.Phase {
+	case lifecycle.Holding:
 		if s.config.QuietPeriod == 0 {
-			s.log.Infof("%s from %s, held back for %v", signals.Name(st.signal.Signal), st.sender(), st.timing.hold)
+			s.log.Infof("%s from %s, held back for %v", signals.Name(st.Signal), s.stopSender(), s.timing.Hold)
 			break
 		}
-		s.log.Infof("%s from %s, held back until traffic has been quiet for %v, at most %v", signals.Name(st.signal.Signal), st.sender(), s.config.QuietPeriod, st.timing.hold)
-		go s.watch(holding, st.began)
-	case draining:
-		go s.watch(draining, st.began)
-		s.log.Infof("requests that are being answered may finish, within %v", st.timing.drain)
-	case backingOff:
-		s.log.Infof("%s; started again in %v", s.record(), lastword.Round(st.deadline.Sub(e.at)))
+		s.log.Infof("%s from %s, held back until traffic has been quiet for %v, at most %v", signals.Name(st.Signal), s.stopSender(), s.config.QuietPeriod, s.timing.Hold)
+		go s.watch(lifecycle.Holding, st.RequestedAt)
+	case lifecycle.Draining:
+		go s.watch(lifecycle.Draining, st.RequestedAt)
+		s.log.Infof("requests that are being answered may finish, within %v", s.timing.Drain)
+	case lifecycle.BackingOff:
+		s.log.Infof("%s; started again in %v", s.record(), lastword.Round(st.Deadline.Sub(e.At)))
 		s.write(s.record())
-	case clearing, cleaning:
+	case lifecycle.Clearing, lifecycle.Cleaning:
 		s.write(s.record()) // the app's end: what is written so far has a stop that goes on
 	}
 }
 
 // logTold is for the moment at which the app gets the first signal of the stop.
 func (s *Supervisor) logTold() {
-	st := &s.stop
-	name := signals.Name(st.signal.Signal)
+	st := s.life.Progress()
+	name := signals.Name(st.Signal)
 	switch {
-	case st.holdOver != "" && st.timing.hold > 0:
-		s.log.Infof("%s from %s, sent to the app without further delay: %s", name, st.sender(), st.holdOver)
-	case st.told.After(st.began):
-		s.log.Infof("%s sent to the app after %v", s.firstSignal(), lastword.Round(st.told.Sub(st.began)))
+	case st.HoldReason != "" && s.timing.Hold > 0:
+		s.log.Infof("%s from %s, sent to the app without further delay: %s", name, s.stopSender(), st.HoldReason)
+	case st.SignalledAt.After(st.RequestedAt):
+		s.log.Infof("%s sent to the app after %v", s.firstSignal(), lastword.Round(st.SignalledAt.Sub(st.RequestedAt)))
 	default:
-		s.log.Debugf("%s from %s begins the stop", name, st.sender())
+		s.log.Debugf("%s from %s begins the stop", name, s.stopSender())
 	}
 }
 
 // firstSignal is the name of what the app is sent first in a stop.
 func (s *Supervisor) firstSignal() string {
-	sig := s.config.Rewrites.Apply(s.stop.signal.Signal)
-	if item, _ := s.stop.timing.schedule.at(0); item.Signal != 0 {
-		sig = item.Signal
+	sig := s.timing.Schedule.First()
+	if sig == 0 {
+		sig = s.life.Progress().Deliver
 	}
 	return signals.Name(sig)
 }
 
-// sender is who asked for the stop.
-func (s *stop) sender() string {
-	if s.cause != "" {
-		return "usher (" + s.cause + ")"
+// stopSender is who requested the stop.
+func (s *Supervisor) stopSender() string {
+	st := s.life.Progress()
+	if st.Cause != "" {
+		return "usher (" + st.Cause + ")"
 	}
-	return s.signal.Sender.String()
+	return st.Sender.String()
 }
 
 // startApp starts the app, for the first time or again.
 func (s *Supervisor) startApp() {
 	entry.Running = true
-	if s.stop.restarts > 0 {
+	if s.life.Progress().Restarts > 0 {
 		s.restarted++
-		if s.stop.restarts == 1 { // the others have waited, and that has been said
+		if s.life.Progress().Restarts == 1 { // the others have waited, and that has been said
 			s.log.Infof("the app ended with exit code %d, started again at once", s.exitCode())
 		}
 		s.writeAhead() // in the place of what the last run has left
@@ -157,10 +159,11 @@ func (s *Supervisor) appStarted() {
 	}
 	if s.config.checks() || s.notify != nil {
 		h := s.health
+		go s.tell(h, s.started)
 		go h.run(s.started, func(why string) { s.unhealthy(h, why) })
 	}
 	for i := range s.kept {
-		s.forward(&s.kept[i])
+		s.forward(lifecycle.Action{Signal: &s.kept[i].event, Deliver: s.kept[i].deliver})
 	}
 	s.kept = nil
 	if s.word.log != nil && s.restarted == 0 {
@@ -168,7 +171,7 @@ func (s *Supervisor) appStarted() {
 			s.writeAhead()
 		}
 	}
-	s.step(&event{kind: appStarted, at: s.started})
+	s.step(&lifecycle.Event{Kind: lifecycle.AppStarted, At: s.started})
 }
 
 func (s *Supervisor) start() error {
@@ -236,44 +239,51 @@ func (s *Supervisor) runs(pid int) {
 }
 
 // keep saves a signal for the app, as the kernel would for a process that blocks it: one of each standard signal, all real-time ones (signal(7)).
-func (s *Supervisor) keep(e *signals.Event) {
-	if e.Signal < signals.RTMin && slices.ContainsFunc(s.kept, func(k signals.Event) bool { return k.Signal == e.Signal }) {
+func (s *Supervisor) keep(e *signals.Event, deliver signals.Signal) {
+	if e.Signal < signals.RTMin && slices.ContainsFunc(s.kept, func(k keptSignal) bool { return k.event.Signal == e.Signal }) {
 		return
 	}
-	s.kept = append(s.kept, *e)
+	s.kept = append(s.kept, keptSignal{*e, deliver})
 }
 
-func (s *Supervisor) forward(e *signals.Event) {
-	if s.appStarting != nil && s.stop.phase == running {
-		s.keep(e) // for the program that is to come: the child that becomes it would die of most signals
+// keptSignal is a signal for the app that is to come, and what it becomes.
+type keptSignal struct {
+	event   signals.Event
+	deliver signals.Signal
+}
+
+// forward sends the app a signal that has arrived.
+func (s *Supervisor) forward(a lifecycle.Action) {
+	e, sig := a.Signal, a.Deliver
+	if s.appStarting != nil && s.life.Phase() == lifecycle.Running {
+		s.keep(e, sig) // for the program that is to come: the child that becomes it would die of most signals
 		return
 	}
-	sig := s.config.Rewrites.Apply(e.Signal)
 	if s.log.Verbose() {
 		sender := e.Sender.String()
-		if e == &s.stop.signal { // which may be usher's own
-			sender = s.stop.sender()
+		if a.First { // the stop's own, which may be usher's
+			sender = s.stopSender()
 		}
 		s.log.Debugf("%s from %s sent to the app as %s", signals.Name(e.Signal), sender, signals.Name(sig))
 	}
 	s.send(e, sig)
-	s.ending.forwarded, s.ending.forwardedAt = *e, time.Now()
-	if s.stopped && s.stop.phase == stopping {
+	s.ending.forwarded, s.ending.delivered, s.ending.forwardedAt = *e, sig, time.Now()
+	if s.stopped && s.life.Phase() == lifecycle.Stopping {
 		s.wake()
 	}
 }
 
 // sendNext sends what the schedule has.
-func (s *Supervisor) sendNext(sig signals.Signal) {
-	name := signals.Name(sig)
-	if since := lastword.Round(time.Since(s.stop.began)); s.stop.item > 0 {
+func (s *Supervisor) sendNext(a lifecycle.Action) {
+	name := signals.Name(a.Deliver)
+	if since := lastword.Round(time.Since(s.life.Progress().RequestedAt)); !a.First {
 		s.steps += ", " + name + " after " + since.String()
 		s.log.Infof("the app has not ended within %v: %s", since, name)
 	} else {
 		s.logTold()
 	}
 	s.woken = false
-	s.signal(sig)
+	s.signal(a.Deliver)
 	if s.stopped {
 		s.wake()
 	}
@@ -282,8 +292,8 @@ func (s *Supervisor) sendNext(sig signals.Signal) {
 func (s *Supervisor) killApp() {
 	found := s.strangers(stragglers(s.self))
 	s.ending.stillThere = processes(found)
-	st := &s.stop
-	s.log.Errorf("the app has not ended within %v of %s: SIGKILL to %s", lastword.Round(st.killed.Sub(st.began)), signals.Name(st.signal.Signal),
+	st := s.life.Progress()
+	s.log.Errorf("the app has not ended within %v of %s: SIGKILL to %s", lastword.Round(st.KilledAt.Sub(st.RequestedAt)), signals.Name(st.Signal),
 		cmp.Or(names(found), s.config.Command[0]))
 	s.signal(unix.SIGKILL)
 }
@@ -317,9 +327,9 @@ func (s *Supervisor) send(e *signals.Event, sig signals.Signal) {
 		s.log.Errorf("cannot send %s to the app: %v", signals.Name(sig), err)
 		if sig == unix.SIGKILL && err != unix.ESRCH {
 			s.status = unix.WaitStatus(unix.SIGKILL) // as what it will be seen, unless it ends after all
-			s.ending.phase = s.stop.phase
+			s.ending.phase = s.life.Phase()
 			s.notes += "; the app could not be killed: " + err.Error()
-			s.stop.unkillable(time.Now())
+			s.life.KillRefused(time.Now())
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"usher/signals"
 	"usher/signals/entry"
+	"usher/supervisor/lifecycle"
 )
 
 // Commands are what usher runs beside the app: hooks, and checks that are programs. The loop starts them and reaps them, as it does all
@@ -78,7 +79,7 @@ func (s *Supervisor) Exec(ctx context.Context, argv []string) error {
 	s.post(func() {
 		switch {
 		case ctx.Err() != nil:
-		case !s.stop.phase.alive() && s.stop.phase != preparing:
+		case !s.life.Phase().Alive() && s.life.Phase() != lifecycle.Preparing:
 			done <- &outcome{err: errAppEnded}
 		default:
 			s.run(c)

@@ -12,6 +12,7 @@ import (
 	"usher/healthz/check"
 	"usher/healthz/file"
 	"usher/signals"
+	"usher/supervisor/lifecycle"
 	"usher/supervisor/traffic"
 )
 
@@ -51,7 +52,7 @@ type Config struct {
 	// StopSignals begin a stop.
 	StopSignals []signals.Signal
 	// StopSchedule is what the app is then sent. Its zero value is the stop signal, and SIGKILL in time before the grace period ends.
-	StopSchedule Schedule
+	StopSchedule lifecycle.Schedule
 
 	// WaitFor has to hold once, one after the other, before the app is started.
 	WaitFor []*check.Check
@@ -67,7 +68,7 @@ type Config struct {
 	HookTimeout time.Duration
 
 	// Restart says after which ends the app is started again, RestartMax how often in a row; 0 is no limit.
-	Restart    RestartPolicy
+	Restart    lifecycle.RestartPolicy
 	RestartMax int
 
 	// StragglerGrace is how long what outlives the app has to end after SIGTERM, before SIGKILL.
@@ -118,7 +119,10 @@ func (c *Config) Validate() error {
 	if len(c.Command) == 0 && !c.Pause {
 		errs = multierror.Append(errs, errors.New("no command given"))
 	}
-	for _, d := range []part{{"--term-delay", c.TermDelay}, {"--drain-timeout", c.DrainTimeout}, {"--grace-period", c.GracePeriod},
+	for _, d := range []struct {
+		flag  string
+		takes time.Duration
+	}{{"--term-delay", c.TermDelay}, {"--drain-timeout", c.DrainTimeout}, {"--grace-period", c.GracePeriod},
 		{"--straggler-grace", c.StragglerGrace}, {"--wait-timeout", c.WaitTimeout}, {"--hook-timeout", c.HookTimeout}} {
 		if d.takes < 0 {
 			errs = multierror.Append(errs, fmt.Errorf("%s %v: must not be negative", d.flag, d.takes))
@@ -138,7 +142,7 @@ func (c *Config) Validate() error {
 			errs = multierror.Append(errs, fmt.Errorf("--stop-signals %s: usher never sees it", signals.Name(sig)))
 		}
 	}
-	if err := c.fits(); err != nil {
+	if err := c.lifecycle().Fits(); err != nil {
 		errs = multierror.Append(errs, err)
 	}
 	if c.TerminationTail < 0 {
@@ -156,6 +160,38 @@ func (c *Config) Validate() error {
 		errs = multierror.Append(errs, mistakes(c.Checks[role].Params.Validate(role))...)
 	}
 	return errs.ErrorOrNil()
+}
+
+// Plan is what a stop will do if all takes as long as it may. The Config has to be valid.
+func (c *Config) Plan() []lifecycle.Stage { return c.lifecycle().Plan() }
+
+// lifecycle is what the life of the app depends on.
+func (c *Config) lifecycle() *lifecycle.Options {
+	return &lifecycle.Options{
+		StopSignals:        c.StopSignals,
+		Rewrites:           c.Rewrites,
+		Hold:               c.TermDelay,
+		Quiet:              c.QuietPeriod,
+		Drain:              c.DrainTimeout,
+		Grace:              c.GracePeriod,
+		Schedule:           c.StopSchedule,
+		Stragglers:         c.StragglerGrace,
+		ReadyWhileDraining: c.ReadyWhileDraining,
+		Waits:              len(c.WaitFor) > 0,
+		WaitTimeout:        c.WaitTimeout,
+		PreStarts:          len(c.PreStart),
+		HookTimeout:        c.HookTimeout,
+		PostStart:          c.PostStart.String(),
+		PreStop:            c.PreStop.String(),
+		PostStop:           c.PostStop.String(),
+		Restart:            c.Restart,
+		RestartMax:         c.RestartMax,
+	}
+}
+
+// hooks reports whether there are any, or something to wait for.
+func (c *Config) hooks() bool {
+	return len(c.WaitFor) > 0 || len(c.PreStart) > 0 || c.PostStart != nil || c.PreStop != nil || c.PostStop != nil
 }
 
 // checks is whether there are any.
@@ -200,7 +236,7 @@ func (c *Config) lookUps() int {
 // leavesDirectory is whether usher needs its working directory no more, once the app has started.
 func (c *Config) leavesDirectory() bool {
 	log := c.TerminationLog
-	return c.LeaveDirectory && !c.checks() && !c.hooks() && c.Restart == RestartNo && (log == "" || log[0] == '/')
+	return c.LeaveDirectory && !c.checks() && !c.hooks() && c.Restart == lifecycle.RestartNo && (log == "" || log[0] == '/')
 }
 
 // mistakes are the single errors in err, which may be nil.

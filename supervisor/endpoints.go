@@ -10,13 +10,14 @@ import (
 	"usher/signals"
 	"usher/signals/entry"
 	"usher/supervisor/lastword"
+	"usher/supervisor/lifecycle"
 )
 
 // What a probe request reads, on a goroutine of its own: a snapshot, and the probers' results. It never reaches the loop.
 
 // snapshot is what the endpoints are to know.
 type snapshot struct {
-	phase    phase
+	phase    lifecycle.Phase
 	alive    bool
 	started  time.Time // when the app was
 	stopping time.Time // since when; zero if not
@@ -28,13 +29,13 @@ type snapshot struct {
 
 // publish makes the snapshot that requests read.
 func (s *Supervisor) publish() {
-	st := &s.stop
-	snap := &snapshot{phase: st.phase, alive: st.phase.alive(), started: s.started, stopping: st.began, restarts: s.restarted, checks: s.health}
-	if !st.began.IsZero() {
-		snap.signal = signals.Name(st.signal.Signal)
+	st := s.life.Progress()
+	snap := &snapshot{phase: st.Phase, alive: st.Phase.Alive(), started: s.started, stopping: st.RequestedAt, restarts: s.restarted, checks: s.health}
+	if !st.RequestedAt.IsZero() {
+		snap.signal = signals.Name(st.Signal)
 	}
 	switch {
-	case st.phase == backingOff:
+	case st.Phase == lifecycle.BackingOff:
 		snap.waiting = "to be started again"
 	case s.appStarting != nil:
 		snap.waiting = "the kernel is still loading the app (execve)"
@@ -44,13 +45,14 @@ func (s *Supervisor) publish() {
 			snap.waiting = "waiting for " + s.hook.waits
 		}
 	}
-	if !st.began.IsZero() {
+	if !st.RequestedAt.IsZero() {
 		s.health.stopping()
 	}
-	if !st.over.IsZero() {
+	if !st.ExitedAt.IsZero() {
 		s.health.ended()
 	}
 	s.snapshot.Store(snap)
+	s.health.change()
 }
 
 // serve starts what runs beside the loop. None of it touches the loop's state.
@@ -127,7 +129,7 @@ func (s *Supervisor) ready(results []healthz.Result) []healthz.Result {
 func (s *Supervisor) readyz(results []healthz.Result) []healthz.Result {
 	r := healthz.Result{Name: "shutdown"} // the apiserver's name for it
 	switch snap := s.snapshot.Load(); {
-	case !snap.stopping.IsZero() && !(s.config.ReadyWhileDraining && snap.phase.serves()):
+	case !snap.stopping.IsZero() && !(s.config.ReadyWhileDraining && snap.phase.Serves()):
 		r.Failure = fmt.Sprintf("%s received %v ago", snap.signal, lastword.Round(time.Since(snap.stopping)))
 	case snap.checks.said.Load().Stopping:
 		r.Failure = "the app said STOPPING=1"

@@ -12,6 +12,7 @@ import (
 	"usher/healthz/contexts"
 	"usher/healthz/notify"
 	"usher/signals"
+	"usher/supervisor/lifecycle"
 )
 
 // Checks are those of one role, and the parameters that they share.
@@ -51,6 +52,7 @@ type health struct {
 	said      atomic.Pointer[notify.State] // what the app has said
 	mainPID   bool                         // …that another process is its main one
 	heard     chan struct{}                // has something when it has said more; nil where nobody listens
+	changed   chan struct{}                // has something when the state of a check may have changed
 	extending atomic.Bool                  // the loop is about to see when the app wants more time
 	started   atomic.Pointer[time.Time]    // when the startup checks have held; nil is not yet
 
@@ -74,7 +76,7 @@ func (s *Supervisor) prepareChecks() {
 
 // newHealth has programs rest while a stop looks at traffic: their connections can't be told from others'.
 func (s *Supervisor) newHealth() *health {
-	h := &health{}
+	h := &health{changed: make(chan struct{}, 1)}
 	h.said.Store(&notify.State{Watchdog: s.config.Watchdog})
 	if s.notify != nil {
 		h.heard = make(chan struct{}, 1)
@@ -118,6 +120,7 @@ func (h *health) ask(role check.Role, c *check.Check) func(context.Context) erro
 func (h *health) run(began time.Time, failed func(why string)) {
 	look := func(p *check.Prober) func(check.Status) {
 		return func(st check.Status) {
+			h.change()
 			if st.Failed {
 				failed(p.Name() + ": " + st.Failure)
 			}
@@ -146,10 +149,18 @@ func (h *health) run(began time.Time, failed func(why string)) {
 		if h.rests[i] {
 			ctx = h.toStop
 		}
-		go p.Run(ctx, began, nil)
+		go p.Run(ctx, began, func(check.Status) { h.change() })
 	}
 	if h.heard != nil {
 		h.watch(now, failed)
+	}
+}
+
+// change has tell look at the checks again.
+func (h *health) change() {
+	select {
+	case h.changed <- struct{}{}:
+	default:
 	}
 }
 
@@ -162,6 +173,9 @@ func (h *health) watch(began time.Time, failed func(string)) {
 		why := said.Overdue(began, time.Now())
 		if why != "" && !told {
 			failed("watchdog: " + why)
+		}
+		if told != (why != "") {
+			h.change()
 		}
 		told = why != ""
 		timer.Stop()
@@ -199,12 +213,11 @@ func (h *health) appendTo(results []healthz.Result, role check.Role, failedOnly 
 // unhealthy is what comes of a startup or live check, or a watchdog, that has failed in that life of the app.
 func (s *Supervisor) unhealthy(h *health, why string) {
 	s.post(func() {
-		if s.health != h || !s.stop.phase.alive() {
+		if s.health != h || !s.life.Phase().Alive() {
 			return
 		}
-		s.log.Infof("unhealthy: %s", why)
 		if s.config.OnUnhealthy == UnhealthyStop {
-			s.step(&event{kind: stopAsked, at: time.Now(), signal: &signals.Event{Signal: s.stop.timing.stopSignal}, cause: why, noHold: liveFails, retry: true})
+			s.step(&lifecycle.Event{Kind: lifecycle.StopRequested, At: time.Now(), Signal: &signals.Event{Signal: s.timing.StopSignal}, Deliver: s.timing.StopDeliver, Cause: why, NoHold: liveFails, Retry: true})
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"usher/healthz/contexts"
 	"usher/signals"
 	"usher/supervisor/lastword"
+	"usher/supervisor/lifecycle"
 )
 
 // Hook is something to be done before, beside or after the app: a command, or a request.
@@ -32,6 +33,17 @@ func ParseHook(s string) (*Hook, error) {
 	}
 	request, err := check.Parse(s)
 	return &Hook{Request: request}, err
+}
+
+// String is what the hook does; "" for none.
+func (h *Hook) String() string {
+	if h == nil {
+		return ""
+	}
+	if len(h.Command) > 0 {
+		return strings.Join(h.Command, " ")
+	}
+	return h.Request.String()
 }
 
 // hookRun is a hook at work, or the wait for what --wait-for names. There is one at a time.
@@ -57,7 +69,7 @@ func (s *Supervisor) prepare(n int) {
 }
 
 func (s *Supervisor) newHook(name string, fatal bool) *hookRun {
-	s.hook = &hookRun{name: name, fatal: fatal, began: time.Now(), limit: s.stop.deadline.Sub(s.stop.since)}
+	s.hook = &hookRun{name: name, fatal: fatal, began: time.Now(), limit: s.life.Deadline().Sub(s.life.Progress().Since)}
 	return s.hook
 }
 
@@ -138,7 +150,7 @@ func (s *Supervisor) hookEnded(r *hookRun, o *outcome) {
 	} else {
 		s.log.Debugf("%s has succeeded after %v", r.name, lastword.Round(time.Since(r.began)))
 	}
-	s.step(&event{kind: hookEnded, at: time.Now(), failed: err != nil})
+	s.step(&lifecycle.Event{Kind: lifecycle.HookEnded, At: time.Now(), Failed: err != nil})
 }
 
 // hookFailed is an error in the log, and the reason for the end or a part of it.
@@ -183,13 +195,13 @@ func (s *Supervisor) disownHook() {
 	if r.command == nil {
 		r.stop(s.log)
 	}
-	sig := s.stop.signal.Signal
+	sig := s.life.Progress().Signal
 	during := r.name
 	if r.waits != "" {
 		during += " " + r.waits
 	}
 	s.fatal = &lastword.Record{Reason: lastword.Signaled, ExitCode: s.mapped(128 + int(sig)),
-		Message: fmt.Sprintf("%s from %s before the app was started, during %s", signals.Name(sig), s.stop.sender(), during)}
+		Message: fmt.Sprintf("%s from %s before the app was started, during %s", signals.Name(sig), s.stopSender(), during)}
 }
 
 // stop ends r, and returns its last words.

@@ -7,6 +7,7 @@ import (
 	"usher/healthz"
 	"usher/healthz/check"
 	"usher/signals"
+	"usher/supervisor/lifecycle"
 	"usher/supervisor/memory"
 )
 
@@ -39,7 +40,7 @@ func (s *Supervisor) metrics(b []byte, open bool) []byte {
 	}
 	m.Only("usher_app_uptime_seconds", "gauge", "How long the app has been running.", uptime)
 	m.Family("usher_phase", "gauge", "Where usher is: 1 for the present phase.")
-	for p := range phases {
+	for p := range lifecycle.Phases {
 		m.Sample("", `{phase="`+p.String()+`"}`, oneIf(p == snap.phase))
 	}
 	m.Family("usher_signals_forwarded", "counter", "Signals that the app was sent, by the name under which it got them.")

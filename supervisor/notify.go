@@ -110,7 +110,7 @@ func (s *Supervisor) heard(m notify.Message) {
 	if m.Extend > 0 && !h.extending.Swap(true) {
 		s.post(func() {
 			h.extending.Store(false)
-			s.stop.extend(h.said.Load().Extended())
+			s.life.Extend(h.said.Load().Extended())
 		})
 	}
 	for _, p := range h.notify {

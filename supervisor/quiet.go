@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"usher/supervisor/lastword"
+	"usher/supervisor/lifecycle"
 	"usher/supervisor/traffic"
 )
 
@@ -22,8 +23,8 @@ const (
 
 // nextLook is how long to wait before the next look, in a phase of a stop that began at t0; not positive is that traffic is over:
 // that nothing has come in or moved for the quiet period, which begins at t0 at the earliest, or that nothing is left to be answered.
-func nextLook(p phase, look traffic.Look, t0, now time.Time, quietPeriod time.Duration) time.Duration {
-	if p == draining {
+func nextLook(p lifecycle.Phase, look traffic.Look, t0, now time.Time, quietPeriod time.Duration) time.Duration {
+	if p == lifecycle.Draining {
 		return min(time.Duration(look.Busy), 1) * drainLooks
 	}
 	if look.Active.After(t0) {
@@ -33,7 +34,7 @@ func nextLook(p phase, look traffic.Look, t0, now time.Time, quietPeriod time.Du
 }
 
 // watch looks while usher is in a phase that waits for traffic.
-func (s *Supervisor) watch(p phase, t0 time.Time) {
+func (s *Supervisor) watch(p lifecycle.Phase, t0 time.Time) {
 	w := &traffic.Watcher{Own: s.ports.Has, Ignore: s.config.QuietIgnore}
 	if s.server != nil {
 		w.Ports = s.server.Ports()
@@ -43,7 +44,7 @@ func (s *Supervisor) watch(p phase, t0 time.Time) {
 	if fallback != nil && err == nil {
 		s.log.Infof("%v: traffic is looked for in /proc/net/tcp, which shows less, so that the stop may take longer", fallback)
 	}
-	for err == nil && phase(s.watched.Load()) == p {
+	for err == nil && lifecycle.Phase(s.watched.Load()) == p {
 		began := time.Now()
 		var look traffic.Look
 		if look, err = w.Look(); err != nil {
@@ -63,24 +64,24 @@ func (s *Supervisor) watch(p phase, t0 time.Time) {
 	}
 }
 
-func (s *Supervisor) trafficOver(p phase) {
-	e := event{kind: quiet, at: time.Now()}
-	if p == draining {
-		e.kind = drained
+func (s *Supervisor) trafficOver(p lifecycle.Phase) {
+	e := lifecycle.Event{Kind: lifecycle.TrafficQuiet, At: time.Now()}
+	if p == lifecycle.Draining {
+		e.Kind = lifecycle.TrafficDrained
 	}
 	s.step(&e)
 }
 
 // left logs how a phase has ended that waits for traffic.
-func (s *Supervisor) left(p phase, e *event) {
-	took := e.at.Sub(s.stop.began.Add(s.stop.held))
+func (s *Supervisor) left(p lifecycle.Phase, e *lifecycle.Event) {
+	took := e.At.Sub(s.life.Progress().RequestedAt.Add(s.life.Progress().HeldFor))
 	switch {
-	case p == holding && e.kind == quiet:
-		s.log.Infof("traffic has been quiet for %v, after %v of at most %v", s.config.QuietPeriod, lastword.Round(s.stop.held), s.config.TermDelay)
+	case p == lifecycle.Holding && e.Kind == lifecycle.TrafficQuiet:
+		s.log.Infof("traffic has been quiet for %v, after %v of at most %v", s.config.QuietPeriod, lastword.Round(s.life.Progress().HeldFor), s.config.TermDelay)
 		return
-	case p != draining || e.kind == appEnded || e.kind == drained && took < drainLooks: // there was nothing to wait for
+	case p != lifecycle.Draining || e.Kind == lifecycle.AppEnded || e.Kind == lifecycle.TrafficDrained && took < drainLooks: // there was nothing to wait for
 		return
-	case e.kind == drained:
+	case e.Kind == lifecycle.TrafficDrained:
 		s.drained = "drained in " + lastword.Round(took).String()
 	default:
 		s.drained = fmt.Sprintf("connections still busy after %v: %d", lastword.Round(took), s.busy.Load())

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/signals"
+	"usher/supervisor/lifecycle"
 )
 
 // silent is a log at its usual level.
@@ -24,7 +25,8 @@ func TestSignalAllocatesNothing(t *testing.T) {
 	}
 	defer app.Wait()
 	defer app.Process.Kill()
-	s := &Supervisor{log: silent{}, pid: app.Process.Pid, stop: stop{phase: running}}
+	s := &Supervisor{log: silent{}, pid: app.Process.Pid, life: lifecycle.New(lifecycle.Timing{})}
+	s.life.Begin(time.Now())
 	s.config.StopSignals = []signals.Signal{unix.SIGTERM}
 	e := signals.Event{Signal: unix.SIGWINCH, Sender: signals.Sender{Known: true, PID: 7}}
 	now := time.Now()

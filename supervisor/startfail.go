@@ -7,6 +7,7 @@ import (
 
 	"usher/signals/entry"
 	"usher/supervisor/lastword"
+	"usher/supervisor/lifecycle"
 )
 
 // Exit codes of usher's own, as the shells and tini have them.
@@ -28,7 +29,7 @@ func (s *Supervisor) startFailed(err error) {
 	}
 	s.fatal = &lastword.Record{Reason: lastword.StartError, Message: x.why, Hint: x.hint, ExitCode: code}
 	// What could be started once may be so again: it is being replaced, or there is no memory.
-	s.step(&event{kind: appEnded, at: time.Now(), failed: true, final: s.restarted == 0, last: alone(s.self, s.childless)})
+	s.step(&lifecycle.Event{Kind: lifecycle.AppEnded, At: time.Now(), Failed: true, Final: s.restarted == 0, Last: alone(s.self, s.childless)})
 }
 
 // explainTime bounds an explanation, which looks at files: a file system may not answer.

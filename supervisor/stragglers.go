@@ -11,6 +11,7 @@ import (
 	"usher/healthz/file"
 	"usher/signals"
 	"usher/signals/entry"
+	"usher/supervisor/lifecycle"
 )
 
 // What outlives the app: everything else in the PID namespace where usher is PID 1, and usher's descendants where it is not, those too
@@ -216,7 +217,7 @@ func names(procs []proc) string {
 
 // leaveBehind reports whether nothing is done about what outlives the app.
 func (s *Supervisor) leaveBehind() bool {
-	if !s.config.LeaveBehind || s.self == 1 || s.config.Restart != RestartNo {
+	if !s.config.LeaveBehind || s.self == 1 || s.config.Restart != lifecycle.RestartNo {
 		return false
 	}
 	if s.config.Session {

@@ -16,6 +16,7 @@ import (
 	"usher/signals"
 	"usher/signals/entry"
 	"usher/supervisor/lastword"
+	"usher/supervisor/lifecycle"
 )
 
 // Logger takes usher's events. It must not block.
@@ -46,7 +47,8 @@ type Supervisor struct {
 	// The loop's own.
 	self        int   // usher's pid
 	unfit       error // why usher can't have an app
-	stop        stop
+	life        *lifecycle.Machine
+	timing      lifecycle.Timing
 	pid         int           // of the app; 0 before its start and after its end
 	appStarting *starting     // of the app, whose execve(2) has not returned yet; nil is none
 	startings   []*starting   // all that are so, those of commands included
@@ -66,15 +68,15 @@ type Supervisor struct {
 	outputs     []*output        // of commands, some of which may have ended
 	memory      shortage
 	ending      ending
-	tail        *tail           // of the app's stderr; nil is none
-	again       time.Duration   // when to read them again; negative is when a signal says so
-	hook        *hookRun        // at work; nil is none
-	kept        []signals.Event // for the app, which is not there yet
-	restarted   int             // how often the app was started again
+	tail        *tail         // of the app's stderr; nil is none
+	again       time.Duration // when to read them again; negative is when a signal says so
+	hook        *hookRun      // at work; nil is none
+	kept        []keptSignal  // for the app, which is not there yet
+	restarted   int           // how often the app was started again
 
 	// The signal at hand, and what it is to the stop: here, and not allocated for each of a flood.
 	arrived signals.Event
-	arrival event
+	arrival lifecycle.Event
 
 	// For the last word.
 	fatal *lastword.Record // what kept the app from being started, or ended it; nil is the app's own end
@@ -104,12 +106,13 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 		source: source,
 		log:    log,
 		self:   unix.Getpid(),
-		stop:   stop{timing: config.timing()},
+		timing: config.lifecycle().Timing(),
 
 		memory:   shortage{self: unix.Getpid(), log: log, fd: -1},
 		commands: map[int]*command{},
 		again:    -1,
 	}
+	s.life = lifecycle.New(s.timing)
 	if config.watches() {
 		s.ports = &socket.Ports{}
 	}
@@ -195,16 +198,16 @@ func (s *Supervisor) Run() int {
 	if s.unfit == nil {
 		useCPUs(1 + busy)
 	} else { // nothing is done for an app that won't be started, and nothing that takes one more thread
-		s.tail, s.stop.timing.prepare, s.stop.timing.postStop = nil, nil, 0
+		s.tail = nil
+		s.life.SkipHooks()
 		s.word.alone()
 	}
 	s.report(s.word.begin())
-	s.stop.open(time.Now())
-	s.act(s.stop.decided())
+	s.act(s.life.Begin(time.Now()))
 	s.publish()
 	s.serve()
 	s.memory.next = s.started.Add(memoryDelay)
-	for s.stop.phase != ended {
+	for s.life.Phase() != lifecycle.Ended {
 		s.turn()
 	}
 	s.tty.hand(s.group, unix.Getpgrp()) // whoever called usher goes on with its terminal
@@ -218,10 +221,10 @@ const execPoll = 10 * time.Millisecond
 // turn waits for the next thing to happen and deals with it.
 func (s *Supervisor) turn() {
 	timeout := time.Duration(-1)
-	if !s.stop.deadline.IsZero() {
-		timeout = max(0, time.Until(s.stop.deadline))
+	if !s.life.Deadline().IsZero() {
+		timeout = max(0, time.Until(s.life.Deadline()))
 	}
-	if s.stop.phase.sweeps() && s.childless {
+	if s.life.Phase().Sweeps() && s.childless {
 		timeout = min(timeout, execPoll)
 	}
 	for _, l := range s.startings {
@@ -263,15 +266,15 @@ func (s *Supervisor) turn() {
 	if look || s.again >= 0 {
 		s.readOutputs()
 	}
-	if s.memory.turn(now) && s.stop.phase.alive() {
+	if s.memory.turn(now) && s.life.Phase().Alive() {
 		s.writeAhead()
 	}
-	if s.stop.phase.sweeps() && alone(s.self, s.childless) {
-		s.step(&event{kind: nobodyLeft, at: now})
+	if s.life.Phase().Sweeps() && alone(s.self, s.childless) {
+		s.step(&lifecycle.Event{Kind: lifecycle.NobodyLeft, At: now})
 	}
 	// Also when something else has happened: a storm of signals must not put off what is due.
-	if now := time.Now(); s.stop.due(now) {
-		s.step(&event{kind: timeUp, at: now})
+	if now := time.Now(); s.life.Due(now) {
+		s.step(&lifecycle.Event{Kind: lifecycle.TimeUp, At: now})
 	}
 }
 
@@ -294,17 +297,17 @@ func (s *Supervisor) reap(now time.Time) {
 					s.memory.look(proc{pid: c.pid})
 				}
 				s.counters.reaped.Add(1)
-				if s.config.Orphan != nil && s.stop.phase.alive() {
+				if s.config.Orphan != nil && s.life.Phase().Alive() {
 					s.config.Orphan(c.pid)
 				}
-			} else if c.status.Stopped() && c.status.StopSignal() == unix.SIGSTOP && s.stop.phase == sweeping {
+			} else if c.status.Stopped() && c.status.StopSignal() == unix.SIGSTOP && s.life.Phase() == lifecycle.Sweeping {
 				_ = unix.Kill(c.pid, unix.SIGCONT) // or it would never know that it was told to end
 			}
 		case c.status.Stopped() && s.appStarting != nil && !s.appStarting.over(0):
 			s.appStarting.wake()
 		case c.status.Stopped():
 			s.stopped = true
-			if s.stop.phase == stopping {
+			if s.life.Phase() == lifecycle.Stopping {
 				s.wake()
 			} else {
 				s.suspended(c.status.StopSignal())
@@ -339,7 +342,7 @@ func (s *Supervisor) reap(now time.Time) {
 		s.startFailed(failed)
 	case ended:
 		s.killCommands()
-		s.step(&event{kind: appEnded, at: now, failed: s.mapped(exitCode(s.status)) != 0, last: s.leaveBehind() || alone(s.self, s.childless)})
+		s.step(&lifecycle.Event{Kind: lifecycle.AppEnded, At: now, Failed: s.mapped(exitCode(s.status)) != 0, Last: s.leaveBehind() || alone(s.self, s.childless)})
 	}
 }
 
@@ -347,7 +350,8 @@ func (s *Supervisor) signalled(e signals.Event, now time.Time) {
 	if s.handedOff(e) {
 		return
 	}
-	if s.config.Rewrites.Apply(e.Signal) == 0 {
+	deliver := s.config.Rewrites.Apply(e.Signal)
+	if deliver == 0 {
 		s.log.Debugf("%s from %s swallowed", signals.Name(e.Signal), e.Sender)
 		return
 	}
@@ -363,15 +367,15 @@ func (s *Supervisor) signalled(e signals.Event, now time.Time) {
 		}
 	}
 	// Where there is no app, Ctrl-C is for usher.
-	if !slices.Contains(s.config.StopSignals, e.Signal) && !(e.Signal == unix.SIGINT && (s.stop.phase == preparing || s.stop.phase == backingOff)) {
-		if woken && s.config.Rewrites.Apply(e.Signal) == e.Signal {
+	if !slices.Contains(s.config.StopSignals, e.Signal) && !(e.Signal == unix.SIGINT && (s.life.Phase() == lifecycle.Preparing || s.life.Phase() == lifecycle.BackingOff)) {
+		if woken && deliver == e.Signal {
 			s.log.Debugf("%s from %s sent to the app and its process group", signals.Name(e.Signal), e.Sender)
 			return // a second one could wake it from the next Ctrl-Z
 		}
-		s.arrival = event{kind: signalled, at: now, signal: &s.arrived}
+		s.arrival = lifecycle.Event{Kind: lifecycle.Signalled, At: now, Signal: &s.arrived, Deliver: deliver}
 	} else {
 		s.arrived.Sender = named(e.Sender)
-		s.arrival = event{kind: stopAsked, at: now, signal: &s.arrived, noHold: s.noHold()}
+		s.arrival = lifecycle.Event{Kind: lifecycle.StopRequested, At: now, Signal: &s.arrived, Deliver: deliver, NoHold: s.noHold()}
 	}
 	s.step(&s.arrival)
 }

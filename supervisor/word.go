@@ -11,14 +11,16 @@ import (
 	"usher/signals"
 	"usher/signals/entry"
 	"usher/supervisor/lastword"
+	"usher/supervisor/lifecycle"
 )
 
 // ending is what is gathered for the last word, beside what the stop knows.
 type ending struct {
-	phase       phase // in which the app ended
+	phase       lifecycle.Phase // in which the app ended
 	rss         uint64
 	cpu         time.Duration
-	forwarded   signals.Event // the last signal that the app was sent for somebody else
+	forwarded   signals.Event  // the last signal that the app was sent for somebody else
+	delivered   signals.Signal // what the app got for it
 	forwardedAt time.Time
 	stillThere  []lastword.Process
 	killed      []lastword.Process
@@ -26,7 +28,7 @@ type ending struct {
 
 // ended is called when the app has been reaped.
 func (s *Supervisor) ended(c change) {
-	s.ending.phase = s.stop.phase
+	s.ending.phase = s.life.Phase()
 	s.ending.rss = uint64(c.usage.Maxrss) * 1024
 	s.ending.forwarded.Sender = named(s.ending.forwarded.Sender) // who may be among those that end with the app
 	s.ending.cpu = time.Duration(c.usage.Utime.Nano() + c.usage.Stime.Nano())
@@ -44,9 +46,9 @@ func (s *Supervisor) ended(c change) {
 // unheld is whether the app has ended on a signal from outside that was to begin a stop, by the looks of it, and did not, so that it was not held
 // back: the image has a STOPSIGNAL that usher has not been told of, as nginx's has.
 func (s *Supervisor) unheld() bool {
-	c, sig, from := &s.config, s.ending.forwarded.Signal, &s.ending.forwarded.Sender
-	return s.stop.began.IsZero() && (c.TermDelay > 0 || c.DrainTimeout > 0 || c.PreStop != nil) && from.Known && !from.Kernel && from.PID == 0 &&
-		(!s.status.Signaled() || s.status.Signal() == c.Rewrites.Apply(sig)) && time.Since(s.ending.forwardedAt) < cmp.Or(c.GracePeriod, defaultGrace)
+	c, from := &s.config, &s.ending.forwarded.Sender
+	return !s.life.Stopped() && (c.TermDelay > 0 || c.DrainTimeout > 0 || c.PreStop != nil) && from.Known && !from.Kernel && from.PID == 0 &&
+		(!s.status.Signaled() || s.status.Signal() == s.ending.delivered) && time.Since(s.ending.forwardedAt) < cmp.Or(c.GracePeriod, defaultGrace)
 }
 
 // defaultGrace is Kubernetes' terminationGracePeriodSeconds where nothing is said.
@@ -58,7 +60,7 @@ func (s *Supervisor) finish() {
 	r := s.record()
 	if s.tail != nil && s.group != 0 { // there was an app
 		s.write(r) // there may be no time for more
-		s.tail.drain(s.stop.within(time.Time{}, noLimit, s.stop.timing.tail))
+		s.tail.drain(s.life.TailDeadline())
 		r.Stderr = s.tail.end()
 	}
 	killed := s.status.Signaled() && s.status.Signal() != unix.SIGINT && s.status.Signal() != unix.SIGPIPE // which shells don't report either
@@ -80,7 +82,7 @@ func (s *Supervisor) exitCode() int {
 		return s.fatal.ExitCode
 	}
 	code := s.mapped(exitCode(s.status))
-	if code == 0 && s.stop.cause != "" {
+	if code == 0 && s.life.Progress().Cause != "" {
 		return exitUnhealthy
 	}
 	return code
@@ -99,14 +101,14 @@ func (s *Supervisor) mapped(code int) int {
 
 // record is what can be said now. While the app lives, that is what will be true should somebody kill usher next.
 func (s *Supervisor) record() *lastword.Record {
-	st := &s.stop
-	now := st.over
-	if st.phase.alive() {
+	st := s.life.Progress()
+	now := st.ExitedAt
+	if st.Phase.Alive() {
 		now = time.Now()
 	}
 	r := &lastword.Record{
-		Ahead:      st.phase.alive(),
-		Uptime:     now.Sub(st.started),
+		Ahead:      st.Phase.Alive(),
+		Uptime:     now.Sub(st.StartedAt),
 		Stop:       s.stopRecord(now),
 		RSS:        s.ending.rss,
 		CPU:        s.ending.cpu,
@@ -117,12 +119,12 @@ func (s *Supervisor) record() *lastword.Record {
 	}
 	switch {
 	case r.Ahead && r.Stop != nil:
-		r.Reason, r.Phase = lastword.StopTimeout, st.phase.String()
+		r.Reason, r.Phase = lastword.StopTimeout, st.Phase.String()
 	case r.Ahead:
-		r.Reason, r.Phase = lastword.Signaled, st.phase.String()
+		r.Reason, r.Phase = lastword.Signaled, st.Phase.String()
 	case s.fatal != nil:
 		if r.Phase = s.ending.phase.String(); s.group == 0 { // the app has never been there
-			r.Phase, r.Uptime, r.Stop = preparing.String(), 0, nil
+			r.Phase, r.Uptime, r.Stop = lifecycle.Preparing.String(), 0, nil
 		}
 		r.Reason, r.Message, r.Hint, r.ExitCode = s.fatal.Reason, s.fatal.Message, s.fatal.Hint, s.fatal.ExitCode
 	default:
@@ -144,10 +146,10 @@ func (s *Supervisor) appRecord(r *lastword.Record) {
 	switch {
 	case s.status.Signaled():
 		r.Reason, r.Signal, r.Core = lastword.Signaled, signals.Name(sig), s.status.CoreDump()
-		if sig == unix.SIGKILL && !s.stop.killed.IsZero() {
+		if sig == unix.SIGKILL && !s.life.Progress().KilledAt.IsZero() {
 			r.Reason = lastword.StopTimeout
 		}
-		if e := s.ending.forwarded; s.config.Rewrites.Apply(e.Signal) == sig && (r.Stop == nil || e.Signal != s.stop.signal.Signal) {
+		if e := s.ending.forwarded; s.ending.delivered == sig && (r.Stop == nil || e.Signal != s.life.Progress().Signal) {
 			r.Sender = e.Sender.String()
 		}
 		if r.Reason == lastword.Signaled && r.ExitCode == 0 { // by --exit-code
@@ -163,48 +165,48 @@ func (s *Supervisor) appRecord(r *lastword.Record) {
 			r.Reason = lastword.Completed
 		}
 	}
-	if s.stop.cause != "" {
+	if s.life.Progress().Cause != "" {
 		r.Reason = lastword.Unhealthy
 	}
 }
 
 // stopRecord is how the stop has gone until now; nil without one.
 func (s *Supervisor) stopRecord(now time.Time) *lastword.Stop {
-	st := &s.stop
-	if st.began.IsZero() {
+	st := s.life.Progress()
+	if st.RequestedAt.IsZero() {
 		return nil
 	}
 	w := &lastword.Stop{
-		Signal:   signals.Name(st.signal.Signal),
-		Sender:   st.sender(),
-		Hold:     st.timing.hold,
-		HoldOver: st.holdOver,
-		Held:     now.Sub(st.began),
-		Over:     !st.phase.alive(),
+		Signal:   signals.Name(st.Signal),
+		Sender:   s.stopSender(),
+		Hold:     s.timing.Hold,
+		HoldOver: st.HoldReason,
+		Held:     now.Sub(st.RequestedAt),
+		Over:     !st.Phase.Alive(),
 		Steps:    s.steps,
 	}
-	if st.calm {
+	if st.EndedQuiet {
 		w.HoldOver = "quiet for " + s.config.QuietPeriod.String()
 	}
-	if st.let {
-		w.Held, w.Between, w.Drained = st.held, st.told.IsZero(), s.drained
+	if st.HoldOver {
+		w.Held, w.Between, w.Drained = st.HeldFor, st.SignalledAt.IsZero(), s.drained
 	}
-	at := st.phase
+	at := st.Phase
 	if w.Over {
 		at = s.ending.phase
 	}
 	switch at {
-	case draining:
+	case lifecycle.Draining:
 		w.Doing = "requests being finished"
-	case leaving:
+	case lifecycle.Leaving:
 		w.Doing = "pre-stop at work"
 	}
-	if !st.told.IsZero() {
-		w.Took = max(0, now.Sub(st.told)) // the app may have ended before, and be reaped later
+	if !st.SignalledAt.IsZero() {
+		w.Took = max(0, now.Sub(st.SignalledAt)) // the app may have ended before, and be reaped later
 		w.Told = s.firstSignal()
 	}
-	if !st.killed.IsZero() {
-		w.Grace = st.killed.Sub(st.began)
+	if !st.KilledAt.IsZero() {
+		w.Grace = st.KilledAt.Sub(st.RequestedAt)
 	}
 	return w
 }
@@ -248,8 +250,8 @@ func (id *identity) app() *lastword.App {
 func (s *Supervisor) write(r *lastword.Record) { s.writeWithin(r, writeTime, false) }
 
 func (s *Supervisor) writeWithin(r *lastword.Record, limit time.Duration, last bool) {
-	if grace := s.config.GracePeriod; grace > 0 && !s.stop.began.IsZero() { // what comes before may have left no more of it
-		limit = min(limit, wordTime(grace)/4)
+	if grace := s.config.GracePeriod; grace > 0 && s.life.Stopped() { // what comes before may have left no more of it
+		limit = min(limit, lifecycle.WordTime(grace)/4)
 	}
 	s.report(s.word.write(r, limit, last))
 }

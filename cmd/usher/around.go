@@ -9,6 +9,7 @@ import (
 	"usher/healthz/check"
 	"usher/signals"
 	"usher/supervisor"
+	"usher/supervisor/lifecycle"
 )
 
 // aroundFlags are those of the stop, and of what is done before, beside and after the app.
@@ -24,7 +25,7 @@ func aroundFlags(fs *pflag.FlagSet, c *supervisor.Config) {
 		return nil
 	}}, "stop-signals", "")
 	fs.Var(&list{add: func(s string) (err error) {
-		c.StopSchedule, err = supervisor.ParseSchedule(s)
+		c.StopSchedule, err = lifecycle.ParseSchedule(s)
 		return err
 	}}, "stop-schedule", "")
 	fs.Var(&list{add: func(s string) error {
@@ -46,7 +47,7 @@ func aroundFlags(fs *pflag.FlagSet, c *supervisor.Config) {
 	}
 	fs.DurationVar(&c.HookTimeout, "hook-timeout", 0, "")
 	fs.Var(&list{add: func(s string) (err error) {
-		c.Restart, err = supervisor.ParseRestartPolicy(s)
+		c.Restart, err = lifecycle.ParseRestartPolicy(s)
 		return err
 	}}, "restart", "")
 	fs.IntVar(&c.RestartMax, "restart-max", 0, "")

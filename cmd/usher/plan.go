@@ -6,12 +6,12 @@ import (
 	"strconv"
 	"strings"
 
-	"usher/supervisor"
 	"usher/supervisor/lastword"
+	"usher/supervisor/lifecycle"
 )
 
 // planJSON is a line of JSON for each stage, for machines; "for" is left out where it is as long as it takes.
-func planJSON(stages []supervisor.Stage) string {
+func planJSON(stages []lifecycle.Stage) string {
 	var b []byte
 	for _, s := range stages {
 		b = strconv.AppendFloat(append(b, `{"at":`...), s.At.Seconds(), 'f', -1, 64)
@@ -28,7 +28,7 @@ func planJSON(stages []supervisor.Stage) string {
 }
 
 // plan is a table of what a stop will do, for people.
-func plan(stages []supervisor.Stage) string {
+func plan(stages []lifecycle.Stage) string {
 	var b strings.Builder
 	row := func(at, takes, what, flag string) {
 		b.WriteString(strings.TrimRight(fmt.Sprintf("%-8s %-9s %-56s %s", at, takes, what, flag), " ") + "\n")

@@ -1,4 +1,4 @@
-package supervisor
+package lifecycle
 
 import (
 	"errors"
@@ -19,17 +19,23 @@ type Schedule struct {
 	Repeat int // where "forever" goes back to after the last item; 0 is nowhere, and the end of the schedule is waited at
 }
 
-// Item is a signal, and how long to wait for the app's end then; noLimit is until the budget ends.
+// Item is a signal, and how long to wait for the app's end then; NoLimit is until the budget ends.
 type Item struct {
 	Signal signals.Signal // 0 is the signal that began the stop, rewritten
 	Wait   time.Duration
+}
+
+// First is the signal that the schedule sends first; 0 is the one that began the stop.
+func (s *Schedule) First() signals.Signal {
+	item, _ := s.at(0)
+	return item.Signal
 }
 
 // at is the n-th item to carry out; false if there is none.
 func (s *Schedule) at(n int) (Item, bool) {
 	switch {
 	case len(s.Items) == 0:
-		return Item{Wait: noLimit}, n == 0
+		return Item{Wait: NoLimit}, n == 0
 	case n < len(s.Items):
 		return s.Items[n], true
 	case s.Repeat == 0:
@@ -74,7 +80,7 @@ func (s *Schedule) add(word string, last bool) (why string) {
 	case word == "forever" && s.Repeat > 0:
 		return "forever can be there once"
 	case word == "forever" && last:
-		s.Items[n-1].Wait = noLimit
+		s.Items[n-1].Wait = NoLimit
 	case word == "forever":
 		s.Repeat = n
 	case noSignal != nil:
@@ -113,11 +119,11 @@ func parseWait(s string) (time.Duration, error) {
 func (s *Schedule) takes() time.Duration {
 	var sum time.Duration
 	for _, item := range s.Items {
-		if item.Signal == unix.SIGKILL || item.Wait == noLimit {
+		if item.Signal == unix.SIGKILL || item.Wait == NoLimit {
 			break
 		}
 		if sum += item.Wait; sum < 0 {
-			return noLimit
+			return NoLimit
 		}
 	}
 	return sum

@@ -1,4 +1,4 @@
-package supervisor
+package lifecycle
 
 import (
 	"strings"
@@ -36,63 +36,63 @@ func (l *timeline) maybe(takes time.Duration, what, flag string) {
 	}
 }
 
-// Plan is what a stop will do if all takes as long as it may. The Config has to be valid.
-func (c *Config) Plan() []Stage {
-	t := c.timing()
+// Plan is what a stop will do if all takes as long as it may. The Options have to be valid.
+func (o *Options) Plan() []Stage {
+	t := o.Timing()
 	var l timeline
 	var begin []signals.Signal
-	for _, sig := range c.StopSignals {
-		if c.Rewrites.Apply(sig) != 0 {
+	for _, sig := range o.StopSignals {
+		if o.Rewrites.Apply(sig) != 0 {
 			begin = append(begin, sig)
 		}
 	}
 	if len(begin) == 0 {
-		l.add(0, "no stop: "+stopNames(c.StopSignals)+" is swallowed", "--rewrite")
+		l.add(0, "no stop: "+stopNames(o.StopSignals)+" is swallowed", "--rewrite")
 		return l.stages
 	}
 	unready := "; /readyz fails"
-	if c.ReadyWhileDraining {
+	if o.ReadyWhileDraining {
 		unready = "; /readyz stays as it is"
 	}
 	l.add(0, "stop signal: "+stopNames(begin)+unready, "--stop-signals")
 	hold := "hold: the app keeps serving"
-	if c.QuietPeriod > 0 {
-		hold += ", until traffic is quiet for " + c.QuietPeriod.String()
+	if o.Quiet > 0 {
+		hold += ", until traffic is quiet for " + o.Quiet.String()
 	}
-	l.maybe(t.hold, hold, "--term-delay")
-	l.maybe(t.drain, "drain: what is being answered may finish", "--drain-timeout")
-	l.maybe(t.preStop, "pre-stop: "+c.PreStop.String(), "--pre-stop")
-	killed := l.schedule(c, &t)
+	l.maybe(t.Hold, hold, "--term-delay")
+	l.maybe(t.Drain, "drain: what is being answered may finish", "--drain-timeout")
+	l.maybe(t.PreStop, "pre-stop: "+o.PreStop, "--pre-stop")
+	killed := l.schedule(o, &t)
 	switch {
-	case !killed && t.limit > 0:
-		l.at = t.limit
+	case !killed && t.Limit > 0:
+		l.at = t.Limit
 		l.add(0, "SIGKILL", "--grace-period")
 	case !killed:
 		l.add(0, "never SIGKILL: there is no --grace-period, and no KILL in a --stop-schedule", "")
 	}
-	left := t.stragglers
-	if t.limit > 0 {
-		left = max(0, min(left, t.limit-l.at))
+	left := t.Stragglers
+	if t.Limit > 0 {
+		left = max(0, min(left, t.Limit-l.at))
 	}
 	l.add(left, "what the app leaves behind gets SIGTERM, then SIGKILL", "--straggler-grace")
-	l.maybe(t.postStop, "post-stop: "+c.PostStop.String(), "--post-stop")
-	l.at = max(l.at, t.end)
-	l.add(wordTime(c.GracePeriod), "the reason is written", "")
-	if t.end > 0 {
+	l.maybe(t.PostStop, "post-stop: "+o.PostStop, "--post-stop")
+	l.at = max(l.at, t.End)
+	l.add(WordTime(o.Grace), "the reason is written", "")
+	if t.End > 0 {
 		l.add(0, "the orchestrator's SIGKILL", "--grace-period")
 	}
 	return l.stages
 }
 
 // schedule adds what the app is sent, and reports whether SIGKILL is among it.
-func (l *timeline) schedule(c *Config, t *timing) (killed bool) {
-	flag, n := "", len(t.schedule.Items)
+func (l *timeline) schedule(o *Options, t *Timing) (killed bool) {
+	flag, n := "", len(t.Schedule.Items)
 	if n > 0 {
 		flag = "--stop-schedule"
 	}
 	for i := range max(1, n) {
-		item, _ := t.schedule.at(i)
-		what := "the app gets the stop signal" + rewritten(c)
+		item, _ := t.Schedule.at(i)
+		what := "the app gets the stop signal" + rewritten(o)
 		if item.Signal == unix.SIGKILL {
 			l.add(0, "SIGKILL", flag)
 			return true
@@ -102,10 +102,10 @@ func (l *timeline) schedule(c *Config, t *timing) (killed bool) {
 		}
 		if i >= n-1 { // until its end, or that of the budget
 			item.Wait = -1
-			if t.limit > 0 {
-				item.Wait = t.limit - l.at
+			if t.Limit > 0 {
+				item.Wait = t.Limit - l.at
 			}
-			if t.schedule.Repeat > 0 {
+			if t.Schedule.Repeat > 0 {
 				what += ", again and again"
 			}
 		}
@@ -123,22 +123,11 @@ func stopNames(list []signals.Signal) string {
 }
 
 // rewritten says what becomes of the stop signals.
-func rewritten(c *Config) string {
-	for _, sig := range c.StopSignals {
-		if to := c.Rewrites.Apply(sig); to != sig && to != 0 {
+func rewritten(o *Options) string {
+	for _, sig := range o.StopSignals {
+		if to := o.Rewrites.Apply(sig); to != sig && to != 0 {
 			return ", " + signals.Name(sig) + " as " + signals.Name(to)
 		}
 	}
 	return ""
-}
-
-// String is what is done; "" for none.
-func (h *Hook) String() string {
-	if h == nil {
-		return ""
-	}
-	if len(h.Command) > 0 {
-		return strings.Join(h.Command, " ")
-	}
-	return h.Request.String()
 }

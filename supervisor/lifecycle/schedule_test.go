@@ -1,4 +1,4 @@
-package supervisor
+package lifecycle
 
 import (
 	"fmt"
@@ -15,33 +15,33 @@ import (
 // followed plays a stop of an app that does not end, and says what it is sent, and when.
 func followed(s Schedule, limit time.Duration) []string {
 	t0 := time.Unix(0, 0)
-	st := stop{timing: timing{schedule: s, limit: limit}}
-	st.open(t0)
+	st := Machine{timing: Timing{Schedule: s, Limit: limit}}
+	st.begin(t0)
 	st.decided()
 	var sent []string
-	e := &event{kind: stopAsked, at: t0, signal: &signals.Event{Signal: unix.SIGUSR1}}
+	e := &Event{Kind: StopRequested, At: t0, Signal: &signals.Event{Signal: unix.SIGUSR1}}
 	for turns := 0; len(sent) < 9; turns++ {
 		if turns > 1000 {
 			panic(fmt.Sprintf("%+v within %v: turns and turns", s, limit))
 		}
-		for _, a := range st.step(e) {
+		for _, a := range st.Step(e) {
 			name := ""
-			switch a.verb {
-			case forward:
+			switch a.Verb {
+			case Forward:
 				name = "as received"
-			case send:
-				name = signals.Name(a.send)[3:]
-			case kill:
+			case Send:
+				name = signals.Name(a.Deliver)[3:]
+			case Kill:
 				name = "KILL"
 			default:
 				continue
 			}
-			sent = append(sent, fmt.Sprintf("%v %s", e.at.Sub(t0), name))
+			sent = append(sent, fmt.Sprintf("%v %s", e.At.Sub(t0), name))
 		}
-		if st.deadline.IsZero() {
-			return append(sent, st.phase.String())
+		if st.now.Deadline.IsZero() {
+			return append(sent, st.now.Phase.String())
 		}
-		e = &event{kind: timeUp, at: st.deadline}
+		e = &Event{Kind: TimeUp, At: st.now.Deadline}
 	}
 	return sent
 }
