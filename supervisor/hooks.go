@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"usher/healthz/check"
-	"usher/healthz/contexts"
+	"usher/internal/contexts"
 	"usher/signals"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"

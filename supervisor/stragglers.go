@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"usher/healthz/file"
+	"usher/internal/file"
 	"usher/signals"
 	"usher/signals/entry"
 	"usher/supervisor/lifecycle"

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"usher/healthz/file"
+	"usher/internal/file"
 )
 
 // identity is who a process runs as.

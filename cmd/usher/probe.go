@@ -12,8 +12,8 @@ import (
 
 	"usher/healthz"
 	"usher/healthz/check"
-	"usher/healthz/contexts"
-	"usher/healthz/printable"
+	"usher/internal/contexts"
+	"usher/internal/printable"
 	"usher/signals"
 	"usher/supervisor"
 )
