@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 
+	"usher/supervisor/exitcode"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -27,9 +29,9 @@ type explainer struct {
 
 // unexplained is what the error says by itself.
 func unexplained(command []string, err error) *explainer {
-	x := &explainer{why: "cannot start " + quote(command[0]) + ": " + err.Error(), code: exitCannotRun}
+	x := &explainer{why: "cannot start " + quote(command[0]) + ": " + err.Error(), code: exitcode.CannotRun}
 	if failed, ok := err.(*execError); ok && failed.errno == unix.ENOENT {
-		x.code = exitNotFound
+		x.code = exitcode.NotFound
 	}
 	return x
 }
@@ -46,7 +48,7 @@ func (x *explainer) found(is, name, more, hint string) {
 
 // explain takes the command as it was given and an error of spawn. What it finds is in x.
 func (x *explainer) explain(command []string, err error) {
-	name, code := command[0], exitCannotRun
+	name, code := command[0], exitcode.CannotRun
 	x.who = "it"
 	switch failed := err.(type) {
 	case *execError:
@@ -56,7 +58,7 @@ func (x *explainer) explain(command []string, err error) {
 		x.errno = failed.errno
 		x.noShell(failed.file)
 	default:
-		x.why, code = err.Error(), ExitFailure // fork's, or that of becoming another user
+		x.why, code = err.Error(), exitcode.Failure // fork's, or that of becoming another user
 		for ; err != nil; err = errors.Unwrap(err) {
 			x.errno, _ = err.(syscall.Errno)
 		}
@@ -79,7 +81,7 @@ func (x *explainer) noShell(shell string) {
 
 // refused is for an error of execve(2), about file.
 func (x *explainer) refused(name, file string) int {
-	code := exitCannotRun
+	code := exitcode.CannotRun
 	if file != name && x.missing(file) {
 		file = x.onPath(name)
 	}
@@ -88,19 +90,19 @@ func (x *explainer) refused(name, file string) int {
 	}
 	switch {
 	case name == "":
-		x.why, code = "the name is empty", exitNotFound
+		x.why, code = "the name is empty", exitcode.NotFound
 	case file == "":
 		path, set := searchPath(x.env)
-		x.why, code = "not found in PATH, "+quote(path), exitNotFound
+		x.why, code = "not found in PATH, "+quote(path), exitcode.NotFound
 		if !set {
 			x.why += ", the default: it is not set"
 		}
 	default:
 		if errno := x.search(file); errno == unix.ENOENT || errno == unix.ENOTDIR {
-			code = exitNotFound
+			code = exitcode.NotFound
 		}
 	}
-	if x.hint == "" && (code == exitNotFound || x.errno == unix.ENAMETOOLONG) {
+	if x.hint == "" && (code == exitcode.NotFound || x.errno == unix.ENAMETOOLONG) {
 		x.hint = x.nameHint(name)
 	}
 	return code

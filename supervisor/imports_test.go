@@ -29,6 +29,8 @@ var mayImport = []importRule{
 		"it reads what the kernel knows of connections, for the loop to judge"},
 	{"supervisor/memory", []string{"internal/"},
 		"it reads what the kernel counts"},
+	{"supervisor/exitcode", nil,
+		"every package may use it"},
 	{"supervisor", []string{"supervisor/", "healthz/", "internal/", "signals/"},
 		"the loop uses all of them, and only main uses the loop"},
 }

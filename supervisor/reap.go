@@ -51,11 +51,3 @@ func untrace(pid int, sig unix.Signal) bool {
 	_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_DETACH, uintptr(pid), 0, uintptr(sig), 0, 0)
 	return errno == 0
 }
-
-// exitCode is what a shell makes of a status: the code, or 128 and the signal.
-func exitCode(status unix.WaitStatus) int {
-	if status.Signaled() {
-		return 128 + int(status.Signal())
-	}
-	return status.ExitStatus()
-}

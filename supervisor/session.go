@@ -7,6 +7,7 @@ import (
 
 	"usher/signals"
 	"usher/signals/entry"
+	"usher/supervisor/exitcode"
 )
 
 // letGo gives up the terminal on stdin, so that the app's session can take it: a terminal is one session's (TIOCSCTTY; ioctl_tty(2)).
@@ -43,7 +44,7 @@ func (s *Supervisor) pause() int {
 	_ = unix.Chdir("/") // to keep no directory busy
 	if _, err := reap(func(change) {}); err != nil {
 		s.log.Errorf("%v", err)
-		return ExitFailure
+		return exitcode.Failure
 	}
 	entry.Running = true
 	s.log.Debugf("pausing")

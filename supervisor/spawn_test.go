@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/signals"
+	"usher/supervisor/exitcode"
 )
 
 // A child with a copy of usher's memory, as under qemu-user, reports a failed start as one does that shares it.
@@ -66,7 +67,7 @@ func TestFork(t *testing.T) {
 							break
 						}
 					}
-					got = fmt.Sprint(exitCode(status))
+					got = fmt.Sprint(exitcode.Of(status))
 				}
 				if want := strings.ReplaceAll(tt.want, "DIR", dir); got != want {
 					t.Errorf("%s, want %s", got, want)

@@ -10,13 +10,6 @@ import (
 	"usher/supervisor/lifecycle"
 )
 
-// Exit codes of usher's own, as the shells and tini have them.
-const (
-	ExitFailure   = 125 // usher itself failed, or was called wrongly
-	exitCannotRun = 126 // the command was found but can't be run
-	exitNotFound  = 127 // the command was not found
-)
-
 func (s *Supervisor) startFailed(err error) {
 	x := s.explain(s.config.Command, err)
 	code := x.code

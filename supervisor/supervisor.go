@@ -15,6 +15,7 @@ import (
 	"usher/healthz/socket"
 	"usher/signals"
 	"usher/signals/entry"
+	"usher/supervisor/exitcode"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
 )
@@ -325,7 +326,7 @@ func (s *Supervisor) reap(now time.Time) {
 			}
 			s.status = c.status
 			s.ended(c)
-			s.counters.exitCode.Store(int64(exitCode(c.status)))
+			s.counters.exitCode.Store(int64(exitcode.Of(c.status)))
 			s.counters.ends.Add(1)
 			ended = true
 		}
@@ -342,7 +343,7 @@ func (s *Supervisor) reap(now time.Time) {
 		s.startFailed(failed)
 	case ended:
 		s.killCommands()
-		s.step(&lifecycle.Event{Kind: lifecycle.AppEnded, At: now, Failed: s.mapped(exitCode(s.status)) != 0, Last: s.leaveBehind() || alone(s.self, s.childless)})
+		s.step(&lifecycle.Event{Kind: lifecycle.AppEnded, At: now, Failed: s.mapped(exitcode.Of(s.status)) != 0, Last: s.leaveBehind() || alone(s.self, s.childless)})
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"usher/signals"
 	"usher/signals/entry"
+	"usher/supervisor/exitcode"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
 )
@@ -35,7 +36,7 @@ func (s *Supervisor) ended(c change) {
 	switch {
 	case c.status.Signaled() && c.status.Signal() == unix.SIGKILL:
 		s.memory.look(proc{pid: c.pid, name: path.Base(s.config.Command[0])})
-	case exitCode(c.status) != 0:
+	case exitcode.Of(c.status) != 0:
 		s.memory.look(proc{pid: -c.pid})
 	}
 	if s.unheld() {
@@ -81,15 +82,12 @@ func (s *Supervisor) exitCode() int {
 	if s.fatal != nil {
 		return s.fatal.ExitCode
 	}
-	code := s.mapped(exitCode(s.status))
+	code := s.mapped(exitcode.Of(s.status))
 	if code == 0 && s.life.Progress().Cause != "" {
-		return exitUnhealthy
+		return exitcode.Unhealthy
 	}
 	return code
 }
-
-// exitUnhealthy takes the place of 0.
-const exitUnhealthy = 1
 
 // mapped is what becomes of an exit code.
 func (s *Supervisor) mapped(code int) int {
@@ -135,7 +133,7 @@ func (s *Supervisor) record() *lastword.Record {
 		r.Stderr = s.tail.end()
 	}
 	if r.Reason != lastword.Completed || r.Stop != nil || s.word.log != nil {
-		s.memory.tell(r, exitCode(s.status), now)
+		s.memory.tell(r, exitcode.Of(s.status), now)
 	}
 	return r
 }
