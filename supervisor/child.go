@@ -171,6 +171,7 @@ func (c *child) forkCopy() (int, syscall.Errno) {
 	if errno != 0 || pid != 0 {
 		return int(pid), errno
 	}
+	signals.Unhandle() // before any is unblocked
 	c.exec()
 	return 0, 0
 }
@@ -181,7 +182,6 @@ func (c *child) forkCopy() (int, syscall.Errno) {
 //go:norace
 //go:nocheckptr
 func (c *child) exec() {
-	signals.Unhandle() // before any is unblocked
 	pid, _, _ := syscall.RawSyscall6(unix.SYS_GETPID, 0, 0, 0, 0, 0, 0)
 	if c.session {
 		syscall.RawSyscall6(unix.SYS_SETSID, 0, 0, 0, 0, 0, 0)

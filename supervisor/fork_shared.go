@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"usher/signals"
 )
 
 // stackSize is the size of the child's stack in bytes. The child calls only functions without a stack check, and the linker sees to it
@@ -35,4 +37,14 @@ func cloneShared(flags, stack uintptr, c *child) uintptr
 // childFunc is a value, because assembly would call a Go function by way of a wrapper.
 //
 //lint:ignore U1000 fork_*.s call it
-var childFunc = (*child).exec
+var childFunc = (*child).run
+
+// run is the child.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (c *child) run() {
+	signals.Unhandle() // before any is unblocked
+	c.exec()
+}
