@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/signals"
+	"usher/supervisor/binfmt"
 )
 
 // child is a process with all that is needed between fork and exec, where nothing can be allocated.
@@ -19,7 +20,7 @@ type child struct {
 	files     []*byte
 	argv, env []*byte
 	shell     []*byte // /bin/sh, room for a file of files, argv[1:]
-	head      [scriptHead]byte
+	head      [binfmt.HeadSize]byte
 	tty       uintptr
 	hasTTY    bool
 	session   bool

@@ -5,6 +5,8 @@ import (
 	"syscall"
 	"unsafe"
 
+	"usher/internal/file"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -42,7 +44,7 @@ var realDisk = disk{
 		}
 		return string(b[:n])
 	},
-	read: readFile,
+	read: file.ReadAt,
 	noexec: func(path string) bool {
 		const noexec = 8 // ST_NOEXEC, statfs(2)
 		var st unix.Statfs_t
@@ -51,7 +53,7 @@ var realDisk = disk{
 	pids: func() string {
 		for _, path := range []string{"/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max"} {
 			var b [20]byte
-			n, _, _ := strings.Cut(string(b[:readFile(path, b[:], 0)]), "\n")
+			n, _, _ := strings.Cut(string(b[:file.ReadAt(path, b[:], 0)]), "\n")
 			if n != "" && n != "max" {
 				return n
 			}
@@ -65,15 +67,4 @@ var realDisk = disk{
 		}
 		return int(l.Cur)
 	},
-}
-
-// readFile never waits (O_NONBLOCK: a FIFO).
-func readFile(path string, b []byte, offset int64) int {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
-	if err != nil {
-		return 0
-	}
-	n, _ := unix.Pread(fd, b, offset)
-	unix.Close(fd)
-	return max(n, 0)
 }

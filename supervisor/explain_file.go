@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"usher/supervisor/binfmt"
 )
 
 // may tells whether the mode's x bits are for this identity. Capabilities are not its business.
@@ -28,7 +30,7 @@ func (x *explainer) search(file string) (first syscall.Errno) {
 	asked := x.who
 	format := x.errno == unix.ENOEXEC || x.errno == unix.EIO || x.errno == unix.ELIBBAD // which one is the kernel's choice
 	var role, argument string
-	var p program
+	var p binfmt.Program
 	for depth := range 7 { // a chain of five interpreters is what the kernel allows, then a loader
 		info, errno := x.stat(file)
 		if depth == 0 {
@@ -48,26 +50,26 @@ func (x *explainer) search(file string) (first syscall.Errno) {
 		if x.errno == unix.EACCES && x.forbidden(file, info) {
 			return first
 		}
-		var buf [scriptHead]byte
+		var buf [binfmt.HeadSize]byte
 		head := buf[:x.read(file, buf[:], 0)]
 		next := ""
 		switch {
 		case len(head) == 0 && x.errno == unix.ENOENT:
 			x.found(" can't be read to see which interpreter or loader is missing", "", "", "")
-		case isELF(head):
-			p = readELF(func(b []byte, offset int64) int { return x.read(file, b, offset) })
-			here := thisMachine()
+		case binfmt.IsELF(head):
+			p = binfmt.ReadELF(func(b []byte, offset int64) int { return x.read(file, b, offset) })
+			here := binfmt.ThisMachine()
 			switch {
-			case format && p.machine != here:
-				x.found(" is built for "+p.machine+", this machine is ", "", here, "use an image for this machine: docker build --platform linux/"+runtime.GOARCH)
-			case format && p.broken != "":
-				x.found(" is ", "", p.broken, "copy or build it anew")
+			case format && p.Machine != here:
+				x.found(" is built for "+p.Machine+", this machine is ", "", here, "use an image for this machine: docker build --platform linux/"+runtime.GOARCH)
+			case format && p.Broken != "":
+				x.found(" is ", "", p.Broken, "copy or build it anew")
 			}
-			role, next = "loader", p.loader
-		case isScript(head):
+			role, next = "loader", p.Loader
+		case binfmt.IsScript(head):
 			whole := false
 			role = "interpreter"
-			if next, argument, whole = readScript(head); !whole && format {
+			if next, argument, whole = binfmt.ReadScript(head); !whole && format {
 				x.found(" has a #! line of more than 255 bytes", "", "", "")
 			}
 		case format && len(head) > 0:

@@ -13,6 +13,9 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
+
+	"usher/supervisor/binfmt"
+	"usher/supervisor/binfmt/elftest"
 )
 
 // fakeFile is a file of a fakeDisk. A link is a name; a target that is not there makes it a dangling one.
@@ -67,88 +70,39 @@ func fakeDisk(files map[string]fakeFile) *disk {
 	}
 }
 
-// elfFile is a program of two program headers, the second one for the loader.
-func elfFile(machine uint16, class, order byte, loader string) string {
-	b := make([]byte, 64+2*56)
-	put := func(at, size int, v uint64) {
-		for i := range size {
-			n := at + i
-			if order == unix.ELFDATA2MSB {
-				n = at + size - 1 - i
-			}
-			b[n] = byte(v >> (8 * i))
-		}
-	}
-	copy(b, "\x7fELF")
-	b[4], b[5], b[6] = class, order, 1
-	put(16, 2, 2)
-	put(18, 2, uint64(machine))
-	if class == unix.ELFCLASS64 {
-		put(32, 8, 64)
-		put(54, 2, 56)
-		put(56, 2, 2)
-		put(64, 4, 6)
-		put(64+56, 4, unix.PT_INTERP)
-		put(64+56+8, 8, uint64(len(b)))
-		put(64+56+32, 8, uint64(len(loader)+1))
-	} else {
-		put(28, 4, 64)
-		put(42, 2, 32)
-		put(44, 2, 2)
-		put(64+32, 4, unix.PT_INTERP)
-		put(64+32+4, 4, uint64(len(b)))
-		put(64+32+16, 4, uint64(len(loader)+1))
-	}
-	if loader == "" {
-		put(64+56, 4, 0)
-		put(64+32, 4, 0)
-	}
-	return string(b) + loader + "\x00"
-}
-
-// here is the machine that the tests run on, foreign another one.
-func here(loader string) string {
-	for _, m := range machines {
-		if m.name == thisMachine() {
-			return elfFile(m.id, m.class, m.order, loader)
-		}
-	}
-	panic(runtime.GOARCH)
-}
-
 func TestExplain(t *testing.T) {
-	foreign, foreignName := elfFile(unix.EM_AARCH64, 2, 1, "/lib/ld-linux-aarch64.so.1"), "arm64"
+	foreign, foreignName := elftest.File(unix.EM_AARCH64, 2, 1, "/lib/ld-linux-aarch64.so.1"), "arm64"
 	if runtime.GOARCH == "arm64" {
-		foreign, foreignName = elfFile(unix.EM_X86_64, 2, 1, ""), "x86-64"
+		foreign, foreignName = elftest.File(unix.EM_X86_64, 2, 1, ""), "x86-64"
 	}
-	built := "built for " + foreignName + ", this machine is " + thisMachine()
+	built := "built for " + foreignName + ", this machine is " + binfmt.ThisMachine()
 	files := map[string]fakeFile{
 		"/":                      {mode: fakeDir},
 		"/app":                   {mode: fakeDir},
 		"/bin":                   {mode: fakeDir},
 		"/secret":                {mode: fakeClosed},
-		"/secret/app":            {content: here("")},
+		"/secret/app":            {content: elftest.ForThisMachine("")},
 		"/app/nox":               {mode: 0o644},
-		"/app/mine":              {mode: 0o750, content: here("")},
+		"/app/mine":              {mode: 0o750, content: elftest.ForThisMachine("")},
 		"/app/fifo":              {mode: unix.S_IFIFO | 0o755},
-		"/app/noexec":            {noexec: true, content: here("")},
-		"/app/fine":              {content: here("")},
+		"/app/noexec":            {noexec: true, content: elftest.ForThisMachine("")},
+		"/app/fine":              {content: elftest.ForThisMachine("")},
 		"/app/foreign":           {content: foreign},
-		"/app/musl":              {content: here("/lib/ld-musl-x86_64.so.1")},
-		"/app/glibc":             {content: here("/lib64/ld-linux-x86-64.so.2")},
-		"/app/nix":               {content: here("/nix/store/x-glibc/lib/ld-linux-x86-64.so.2")},
-		"/app/bsd":               {content: here("/libexec/ld-elf.so.1")},
-		"/app/32":                {content: elfFile(unix.EM_386, 1, 1, "/lib/ld-linux.so.2")},
-		"/app/badloader":         {content: here("/app/foreign")},
-		"/app/loaderdir":         {content: here("/app")},
-		"/app/dynamic":           {content: here("/app/fine")},
+		"/app/musl":              {content: elftest.ForThisMachine("/lib/ld-musl-x86_64.so.1")},
+		"/app/glibc":             {content: elftest.ForThisMachine("/lib64/ld-linux-x86-64.so.2")},
+		"/app/nix":               {content: elftest.ForThisMachine("/nix/store/x-glibc/lib/ld-linux-x86-64.so.2")},
+		"/app/bsd":               {content: elftest.ForThisMachine("/libexec/ld-elf.so.1")},
+		"/app/32":                {content: elftest.File(unix.EM_386, 1, 1, "/lib/ld-linux.so.2")},
+		"/app/badloader":         {content: elftest.ForThisMachine("/app/foreign")},
+		"/app/loaderdir":         {content: elftest.ForThisMachine("/app")},
+		"/app/dynamic":           {content: elftest.ForThisMachine("/app/fine")},
 		"/app/nobash":            {content: "#!/bin/bash\n"},
 		"/app/python":            {content: "#!/usr/bin/python3 -u\n"},
-		"/usr/local/bin/python3": {content: here("")},
+		"/usr/local/bin/python3": {content: elftest.ForThisMachine("")},
 		"/app/report":            {content: "#! /usr/bin/perl\n"},
 		"/app/crlf":              {content: "#!/bin/env\r\nx"},
 		"/app/relative":          {content: "#!python3\n"},
-		"/opt/my tools":          {content: here("")},
+		"/opt/my tools":          {content: elftest.ForThisMachine("")},
 		"/app/words":             {content: "#!/opt/my tools\n"},
 		"/app/dirinterp":         {content: "#!/app\n"},
 		"/app/noxinterp":         {content: "#!/app/nox -x\n"},
@@ -158,7 +112,7 @@ func TestExplain(t *testing.T) {
 		"/app/text":              {content: "echo\n"},
 		"/app/self":              {content: "#!/app/self\n"},
 		"/app/long":              {content: "#!/" + strings.Repeat("x", 300)},
-		"/app/broken":            {content: here("")[:30]},
+		"/app/broken":            {content: elftest.ForThisMachine("")[:30]},
 		"/app/windows":           {content: "MZ\x90\x00\x03"},
 		"/app/macos":             {content: "\xcf\xfa\xed\xfe\x07\x00"},
 		"/app/dangling":          {link: "/usr/bin/gone"},
@@ -253,7 +207,7 @@ func TestExplain(t *testing.T) {
 func TestLongNames(t *testing.T) {
 	long := strings.Repeat("x\n\xff", 1<<16)
 	for _, errno := range []syscall.Errno{unix.ENOENT, unix.EACCES, unix.ENOEXEC, unix.E2BIG, unix.ENAMETOOLONG} {
-		for _, d := range []*disk{fakeDisk(nil), fakeDisk(map[string]fakeFile{"/" + long: {content: here(long)}}), &realDisk} {
+		for _, d := range []*disk{fakeDisk(nil), fakeDisk(map[string]fakeFile{"/" + long: {content: elftest.ForThisMachine(long)}}), &realDisk} {
 			for _, name := range []string{long, "/" + long} {
 				x := &explainer{disk: d, as: ownIdentity(), env: []string{"PATH=" + long, "X=" + long}}
 				x.explain([]string{name}, &execError{name, errno})
@@ -297,12 +251,12 @@ func TestExplainReal(t *testing.T) {
 		}
 		return path
 	}
-	foreign := write("foreign", elfFile(unix.EM_SPARCV9, 2, 2, ""), 0o755)
-	nox := write("nox", here(""), 0o644)
+	foreign := write("foreign", elftest.File(unix.EM_SPARCV9, 2, 2, ""), 0o755)
+	nox := write("nox", elftest.ForThisMachine(""), 0o644)
 	text := write("text", "echo\n", 0o755)
 	self := filepath.Join(dir, "self")
 	write("self", "#!"+self+"\n", 0o755)
-	object := []byte(here(""))
+	object := []byte(elftest.ForThisMachine(""))
 	object[16], object[17] = 0, 0
 	for order := range 2 { // ET_REL, in the byte order of this machine
 		if object[5] == byte(order+1) {
@@ -310,22 +264,22 @@ func TestExplainReal(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ file, why string }{
-		{foreign, "it is built for sparc64, this machine is " + thisMachine()},
-		{write("unknown", elfFile(4711, 2, 1, ""), 0o755), "it is built for machine 4711 (64-bit, little-endian), this machine is " + thisMachine()},
+		{foreign, "it is built for sparc64, this machine is " + binfmt.ThisMachine()},
+		{write("unknown", elftest.File(4711, 2, 1, ""), 0o755), "it is built for machine 4711 (64-bit, little-endian), this machine is " + binfmt.ThisMachine()},
 		{write("object", string(object), 0o755), "it is an object file that has not been linked"},
-		{write("short", here("")[:40], 0o755), "it is a truncated ELF file"},
-		{write("noheaders", here("")[:64], 0o755), "it is a truncated ELF file"},
-		{write("noname", strings.TrimRight(here("/lib/ld.so"), ".so\x00"), 0o755), "it is a truncated ELF file"},
-		{write("musl", here("/no/lib/ld-musl.so.1"), 0o755), `its loader "/no/lib/ld-musl.so.1" is not there: there is no directory "/no"`},
-		{write("loadernox", here(nox), 0o755), fmt.Sprintf("its loader %q is not executable (permission denied)", nox)},
-		{write("loadertext", here(text), 0o755), fmt.Sprintf("its loader %q is neither a program for this machine nor a script", text)},
-		{write("loaderforeign", here(foreign), 0o755), fmt.Sprintf("its loader %q is built for sparc64, this machine is %s", foreign, thisMachine())},
-		{write("loaderdir", here(dir), 0o755), fmt.Sprintf("its loader %q is a directory", dir)},
+		{write("short", elftest.ForThisMachine("")[:40], 0o755), "it is a truncated ELF file"},
+		{write("noheaders", elftest.ForThisMachine("")[:64], 0o755), "it is a truncated ELF file"},
+		{write("noname", strings.TrimRight(elftest.ForThisMachine("/lib/ld.so"), ".so\x00"), 0o755), "it is a truncated ELF file"},
+		{write("musl", elftest.ForThisMachine("/no/lib/ld-musl.so.1"), 0o755), `its loader "/no/lib/ld-musl.so.1" is not there: there is no directory "/no"`},
+		{write("loadernox", elftest.ForThisMachine(nox), 0o755), fmt.Sprintf("its loader %q is not executable (permission denied)", nox)},
+		{write("loadertext", elftest.ForThisMachine(text), 0o755), fmt.Sprintf("its loader %q is neither a program for this machine nor a script", text)},
+		{write("loaderforeign", elftest.ForThisMachine(foreign), 0o755), fmt.Sprintf("its loader %q is built for sparc64, this machine is %s", foreign, binfmt.ThisMachine())},
+		{write("loaderdir", elftest.ForThisMachine(dir), 0o755), fmt.Sprintf("its loader %q is a directory", dir)},
 		{write("crlf", "#!/bin/sh\r\nexit\r\n", 0o755), `its interpreter "/bin/sh\r" is not there`},
 		{write("relative", "#!no-such-interpreter -x -y\n", 0o755), `its interpreter "no-such-interpreter" is not there`},
 		{write("tab", "#! \t/no\t-x\n", 0o755), `its interpreter "/no" is not there`},
 		{write("dirinterp", "#!"+dir, 0o755), fmt.Sprintf("its interpreter %q is a directory", dir)},
-		{write("foreigninterp", "#!"+foreign+" x\n", 0o755), fmt.Sprintf("its interpreter %q is built for sparc64, this machine is %s", foreign, thisMachine())},
+		{write("foreigninterp", "#!"+foreign+" x\n", 0o755), fmt.Sprintf("its interpreter %q is built for sparc64, this machine is %s", foreign, binfmt.ThisMachine())},
 		{write("long", "#!/"+strings.Repeat("x/", 200), 0o755), "it has a #! line of more than 255 bytes"},
 		{link("circle", "circle"), `it is a symbolic link to "circle": too many levels of symbolic links`},
 		{link("dangling", "nowhere/at/all"), `it is a symbolic link to "nowhere/at/all": no such file or directory`},

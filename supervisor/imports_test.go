@@ -29,6 +29,8 @@ var mayImport = []importRule{
 		"it reads what the kernel knows of connections, for the loop to judge"},
 	{"supervisor/memory", []string{"internal/"},
 		"it reads what the kernel counts"},
+	{"supervisor/binfmt/", nil,
+		"what a file is depends on its bytes alone"},
 	{"supervisor/exitcode", nil,
 		"every package may use it"},
 	{"supervisor", []string{"supervisor/", "healthz/", "internal/", "signals/"},

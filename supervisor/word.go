@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"usher/internal/file"
 	"usher/signals"
 	"usher/signals/entry"
 	"usher/supervisor/exitcode"
@@ -277,7 +278,7 @@ func processes(procs []proc) []lastword.Process {
 	for i, p := range procs {
 		list[i] = lastword.Process{PID: p.pid, Name: p.name, State: string(p.state)}
 		var b [64]byte
-		if n := readFile("/proc/"+strconv.Itoa(p.pid)+"/wchan", b[:], 0); n > 1 { // "0" is nothing, or not for us
+		if n := file.ReadAt("/proc/"+strconv.Itoa(p.pid)+"/wchan", b[:], 0); n > 1 { // "0" is nothing, or not for us
 			list[i].WaitsIn = string(b[:n])
 		}
 	}

@@ -8,21 +8,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Read is the whole of a file, "" if it can't be read. It is not os.ReadFile, which makes the runtime open descriptors the first time,
-// and dies if there are none left; nor would it be for nothing: 9 kB.
+// Read returns the content of a file, or "" if it can't be read. It is used
+// instead of os.ReadFile, because package os makes the runtime open descriptors
+// at the first use, and the runtime dies if none are left. It is also smaller.
 func Read(path string) string {
 	content, _ := ReadAll(path)
 	return content
 }
 
-// ReadAll is Read, with the reason why there is no more than that.
+// ReadAll returns the content of a file. After an error it returns what was read
+// until then.
 func ReadAll(path string) (string, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return "", err
 	}
 	defer unix.Close(fd)
-	// One size of allocation, and no copy: what is touched once stays resident.
+	// All allocations have one size, and nothing is copied, because memory that
+	// was touched once stays resident.
 	all := make([]byte, 0, 2048)
 	for {
 		all = slices.Grow(all, 1)
@@ -32,4 +35,16 @@ func ReadAll(path string) (string, error) {
 		}
 		all = all[:len(all)+max(n, 0)]
 	}
+}
+
+// ReadAt fills b with what the file has at the offset. It returns the number of
+// bytes read, which is 0 if the file can't be read. It never waits for a FIFO.
+func ReadAt(path string, b []byte, offset int64) int {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return 0
+	}
+	n, _ := unix.Pread(fd, b, offset)
+	unix.Close(fd)
+	return max(n, 0)
 }

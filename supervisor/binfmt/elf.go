@@ -1,4 +1,6 @@
-package supervisor
+// Package binfmt tells what kind of program a file is, by the rules that
+// execve(2) follows.
+package binfmt
 
 import (
 	"bytes"
@@ -8,14 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// program is what an ELF file says of itself, as far as execve(2) asks. debug/elf would say the same, for 60 kB more.
-type program struct {
-	machine string // what it is built for, as machineOf names it
-	loader  string // the PT_INTERP; "" for a static program
-	broken  string // what it is instead of a program, "" for one
+// Program describes an ELF file as far as execve(2) looks at it. Package
+// debug/elf would tell the same, and make usher larger.
+type Program struct {
+	Machine string // the name of the machine it is built for
+	Loader  string // its dynamic loader (PT_INTERP); "" for a static program
+	Broken  string // why it is no program, such as "a corrupt ELF file"; "" for a program
 }
 
-// machines are those of elf(5), with the class and the byte order that tell relatives apart. The names are Go's, but for x86-64.
+// machines names the machines of elf(5). Some share a number, and differ in
+// class or byte order. The names are those of GOARCH, except for x86-64.
 var machines = []struct {
 	id           uint16
 	class, order byte
@@ -39,6 +43,7 @@ var machines = []struct {
 	{unix.EM_SPARCV9, unix.ELFCLASS64, unix.ELFDATA2MSB, "sparc64"},
 }
 
+// machineOf returns the name of a machine, or its number where it is unknown.
 func machineOf(id uint16, class, order byte) string {
 	for _, m := range machines {
 		if m.id == id && m.class == class && m.order == order {
@@ -52,22 +57,24 @@ func machineOf(id uint16, class, order byte) string {
 	return fmt.Sprintf("machine %d (%d-bit, %s-endian)", id, 32*int(class), endian)
 }
 
-// thisMachine is usher's own, which the kernel runs.
-func thisMachine() string {
+// ThisMachine returns the name of the machine that usher is built for.
+func ThisMachine() string {
 	if runtime.GOARCH == "amd64" {
 		return "x86-64"
 	}
 	return runtime.GOARCH
 }
 
-func isELF(head []byte) bool { return bytes.HasPrefix(head, []byte("\x7fELF")) }
+// IsELF reports whether a file that begins with head is an ELF file.
+func IsELF(head []byte) bool { return bytes.HasPrefix(head, []byte("\x7fELF")) }
 
 const (
 	truncated = "a truncated ELF file"
 	corrupt   = "a corrupt ELF file"
 )
 
-// number reads one of size bytes. Beyond the end there are zeros.
+// number decodes the number of size bytes at b[at:]. Bytes beyond the end of b
+// count as zeros.
 //
 //go:noinline
 func number(b []byte, at, size int, order byte) (v uint64) {
@@ -84,15 +91,19 @@ func number(b []byte, at, size int, order byte) (v uint64) {
 	return v
 }
 
-// readELF reads at most the header, 64 kB of program headers and the 4 kB of a path, as the kernel does (fs/binfmt_elf.c), and trusts
-// none of it. read fills b from an offset on and returns how much there was.
-func readELF(read func(b []byte, offset int64) int) (p program) {
+// ReadELF describes an ELF file. It reads what the kernel reads
+// (fs/binfmt_elf.c): the header, at most 64 kB of program headers, and at most
+// 4 kB of the loader's path. Nothing in the file is trusted. The function read
+// fills b with what the file has at the offset, and returns the number of bytes
+// read.
+func ReadELF(read func(b []byte, offset int64) int) (p Program) {
 	var header [64]byte
 	n := read(header[:], 0)
 	class, order := header[4], header[5]
 	kind := number(header[:], 16, 2, order)
-	p.machine = machineOf(uint16(number(header[:], 18, 2, order)), class, order)
-	// Where things are in a 64-bit file, and in a 32-bit one.
+	p.Machine = machineOf(uint16(number(header[:], 18, 2, order)), class, order)
+	// The header's size, then the offsets of fields in a 64-bit and in a 32-bit
+	// file.
 	size, table, word, entry, offset, length := 64, 32, 8, 56, 8, 32
 	if class == unix.ELFCLASS32 {
 		size, table, word, entry, offset, length = 52, 28, 4, 32, 4, 16
@@ -100,41 +111,42 @@ func readELF(read func(b []byte, offset int64) int) (p program) {
 	all := entry * int(number(header[:], size-8, 2, order))
 	switch {
 	case n < size:
-		p.broken = truncated
+		p.Broken = truncated
 	case kind == 1:
-		p.broken = "an object file that has not been linked"
-	case kind != 2 && kind != 3, class-1 > 1, order-1 > 1, int(number(header[:], size-10, 2, order)) != entry, all == 0, all > 1<<16:
-		p.broken = corrupt
+		p.Broken = "an object file that has not been linked"
+	case kind != 2 && kind != 3, class-1 > 1, order-1 > 1,
+		int(number(header[:], size-10, 2, order)) != entry, all == 0, all > 1<<16:
+		p.Broken = corrupt
 	}
-	if p.broken != "" {
+	if p.Broken != "" {
 		return p
 	}
 	headers := make([]byte, all)
 	if read(headers, int64(number(header[:], table, word, order))) < all {
-		p.broken = truncated
+		p.Broken = truncated
 		return p
 	}
 	for at := 0; at < all; at += entry {
 		if number(headers, at, 4, order) != unix.PT_INTERP {
 			continue
 		}
-		// The kernel looks at the first one.
+		// The kernel uses the first PT_INTERP.
 		n := number(headers, at+length, word, order)
 		if n < 2 || n > unix.PathMax {
-			p.broken = corrupt
+			p.Broken = corrupt
 			return p
 		}
 		name := make([]byte, n)
 		if read(name, int64(number(headers, at+offset, word, order))) < len(name) {
-			p.broken = truncated
+			p.Broken = truncated
 			return p
 		}
 		i := bytes.IndexByte(name, 0)
 		if i <= 0 || name[n-1] != 0 {
-			p.broken = corrupt
+			p.Broken = corrupt
 			return p
 		}
-		p.loader = string(name[:i])
+		p.Loader = string(name[:i])
 		return p
 	}
 	return p

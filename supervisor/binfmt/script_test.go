@@ -1,4 +1,4 @@
-package supervisor
+package binfmt
 
 import (
 	"bytes"
@@ -22,11 +22,11 @@ func TestReadScript(t *testing.T) {
 		{"#! \t\n", "", "", true},
 		{"#!/bin/sh\x00x\n", "/bin/sh", "", true},
 		{"#!/bin/sh -a\x00b\n", "/bin/sh", "-a", true},
-		{"#!/" + strings.Repeat("x", scriptHead-4) + "\n", "/" + strings.Repeat("x", scriptHead-4), "", true},
-		{"#!/" + strings.Repeat("x", scriptHead-3), "/" + strings.Repeat("x", scriptHead-3), "", false},
-		{"#!/x " + strings.Repeat("x", scriptHead-5), "/x", strings.Repeat("x", scriptHead-5), true},
+		{"#!/" + strings.Repeat("x", HeadSize-4) + "\n", "/" + strings.Repeat("x", HeadSize-4), "", true},
+		{"#!/" + strings.Repeat("x", HeadSize-3), "/" + strings.Repeat("x", HeadSize-3), "", false},
+		{"#!/x " + strings.Repeat("x", HeadSize-5), "/x", strings.Repeat("x", HeadSize-5), true},
 	} {
-		interpreter, argument, whole := readScript([]byte(c.head))
+		interpreter, argument, whole := ReadScript([]byte(c.head))
 		if interpreter != c.interpreter || argument != c.argument || whole != c.whole {
 			t.Errorf("%.40q: %.40q %.40q %v", c.head, interpreter, argument, whole)
 		}
@@ -37,12 +37,14 @@ func FuzzScript(f *testing.F) {
 	f.Add([]byte("#!/usr/bin/env python3 -u\n"))
 	f.Add([]byte("#! \t\x00\r\n"))
 	f.Fuzz(func(t *testing.T, head []byte) {
-		if len(head) > scriptHead || !isScript(head) {
+		if len(head) > HeadSize || !IsScript(head) {
 			return
 		}
-		interpreter, argument, _ := readScript(head)
-		if !bytes.Contains(head, []byte(interpreter)) || !bytes.Contains(head, []byte(argument)) || strings.ContainsAny(interpreter, " \t\n\x00") ||
-			strings.ContainsAny(argument, "\n\x00") || argument != strings.Trim(argument, " \t") || interpreter == "" && strings.Trim(argument, "\x00") != "" && head[2] != 0 && !bytes.ContainsAny(head, "\x00") {
+		interpreter, argument, _ := ReadScript(head)
+		if !bytes.Contains(head, []byte(interpreter)) || !bytes.Contains(head, []byte(argument)) ||
+			strings.ContainsAny(interpreter, " \t\n\x00") || strings.ContainsAny(argument, "\n\x00") ||
+			argument != strings.Trim(argument, " \t") ||
+			interpreter == "" && argument != "" && !bytes.Contains(head, []byte{0}) {
 			t.Fatalf("%q: %q %q", head, interpreter, argument)
 		}
 	})
