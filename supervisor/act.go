@@ -11,6 +11,7 @@ import (
 	"usher/signals/entry"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
+	"usher/supervisor/process"
 )
 
 // step asks the stop what to do and does it.
@@ -61,12 +62,12 @@ func (s *Supervisor) act(actions []lifecycle.Action) {
 		case lifecycle.WriteAhead:
 			s.write(s.record())
 		case lifecycle.Sweep:
-			found := s.strangers(signalStragglers(s.self, s.group, unix.SIGTERM))
-			s.log.Debugf("the app is gone, SIGTERM to what it leaves behind: %s", names(found))
+			found := s.withoutCommands(process.SignalStragglers(s.self, s.group, unix.SIGTERM))
+			s.log.Debugf("the app is gone, SIGTERM to what it leaves behind: %s", process.Names(found))
 		case lifecycle.Clear:
-			if found := s.strangers(signalStragglers(s.self, s.group, unix.SIGKILL)); len(found) > 0 {
+			if found := s.withoutCommands(process.SignalStragglers(s.self, s.group, unix.SIGKILL)); len(found) > 0 {
 				s.ending.killed = processes(found)
-				s.log.Infof("the app is gone, SIGKILL to what it leaves behind: %s", names(found))
+				s.log.Infof("the app is gone, SIGKILL to what it leaves behind: %s", process.Names(found))
 			}
 		case lifecycle.Finish:
 			s.finish()
@@ -205,7 +206,7 @@ func (s *Supervisor) start() error {
 	if s.tail != nil {
 		stderr = s.tail.w
 	}
-	l, err := spawn(&process{
+	l, err := spawn(&Process{
 		files:     candidates(name, s.config.Env),
 		argv:      s.config.Command,
 		env:       env,
@@ -289,11 +290,11 @@ func (s *Supervisor) sendNext(a lifecycle.Action) {
 }
 
 func (s *Supervisor) killApp() {
-	found := s.strangers(stragglers(s.self))
+	found := s.withoutCommands(process.Stragglers(s.self))
 	s.ending.stillThere = processes(found)
 	st := s.life.Progress()
 	s.log.Errorf("the app has not ended within %v of %s: SIGKILL to %s", lastword.Round(st.KilledAt.Sub(st.RequestedAt)), signals.Name(st.Signal),
-		cmp.Or(names(found), s.config.Command[0]))
+		cmp.Or(process.Names(found), s.config.Command[0]))
 	s.signal(unix.SIGKILL)
 }
 

@@ -73,7 +73,7 @@ func (e *dropError) Error() string {
 
 func (e *dropError) Unwrap() error { return e.errno }
 
-func newChild(p *process) (*child, error) {
+func newChild(p *Process) (*child, error) {
 	c := &child{noNew: p.noNewPrivs, session: p.session, mortal: p.mortal, mask: p.inherited.Mask, all: signals.All(), noFile: p.inherited.NoFile,
 		hasTTY: p.tty >= 0, tty: uintptr(p.tty), private: p.stdio != nil, stack: make([]byte, stackSize)}
 	for sig := signals.Signal(1); sig <= signals.RTMax; sig++ {

@@ -162,7 +162,7 @@ func (s *Supervisor) spawnCommand(c *command) error {
 	if s.as != nil {
 		_ = unix.Fchown(writeFD, int(s.as.uid), -1) // so that it can open /dev/stdout, as the app can
 	}
-	l, err := spawn(&process{
+	l, err := spawn(&Process{
 		files:     candidates(c.argv[0], env),
 		argv:      c.argv,
 		env:       env,

@@ -31,6 +31,8 @@ var mayImport = []importRule{
 		"it reads what the kernel counts"},
 	{"supervisor/binfmt/", nil,
 		"what a file is depends on its bytes alone"},
+	{"supervisor/process", []string{"signals", "signals/entry", "internal/file"},
+		"it finds, signals and reaps processes, whatever they are to the loop"},
 	{"supervisor/exitcode", nil,
 		"every package may use it"},
 	{"supervisor", []string{"supervisor/", "healthz/", "internal/", "signals/"},

@@ -14,7 +14,7 @@ import (
 // own, which is killed at the end of ctx. It returns nil once the command has exited with 0; at the end of ctx the error is ctx.Err(). If the
 // calling thread ends, the command does.
 func Once(ctx context.Context, argv, env []string, inherited signals.Inherited) error {
-	l, err := spawn(&process{files: candidates(argv[0], env), argv: argv, env: env, tty: -1, mortal: true, inherited: inherited})
+	l, err := spawn(&Process{files: candidates(argv[0], env), argv: argv, env: env, tty: -1, mortal: true, inherited: inherited})
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"usher/signals"
 	"usher/signals/entry"
 	"usher/supervisor/exitcode"
+	"usher/supervisor/process"
 )
 
 // letGo gives up the terminal on stdin, so that the app's session can take it: a terminal is one session's (TIOCSCTTY; ioctl_tty(2)).
@@ -42,7 +43,7 @@ func (s *Supervisor) stopSelf() { _ = unix.Kill(s.self, unix.SIGSTOP) }
 // pause is a run without an app.
 func (s *Supervisor) pause() int {
 	_ = unix.Chdir("/") // to keep no directory busy
-	if _, err := reap(func(change) {}); err != nil {
+	if _, err := process.Reap(func(process.Change) {}); err != nil {
 		s.log.Errorf("%v", err)
 		return exitcode.Failure
 	}
@@ -51,7 +52,7 @@ func (s *Supervisor) pause() int {
 	for {
 		switch e, _ := s.source.Wait(-1); e.Signal {
 		case unix.SIGCHLD:
-			reap(func(change) {})
+			process.Reap(func(process.Change) {})
 		case unix.SIGINT, unix.SIGTERM:
 			return 0
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 // process is what to start, and how.
-type process struct {
+type Process struct {
 	files     []string // tried in order, as candidates returns them
 	argv, env []string
 	tty       int   // the descriptor of a terminal to become the foreground group of, or -1
@@ -41,7 +41,7 @@ type shellError struct{ *execError }
 // starting is a child of usher's on its way to become another program.
 type starting struct {
 	pid     int
-	process *process
+	process *Process
 	child   *child
 	shared  bool // it has usher's memory until then
 	reportR int  // the end of a pipe that its execve(2), or its end, closes; -1 once that is known
@@ -58,9 +58,9 @@ var patience = 20 * time.Millisecond
 // It is not syscall.ForkExec because that gives the child the mask of the calling thread (all blocked, see package signals), stops for good
 // where the terminal asks for SIGTTOU (golang.org/issue/37217), can't restore ignored signals, and waits for the child's execve
 // as long as that takes.
-func spawn(p *process) (*starting, error) { return spawnBy((*child).fork, p) }
+func spawn(p *Process) (*starting, error) { return spawnBy((*child).fork, p) }
 
-func spawnBy(fork func(*child) (pid int, shared bool, _ syscall.Errno), p *process) (*starting, error) {
+func spawnBy(fork func(*child) (pid int, shared bool, _ syscall.Errno), p *Process) (*starting, error) {
 	c, err := newChild(p)
 	if err != nil {
 		return nil, err

@@ -50,7 +50,7 @@ func TestFork(t *testing.T) {
 		} {
 			t.Run(name+" "+tt.files, func(t *testing.T) {
 				files := strings.Fields(strings.ReplaceAll(tt.files, "DIR", dir))
-				l, err := spawnBy(fork, &process{files: files, argv: []string{"it"}, tty: -1, stdio: []int{0, 1, 2}, inherited: signals.Inherited{}})
+				l, err := spawnBy(fork, &Process{files: files, argv: []string{"it"}, tty: -1, stdio: []int{0, 1, 2}, inherited: signals.Inherited{}})
 				if err != nil {
 					t.Fatal(err)
 				}

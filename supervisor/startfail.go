@@ -8,6 +8,7 @@ import (
 	"usher/signals/entry"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
+	"usher/supervisor/process"
 )
 
 func (s *Supervisor) startFailed(err error) {
@@ -22,7 +23,7 @@ func (s *Supervisor) startFailed(err error) {
 	}
 	s.fatal = &lastword.Record{Reason: lastword.StartError, Message: x.why, Hint: x.hint, ExitCode: code}
 	// What could be started once may be so again: it is being replaced, or there is no memory.
-	s.step(&lifecycle.Event{Kind: lifecycle.AppEnded, At: time.Now(), Failed: true, Final: s.restarted == 0, Last: alone(s.self, s.childless)})
+	s.step(&lifecycle.Event{Kind: lifecycle.AppEnded, At: time.Now(), Failed: true, Final: s.restarted == 0, Last: process.Alone(s.self, s.childless)})
 }
 
 // explainTime bounds an explanation, which looks at files: a file system may not answer.

@@ -18,6 +18,7 @@ import (
 	"usher/supervisor/exitcode"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
+	"usher/supervisor/process"
 )
 
 // Logger takes usher's events. It must not block.
@@ -189,7 +190,7 @@ func (s *Supervisor) Run() int {
 	if !running {
 		s.unfit = reserve(threads)
 		var err error
-		if s.childless, err = reap(func(change) {}); err != nil { // of whoever became usher
+		if s.childless, err = process.Reap(func(process.Change) {}); err != nil { // of whoever became usher
 			s.unfit = err
 		}
 		if err = memoryLeft(); err != nil {
@@ -270,7 +271,7 @@ func (s *Supervisor) turn() {
 	if s.memory.turn(now) && s.life.Phase().Alive() {
 		s.writeAhead()
 	}
-	if s.life.Phase().Sweeps() && alone(s.self, s.childless) {
+	if s.life.Phase().Sweeps() && process.Alone(s.self, s.childless) {
 		s.step(&lifecycle.Event{Kind: lifecycle.NobodyLeft, At: now})
 	}
 	// Also when something else has happened: a storm of signals must not put off what is due.
@@ -283,37 +284,37 @@ func (s *Supervisor) turn() {
 func (s *Supervisor) reap(now time.Time) {
 	ended := false
 	var failed, err error // of the app's start, that took longer, and of the reap itself
-	s.childless, err = reap(func(c change) {
+	s.childless, err = process.Reap(func(c process.Change) {
 		switch {
-		case s.commands[c.pid] != nil:
-			if c.status.Exited() || c.status.Signaled() {
-				s.commandEnded(s.commands[c.pid], c.status)
-			} else if l := s.commands[c.pid].starting; c.status.Stopped() && !l.over(0) {
+		case s.commands[c.PID] != nil:
+			if c.Status.Exited() || c.Status.Signaled() {
+				s.commandEnded(s.commands[c.PID], c.Status)
+			} else if l := s.commands[c.PID].starting; c.Status.Stopped() && !l.over(0) {
 				l.wake()
 			}
-		case c.pid != s.pid:
-			if c.status.Exited() || c.status.Signaled() {
+		case c.PID != s.pid:
+			if c.Status.Exited() || c.Status.Signaled() {
 				s.orphans++
-				if c.status.Signaled() && c.status.Signal() == unix.SIGKILL {
-					s.memory.look(proc{pid: c.pid})
+				if c.Status.Signaled() && c.Status.Signal() == unix.SIGKILL {
+					s.memory.look(process.Proc{PID: c.PID})
 				}
 				s.counters.reaped.Add(1)
 				if s.config.Orphan != nil && s.life.Phase().Alive() {
-					s.config.Orphan(c.pid)
+					s.config.Orphan(c.PID)
 				}
-			} else if c.status.Stopped() && c.status.StopSignal() == unix.SIGSTOP && s.life.Phase() == lifecycle.Sweeping {
-				_ = unix.Kill(c.pid, unix.SIGCONT) // or it would never know that it was told to end
+			} else if c.Status.Stopped() && c.Status.StopSignal() == unix.SIGSTOP && s.life.Phase() == lifecycle.Sweeping {
+				_ = unix.Kill(c.PID, unix.SIGCONT) // or it would never know that it was told to end
 			}
-		case c.status.Stopped() && s.appStarting != nil && !s.appStarting.over(0):
+		case c.Status.Stopped() && s.appStarting != nil && !s.appStarting.over(0):
 			s.appStarting.wake()
-		case c.status.Stopped():
+		case c.Status.Stopped():
 			s.stopped = true
 			if s.life.Phase() == lifecycle.Stopping {
 				s.wake()
 			} else {
-				s.suspended(c.status.StopSignal())
+				s.suspended(c.Status.StopSignal())
 			}
-		case c.status.Continued():
+		case c.Status.Continued():
 			s.stopped = false
 		default:
 			s.pid = 0 // from here on the number may be anybody's
@@ -324,9 +325,9 @@ func (s *Supervisor) reap(now time.Time) {
 					return
 				}
 			}
-			s.status = c.status
+			s.status = c.Status
 			s.ended(c)
-			s.counters.exitCode.Store(int64(exitcode.Of(c.status)))
+			s.counters.exitCode.Store(int64(exitcode.Of(c.Status)))
 			s.counters.ends.Add(1)
 			ended = true
 		}
@@ -343,7 +344,7 @@ func (s *Supervisor) reap(now time.Time) {
 		s.startFailed(failed)
 	case ended:
 		s.killCommands()
-		s.step(&lifecycle.Event{Kind: lifecycle.AppEnded, At: now, Failed: s.mapped(exitcode.Of(s.status)) != 0, Last: s.leaveBehind() || alone(s.self, s.childless)})
+		s.step(&lifecycle.Event{Kind: lifecycle.AppEnded, At: now, Failed: s.mapped(exitcode.Of(s.status)) != 0, Last: s.leavesStragglers() || process.Alone(s.self, s.childless)})
 	}
 }
 

@@ -1,4 +1,4 @@
-package supervisor
+package process
 
 import (
 	"io"
@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What is told to go may have become another program since it was found, as a shell's child does, and is told all the same.
-func TestSignalProcThatExecutes(t *testing.T) {
+// A process may execute another program between the look and the signal, as a
+// shell's child does. It gets the signal all the same.
+func TestSendAfterExec(t *testing.T) {
 	cmd := exec.Command("sh", "-c", "read line; exec sleep 1000")
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -21,22 +22,22 @@ func TestSignalProcThatExecutes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cmd.Process.Kill()
-	found, ok := readProc(cmd.Process.Pid)
-	if !ok || found.start == "" {
+	found, ok := Read(cmd.Process.Pid)
+	if !ok || found.Start == "" {
 		t.Fatalf("%+v", found)
 	}
 	other := found
-	other.start += "0"
-	signalProc(other, unix.SIGKILL) // its number is this one's by now
+	other.Start += "0"
+	send(other, unix.SIGKILL) // its number is this one's by now
 	io.WriteString(stdin, "\n")
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		if now, _ := readProc(found.pid); now.name == "sleep" {
+		if now, _ := Read(found.PID); now.Name == "sleep" {
 			break
 		} else if time.Now().After(deadline) {
 			t.Fatalf("%+v", now)
 		}
 	}
-	signalProc(found, unix.SIGTERM)
+	send(found, unix.SIGTERM)
 	ended := time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
 	defer ended.Stop()
 	cmd.Wait()
