@@ -12,6 +12,7 @@ import (
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
 	"usher/supervisor/process"
+	"usher/supervisor/spawn"
 )
 
 // step asks the stop what to do and does it.
@@ -189,8 +190,8 @@ func (s *Supervisor) start() error {
 	defer entry.Restore()
 	env := s.config.Env
 	if s.as != nil {
-		s.as.give()
-		env = s.as.withHome(env)
+		s.as.GiveStdio()
+		env = s.as.WithHome(env)
 	}
 	if s.config.Session {
 		s.letGo()
@@ -206,30 +207,30 @@ func (s *Supervisor) start() error {
 	if s.tail != nil {
 		stderr = s.tail.w
 	}
-	l, err := spawn(&Process{
-		files:     candidates(name, s.config.Env),
-		argv:      s.config.Command,
-		env:       env,
-		tty:       terminal,
-		session:   s.config.Session,
-		stderr:    stderr,
-		inherited: s.source.Inherited(),
-		as:        s.as,
+	l, err := spawn.Start(&spawn.Process{
+		Files:     spawn.Candidates(name, s.config.Env),
+		Argv:      s.config.Command,
+		Env:       env,
+		TTY:       terminal,
+		Session:   s.config.Session,
+		Stderr:    stderr,
+		Inherited: s.source.Inherited(),
+		User:      s.as,
 
-		noNewPrivs: s.config.NoNewPrivs,
+		NoNewPrivs: s.config.NoNewPrivs,
 	})
 	if err != nil {
 		return err
 	}
-	if s.begun(l) {
-		if l.err != nil {
-			return l.err
+	if s.hasStarted(l) {
+		if l.Err != nil {
+			return l.Err
 		}
 	} else {
 		s.appStarting = l
 	}
-	s.runs(l.pid)
-	s.log.Debugf("started %q, pid %d", name, l.pid)
+	s.runs(l.PID)
+	s.log.Debugf("started %q, pid %d", name, l.PID)
 	return nil
 }
 

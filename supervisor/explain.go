@@ -8,17 +8,18 @@ import (
 	"strings"
 	"syscall"
 
-	"usher/supervisor/exitcode"
-
 	"golang.org/x/sys/unix"
+
+	"usher/supervisor/exitcode"
+	"usher/supervisor/spawn"
 )
 
 // explainer finds out what an errno of execve(2) does not say: which of the dozen reasons for it is the one at hand. It looks at the
 // files once more and believes the kernel: an obstacle that would make for another errno is not the one.
 type explainer struct {
 	*disk
-	env []string  // the app's
-	as  *identity // the app's
+	env []string        // the app's
+	as  *spawn.Identity // the app's
 
 	errno syscall.Errno
 	who   string // the file in question, in a sentence: "it", `its loader "/lib/ld.so"`
@@ -30,7 +31,7 @@ type explainer struct {
 // unexplained is what the error says by itself.
 func unexplained(command []string, err error) *explainer {
 	x := &explainer{why: "cannot start " + quote(command[0]) + ": " + err.Error(), code: exitcode.CannotRun}
-	if failed, ok := err.(*execError); ok && failed.errno == unix.ENOENT {
+	if failed, ok := err.(*spawn.ExecError); ok && failed.Errno == unix.ENOENT {
 		x.code = exitcode.NotFound
 	}
 	return x
@@ -51,18 +52,18 @@ func (x *explainer) explain(command []string, err error) {
 	name, code := command[0], exitcode.CannotRun
 	x.who = "it"
 	switch failed := err.(type) {
-	case *execError:
-		x.errno = failed.errno
-		code = x.refused(name, failed.file)
-	case *shellError:
-		x.errno = failed.errno
-		x.noShell(failed.file)
+	case *spawn.ExecError:
+		x.errno = failed.Errno
+		code = x.refused(name, failed.File)
+	case *spawn.ShellError:
+		x.errno = failed.Errno
+		x.noShell(failed.File)
 	default:
 		x.why, code = err.Error(), exitcode.Failure // fork's, or that of becoming another user
 		for ; err != nil; err = errors.Unwrap(err) {
 			x.errno, _ = err.(syscall.Errno)
 		}
-		if failed, drops := failed.(*dropError); drops {
+		if failed, drops := failed.(*spawn.DropError); drops {
 			x.hint = dropHint(failed)
 		}
 	}
@@ -92,7 +93,7 @@ func (x *explainer) refused(name, file string) int {
 	case name == "":
 		x.why, code = "the name is empty", exitcode.NotFound
 	case file == "":
-		path, set := searchPath(x.env)
+		path, set := spawn.SearchPath(x.env)
 		x.why, code = "not found in PATH, "+quote(path), exitcode.NotFound
 		if !set {
 			x.why += ", the default: it is not set"
@@ -111,7 +112,7 @@ func (x *explainer) refused(name, file string) int {
 // onPath is the first file of that name that is there, for an errno that tells of the first that is not; "" if none is. A directory
 // on PATH that may not be searched is no find.
 func (x *explainer) onPath(name string) string {
-	for _, file := range candidates(name, x.env) {
+	for _, file := range spawn.Candidates(name, x.env) {
 		if !x.missing(file) {
 			return file
 		}

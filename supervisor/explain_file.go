@@ -10,15 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/supervisor/binfmt"
+	"usher/supervisor/spawn"
 )
 
 // may tells whether the mode's x bits are for this identity. Capabilities are not its business.
-func (id *identity) may(f fileInfo) bool {
+func may(id *spawn.Identity, f fileInfo) bool {
 	shift := 0
 	switch {
-	case f.uid == id.uid:
+	case f.uid == id.UID:
 		shift = 6
-	case f.gid == id.gid || slices.Contains(id.groups, f.gid):
+	case f.gid == id.GID || slices.Contains(id.Groups, f.gid):
 		shift = 3
 	}
 	return f.mode>>shift&1 != 0
@@ -121,10 +122,10 @@ func (x *explainer) forbidden(file string, info fileInfo) bool {
 		x.found(" is not executable (permission denied)", "", "", "chmod +x; in a Dockerfile, COPY --chmod=755; for a ConfigMap, defaultMode: 0755")
 	case x.noexec(file):
 		x.found(" is on a file system that is mounted noexec", "", "", "mount that with exec (docker run --tmpfs DIR:exec), or put the program elsewhere")
-	case !x.as.may(info):
-		x.found(fmt.Sprintf(" may not be run by uid %d (permission denied): mode %o, owner %d:%d", x.as.uid, info.mode&0o7777, info.uid, info.gid), "", "",
+	case !may(x.as, info):
+		x.found(fmt.Sprintf(" may not be run by uid %d (permission denied): mode %o, owner %d:%d", x.as.UID, info.mode&0o7777, info.uid, info.gid), "", "",
 			"chmod a+x, or another user")
-	case x.as.uid != 0:
+	case x.as.UID != 0:
 		dir, errno := x.way(file, true)
 		if errno != 0 {
 			x.closed(dir)
@@ -134,7 +135,7 @@ func (x *explainer) forbidden(file string, info fileInfo) bool {
 }
 
 func (x *explainer) closed(dir string) {
-	x.found(fmt.Sprintf(" can't be reached: uid %d may not search ", x.as.uid), dir, " (permission denied)", "chmod a+x on that directory, or another user")
+	x.found(fmt.Sprintf(" can't be reached: uid %d may not search ", x.as.UID), dir, " (permission denied)", "chmod a+x on that directory, or another user")
 }
 
 // unreachable says at which part of its path a file is lost.
@@ -193,7 +194,7 @@ func (x *explainer) way(file string, modes bool) (dir string, errno syscall.Errn
 			return next, errno
 		case info.mode&unix.S_IFMT != unix.S_IFDIR:
 			return next, unix.ENOTDIR
-		case modes && !x.as.may(info):
+		case modes && !may(x.as, info):
 			return next, unix.EACCES
 		}
 		dir = next

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"usher/supervisor/spawn"
 )
 
 // shellWords are those that only a shell knows.
@@ -86,18 +88,18 @@ func (x *explainer) loaderHint(loader string) string {
 }
 
 // dropHint is for a child that could not become the user of --user.
-func dropHint(failed *dropError) string {
-	own := ownIdentity()
+func dropHint(failed *spawn.DropError) string {
+	own := spawn.OwnIdentity()
 	switch {
-	case failed.step >= stepNoNewPrivs:
+	case failed.Step >= spawn.StepNoNewPrivs:
 		return ""
-	case failed.errno == unix.EINVAL:
+	case failed.Errno == unix.EINVAL:
 		return "this user namespace has no such number (/proc/self/uid_map, gid_map)"
-	case failed.errno != unix.EPERM:
+	case failed.Errno != unix.EPERM:
 		return ""
-	case failed.step == stepSetgroups && deniesSetgroups():
+	case failed.Step == spawn.StepSetgroups && spawn.DeniesSetgroups():
 		return "this user namespace denies setgroups (/proc/self/setgroups): make it with newgidmap and a range in /etc/subgid, as rootless engines do"
-	case own.uid == failed.as.uid && own.uid != 0:
+	case own.UID == failed.User.UID && own.UID != 0:
 		return "usher may not give up supplementary groups: it needs the capability SETGID, or --user without :GROUP, which keeps those that were added"
 	}
 	return "for --user, usher itself has to be root, with the capabilities SETUID and SETGID"

@@ -16,6 +16,7 @@ import (
 
 	"usher/supervisor/binfmt"
 	"usher/supervisor/binfmt/elftest"
+	"usher/supervisor/spawn"
 )
 
 // fakeFile is a file of a fakeDisk. A link is a name; a target that is not there makes it a dangling one.
@@ -118,7 +119,9 @@ func TestExplain(t *testing.T) {
 		"/app/dangling":          {link: "/usr/bin/gone"},
 		"/app/unreadable":        {},
 	}
-	execve := func(file string, errno syscall.Errno) *execError { return &execError{file, errno} }
+	execve := func(file string, errno syscall.Errno) *spawn.ExecError {
+		return &spawn.ExecError{File: file, Errno: errno}
+	}
 	for _, c := range []struct {
 		command string
 		err     error
@@ -181,7 +184,7 @@ func TestExplain(t *testing.T) {
 		{"/app/long", execve("/app/long", unix.ENOEXEC), 126, `it has a #! line of more than 255 bytes`, ""},
 		{"/app/unreadable", execve("/app/unreadable", unix.ENOENT), 126, `it can't be read to see which interpreter or loader is missing`, ""},
 
-		{"/app/text", &shellError{execve("/bin/sh", unix.ENOENT)}, 126, `it has no #! line, and "/bin/sh" is not there`, "#!"},
+		{"/app/text", &spawn.ShellError{ExecError: execve("/bin/sh", unix.ENOENT)}, 126, `it has no #! line, and "/bin/sh" is not there`, "#!"},
 		{"/app/fine", execve("/app/fine", unix.E2BIG), 126, `argument list too long`, "2097152 (a quarter"},
 		{"/app/fine", execve("/app/fine", unix.ETXTBSY), 126, `text file busy`, "open for writing"},
 		{"/app/dynamic", execve("/app/dynamic", unix.ETXTBSY), 126, `text file busy`, "open for writing"}, // it or its loader
@@ -191,7 +194,7 @@ func TestExplain(t *testing.T) {
 		{"/app/fine", fmt.Errorf("cannot fork: %w", unix.ENOMEM), 125, `cannot fork: cannot allocate memory`, "memory limit"},
 		{"/app/fine", errors.New("something else"), 125, `something else`, ""},
 	} {
-		x := &explainer{disk: fakeDisk(files), env: []string{"PATH=/usr/bin:/app:/usr/local/bin"}, as: &identity{uid: 1000, gid: 1000}}
+		x := &explainer{disk: fakeDisk(files), env: []string{"PATH=/usr/bin:/app:/usr/local/bin"}, as: &spawn.Identity{UID: 1000, GID: 1000}}
 		x.explain([]string{c.command}, c.err)
 		code := x.code
 		if want := fmt.Sprintf("cannot start %q: %s", c.command, c.why); code != c.code || x.why != want {
@@ -209,8 +212,8 @@ func TestLongNames(t *testing.T) {
 	for _, errno := range []syscall.Errno{unix.ENOENT, unix.EACCES, unix.ENOEXEC, unix.E2BIG, unix.ENAMETOOLONG} {
 		for _, d := range []*disk{fakeDisk(nil), fakeDisk(map[string]fakeFile{"/" + long: {content: elftest.ForThisMachine(long)}}), &realDisk} {
 			for _, name := range []string{long, "/" + long} {
-				x := &explainer{disk: d, as: ownIdentity(), env: []string{"PATH=" + long, "X=" + long}}
-				x.explain([]string{name}, &execError{name, errno})
+				x := &explainer{disk: d, as: spawn.OwnIdentity(), env: []string{"PATH=" + long, "X=" + long}}
+				x.explain([]string{name}, &spawn.ExecError{File: name, Errno: errno})
 				if len(x.why) > 4096 || strings.Contains(x.why+x.hint, "\n") || !utf8.ValidString(x.why+x.hint) {
 					t.Errorf("%v: %d bytes, %.200q, %.200q", errno, len(x.why), x.why, x.hint)
 				}
@@ -227,8 +230,8 @@ func TestMay(t *testing.T) {
 	}{
 		{0o100, 1000, 1, true}, {0o011, 1000, 1000, false}, {0o010, 1, 1000, true}, {0o101, 1, 1000, false}, {0o010, 1, 7, true}, {0o001, 1, 1, true}, {0o110, 1, 1, false},
 	} {
-		id := identity{uid: 1000, gid: 1000, groups: []uint32{6, 7}}
-		if got := id.may(fileInfo{c.mode, c.uid, c.gid}); got != c.want {
+		id := spawn.Identity{UID: 1000, GID: 1000, Groups: []uint32{6, 7}}
+		if got := may(&id, fileInfo{c.mode, c.uid, c.gid}); got != c.want {
 			t.Errorf("%+v: %v", c, got)
 		}
 	}
@@ -290,14 +293,14 @@ func TestExplainReal(t *testing.T) {
 		{write("windows", "MZ\x00\x00", 0o755), "it is neither a program for this machine nor a script, but a Windows program"},
 	} {
 		err := syscall.Exec(c.file, []string{c.file}, nil) // none of them succeeds
-		x := &explainer{disk: &realDisk, as: ownIdentity()}
-		x.explain([]string{c.file}, &execError{c.file, err.(syscall.Errno)})
+		x := &explainer{disk: &realDisk, as: spawn.OwnIdentity()}
+		x.explain([]string{c.file}, &spawn.ExecError{File: c.file, Errno: err.(syscall.Errno)})
 		if _, why, _ := strings.Cut(x.why, `": `); why != c.why {
 			t.Errorf("%s, %v:\n got %s\nwant %s", filepath.Base(c.file), err, why, c.why)
 		}
 	}
-	x := &explainer{disk: &realDisk, as: ownIdentity()}
-	x.explain([]string{self}, &execError{self, syscall.Exec(self, []string{self}, nil).(syscall.Errno)})
+	x := &explainer{disk: &realDisk, as: spawn.OwnIdentity()}
+	x.explain([]string{self}, &spawn.ExecError{File: self, Errno: syscall.Exec(self, []string{self}, nil).(syscall.Errno)})
 	if !strings.Contains(x.why, "is one script too many") || len(x.why) > 4096 {
 		t.Errorf("%s", x.why)
 	}

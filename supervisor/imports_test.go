@@ -33,6 +33,8 @@ var mayImport = []importRule{
 		"what a file is depends on its bytes alone"},
 	{"supervisor/process", []string{"signals", "signals/entry", "internal/file"},
 		"it finds, signals and reaps processes, whatever they are to the loop"},
+	{"supervisor/spawn", []string{"supervisor/binfmt", "signals", "internal/file"},
+		"it starts a program, and does not know for what, or why it failed"},
 	{"supervisor/exitcode", nil,
 		"every package may use it"},
 	{"supervisor", []string{"supervisor/", "healthz/", "internal/", "signals/"},

@@ -143,7 +143,7 @@ func (s *Supervisor) isApps(sender unix.Ucred) bool {
 			}
 		}
 	}
-	if s.self == 1 || sender.Uid == uint32(os.Getuid()) || s.as != nil && sender.Uid == s.as.uid {
+	if s.self == 1 || sender.Uid == uint32(os.Getuid()) || s.as != nil && sender.Uid == s.as.UID {
 		return true
 	}
 	for _, p := range process.Stragglers(s.self) {

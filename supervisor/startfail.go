@@ -3,12 +3,11 @@ package supervisor
 import (
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"usher/signals/entry"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
 	"usher/supervisor/process"
+	"usher/supervisor/spawn"
 )
 
 func (s *Supervisor) startFailed(err error) {
@@ -34,7 +33,7 @@ const explainTime = time.Second
 func (s *Supervisor) explain(command []string, err error) *explainer {
 	x := &explainer{disk: &realDisk, env: s.config.Env, as: s.as}
 	if x.as == nil {
-		x.as = ownIdentity()
+		x.as = spawn.OwnIdentity()
 	}
 	look := func() {
 		entry.Raise()
@@ -66,14 +65,4 @@ func (s *Supervisor) explain(command []string, err error) *explainer {
 		}
 	}
 	return unexplained(command, err)
-}
-
-// ownIdentity is usher's own identity.
-func ownIdentity() *identity {
-	id := &identity{uid: uint32(unix.Geteuid()), gid: uint32(unix.Getegid())}
-	groups, _ := unix.Getgroups()
-	for _, gid := range groups {
-		id.groups = append(id.groups, uint32(gid))
-	}
-	return id
 }

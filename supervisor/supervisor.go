@@ -19,6 +19,7 @@ import (
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
 	"usher/supervisor/process"
+	"usher/supervisor/spawn"
 )
 
 // Logger takes usher's events. It must not block.
@@ -44,18 +45,18 @@ type Supervisor struct {
 	server   *healthz.Server // of the endpoints; nil where there are none
 	notify   *notify.Socket  // for the app; nil where nobody wants to know
 	notifyUp string          // the NOTIFY_SOCKET that usher was given
-	as       *identity       // who the app runs as; nil is usher's own
+	as       *spawn.Identity // who the app runs as; nil is usher's own
 
 	// The loop's own.
 	self        int   // usher's pid
 	unfit       error // why usher can't have an app
 	life        *lifecycle.Machine
 	timing      lifecycle.Timing
-	pid         int           // of the app; 0 before its start and after its end
-	appStarting *starting     // of the app, whose execve(2) has not returned yet; nil is none
-	startings   []*starting   // all that are so, those of commands included
-	explained   chan struct{} // closed when an explanation that takes too long is there; nil is none
-	group       int           // the app's process group
+	pid         int               // of the app; 0 before its start and after its end
+	appStarting *spawn.Starting   // of the app, whose execve(2) has not returned yet; nil is none
+	startings   []*spawn.Starting // all that are so, those of commands included
+	explained   chan struct{}     // closed when an explanation that takes too long is there; nil is none
+	group       int               // the app's process group
 	tty         tty
 	handOff     []signals.Signal // of the terminal: what is still to come of it
 	stopped     bool             // by a signal such as SIGTSTP
@@ -132,7 +133,7 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 	if config.User != "" {
 		var err error
 		entry.Raise()
-		s.as, err = lookUp(config.User)
+		s.as, err = spawn.LookUp(config.User)
 		entry.Restore()
 		if err != nil {
 			return nil, err
@@ -230,7 +231,7 @@ func (s *Supervisor) turn() {
 		timeout = min(timeout, execPoll)
 	}
 	for _, l := range s.startings {
-		if l.polled && (timeout < 0 || timeout > execPoll) {
+		if l.Polled && (timeout < 0 || timeout > execPoll) {
 			timeout = execPoll
 		}
 	}
@@ -260,7 +261,7 @@ func (s *Supervisor) turn() {
 		s.posted()
 	}
 	if len(s.startings) > 0 {
-		s.launched()
+		s.checkStartings()
 	}
 	if look || s.unreaped {
 		s.reap(now)
@@ -289,8 +290,8 @@ func (s *Supervisor) reap(now time.Time) {
 		case s.commands[c.PID] != nil:
 			if c.Status.Exited() || c.Status.Signaled() {
 				s.commandEnded(s.commands[c.PID], c.Status)
-			} else if l := s.commands[c.PID].starting; c.Status.Stopped() && !l.over(0) {
-				l.wake()
+			} else if l := s.commands[c.PID].starting; c.Status.Stopped() && !l.Wait(0) {
+				l.Continue()
 			}
 		case c.PID != s.pid:
 			if c.Status.Exited() || c.Status.Signaled() {
@@ -305,8 +306,8 @@ func (s *Supervisor) reap(now time.Time) {
 			} else if c.Status.Stopped() && c.Status.StopSignal() == unix.SIGSTOP && s.life.Phase() == lifecycle.Sweeping {
 				_ = unix.Kill(c.PID, unix.SIGCONT) // or it would never know that it was told to end
 			}
-		case c.Status.Stopped() && s.appStarting != nil && !s.appStarting.over(0):
-			s.appStarting.wake()
+		case c.Status.Stopped() && s.appStarting != nil && !s.appStarting.Wait(0):
+			s.appStarting.Continue()
 		case c.Status.Stopped():
 			s.stopped = true
 			if s.life.Phase() == lifecycle.Stopping {
@@ -320,8 +321,8 @@ func (s *Supervisor) reap(now time.Time) {
 			s.pid = 0 // from here on the number may be anybody's
 			if l := s.appStarting; l != nil {
 				s.appStarting = nil
-				if l.over(0) && l.err != nil {
-					failed = l.err
+				if l.Wait(0) && l.Err != nil {
+					failed = l.Err
 					return
 				}
 			}

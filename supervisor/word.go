@@ -15,6 +15,7 @@ import (
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
 	"usher/supervisor/process"
+	"usher/supervisor/spawn"
 )
 
 // ending is what is gathered for the last word, beside what the stop knows.
@@ -233,8 +234,8 @@ func (s *Supervisor) findWord(running bool) (threads int) {
 		return 0 // and not looked for again
 	}
 	w.log, w.here = lastword.NewLog(c.TerminationLog, c.CreateTerminationLog, c.TerminationJSON), running
-	if id := s.as; id != nil && id.uid != 0 && !id.current() {
-		w.log.For(id.app(), ownIdentity().app())
+	if id := s.as; id != nil && id.UID != 0 && !id.Current() {
+		w.log.For(appIdentity(id), appIdentity(spawn.OwnIdentity()))
 		threads++ // it makes threads in the place of the one that has the app's rights (runtime.LockOSThread)
 	}
 	if !running {
@@ -243,8 +244,8 @@ func (s *Supervisor) findWord(running bool) (threads int) {
 	return threads
 }
 
-func (id *identity) app() *lastword.App {
-	return &lastword.App{UID: id.uid, GID: id.gid, Groups: id.groups}
+func appIdentity(id *spawn.Identity) *lastword.App {
+	return &lastword.App{UID: id.UID, GID: id.GID, Groups: id.Groups}
 }
 
 func (s *Supervisor) write(r *lastword.Record) { s.writeWithin(r, writeTime, false) }

@@ -1,13 +1,14 @@
 #include "textflag.h"
 
 // func cloneShared(flags, stack uintptr, c *child) uintptr
-// R19 keeps c through the system call. The child's first argument is in R0 (Go's internal ABI); its g is the parent's, which functions
-// without a stack check leave alone.
+// R19 keeps c through the system call. Go's internal ABI wants the child's first
+// argument in R0. The child has the parent's g, which functions without a stack
+// check do not use.
 TEXT ·cloneShared(SB),NOSPLIT|NOFRAME,$0-32
 	MOVD	flags+0(FP), R0
 	MOVD	stack+8(FP), R1
 	MOVD	c+16(FP), R19
-	SUB	$64, R1			// room for the arguments that came in registers
+	SUB	$64, R1			// spill area for arguments in registers
 	MOVD	$0, R2
 	MOVD	$0, R3
 	MOVD	$0, R4

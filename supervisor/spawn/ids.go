@@ -1,6 +1,6 @@
 //go:build !386 && !arm
 
-package supervisor
+package spawn
 
 import "golang.org/x/sys/unix"
 

@@ -1,4 +1,4 @@
-package supervisor
+package spawn
 
 import (
 	"fmt"
@@ -7,15 +7,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// defaultPath stands in for a missing PATH, as in musl's execvp; glibc's is /bin:/usr/bin.
+// defaultPath is used where PATH is not set, as in musl's execvp; glibc uses
+// /bin:/usr/bin.
 const defaultPath = "/usr/local/bin:/bin:/usr/bin"
 
-// candidates are the files execvp(3) would try for the command name, in order. Empty elements of PATH are the current directory.
-func candidates(name string, env []string) []string {
+// Candidates returns the files that execvp(3) would try for the command name, in
+// order. An empty element of PATH means the current directory.
+func Candidates(name string, env []string) []string {
 	if name == "" || strings.Contains(name, "/") {
 		return []string{name}
 	}
-	path, _ := searchPath(env)
+	path, _ := SearchPath(env)
 	var files []string
 	for dir := range strings.SplitSeq(path, ":") {
 		if dir == "" {
@@ -26,20 +28,21 @@ func candidates(name string, env []string) []string {
 	return files
 }
 
-// searchPath is PATH, or what stands in for it where it is not set.
-func searchPath(env []string) (path string, set bool) {
+// SearchPath returns PATH, or the default where PATH is not set.
+func SearchPath(env []string) (path string, set bool) {
 	for _, entry := range env {
 		if value, ok := strings.CutPrefix(entry, "PATH="); ok {
-			return value, true // getenv(3) takes the first
+			return value, true // getenv(3) returns the first one
 		}
 	}
 	return defaultPath, false
 }
 
-// Replace makes this process the command, looked up as Run would. It returns only to say why it cannot.
+// Replace replaces this process by the command, which is looked up as Candidates
+// does. It returns only if that fails.
 func Replace(argv, env []string) error {
 	var err error
-	for _, file := range candidates(argv[0], env) {
+	for _, file := range Candidates(argv[0], env) {
 		if e := unix.Exec(file, argv, env); err == nil || e == unix.EACCES {
 			err = e
 		}

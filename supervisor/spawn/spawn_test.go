@@ -1,4 +1,4 @@
-package supervisor
+package spawn
 
 import (
 	"fmt"
@@ -11,14 +11,17 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"usher/signals"
 	"usher/supervisor/exitcode"
 )
 
-// A child with a copy of usher's memory, as under qemu-user, reports a failed start as one does that shares it.
+// A child with a copy of usher's memory, as under qemu-user, reports a failed start
+// as a child does that shares the memory.
 func TestFork(t *testing.T) {
 	dir := t.TempDir()
-	for name, text := range map[string]string{"script": "exit 3\n", "empty": "", "elf": "\x7fELF\n", "binary": "a\x00\n", "none": "#!\nexit 4\n", "cr": "#!/bin/sh\r\n", "denied": "x"} {
+	for name, text := range map[string]string{
+		"script": "exit 3\n", "empty": "", "elf": "\x7fELF\n", "binary": "a\x00\n",
+		"none": "#!\nexit 4\n", "cr": "#!/bin/sh\r\n", "denied": "x",
+	} {
 		mode := os.FileMode(0o755)
 		if name == "denied" {
 			mode = 0o644
@@ -50,20 +53,20 @@ func TestFork(t *testing.T) {
 		} {
 			t.Run(name+" "+tt.files, func(t *testing.T) {
 				files := strings.Fields(strings.ReplaceAll(tt.files, "DIR", dir))
-				l, err := spawnBy(fork, &Process{files: files, argv: []string{"it"}, tty: -1, stdio: []int{0, 1, 2}, inherited: signals.Inherited{}})
+				l, err := startBy(fork, &Process{Files: files, Argv: []string{"it"}, TTY: -1, Stdio: []int{0, 1, 2}})
 				if err != nil {
 					t.Fatal(err)
 				}
 				var got string
 				switch {
-				case !l.started(time.Minute):
+				case !l.WaitAndReap(time.Minute):
 					t.Fatal("not started")
-				case l.err != nil:
-					got = l.err.Error()
+				case l.Err != nil:
+					got = l.Err.Error()
 				default:
 					var status unix.WaitStatus
 					for {
-						if _, err := unix.Wait4(l.pid, &status, 0, nil); err != unix.EINTR {
+						if _, err := unix.Wait4(l.PID, &status, 0, nil); err != unix.EINTR {
 							break
 						}
 					}

@@ -1,10 +1,11 @@
 //go:build 386 || arm
 
-package supervisor
+package spawn
 
 import "golang.org/x/sys/unix"
 
-// The plain calls take 16-bit numbers there (setuid(2), "C library/kernel differences").
+// The plain calls take 16-bit numbers on these architectures (setuid(2), "C
+// library/kernel differences").
 const (
 	sysSetgroups = unix.SYS_SETGROUPS32
 	sysSetgid    = unix.SYS_SETGID32
