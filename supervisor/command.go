@@ -174,7 +174,7 @@ func (s *Supervisor) spawnCommand(c *command) error {
 
 func (s *Supervisor) cannotStart(c *command, err error) error {
 	x := s.explain(c.argv, err)
-	return &startError{x.why, x.code}
+	return &startError{x.Why, x.Code}
 }
 
 // appsOwn are variables by which others speak to the app, or it to them: its sockets, its watchdog, its NOTIFY_SOCKET (sd_listen_fds(3),

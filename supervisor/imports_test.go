@@ -35,6 +35,8 @@ var mayImport = []importRule{
 		"it finds, signals and reaps processes, whatever they are to the loop"},
 	{"supervisor/spawn", []string{"supervisor/binfmt", "signals", "internal/file"},
 		"it starts a program, and does not know for what, or why it failed"},
+	{"supervisor/explain", []string{"supervisor/spawn", "supervisor/binfmt", "supervisor/exitcode", "internal/file"},
+		"why a start has failed depends on the command, its user and the files"},
 	{"supervisor/exitcode", nil,
 		"every package may use it"},
 	{"supervisor", []string{"supervisor/", "healthz/", "internal/", "signals/"},

@@ -1,4 +1,4 @@
-package supervisor
+package explain
 
 import (
 	"strings"
@@ -10,17 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// disk is what an explainer looks at.
+// disk is what an explainer sees of the system.
 type disk struct {
 	stat     func(path string) (fileInfo, syscall.Errno)
-	readlink func(path string) string                      // "" if it is no symbolic link
-	read     func(path string, b []byte, offset int64) int // how many bytes of b were filled; 0 if it can't be read
-	noexec   func(path string) bool                        // its file system is mounted so
-	pids     func() string                                 // the cgroup's limit of processes, "" without one
-	limit    func(resource int) int                        // -1 for an infinite one
+	readlink func(path string) string                      // "" if the file is no symbolic link
+	read     func(path string, b []byte, offset int64) int // as file.ReadAt
+	noexec   func(path string) bool                        // whether the file system is mounted noexec
+	pids     func() string                                 // the cgroup's limit of processes; "" if there is none
+	limit    func(resource int) int                        // the soft limit (getrlimit(2)); -1 if it is infinite
 }
 
-// fileInfo is what stat(2) says, as far as it matters.
+// fileInfo is the part of stat(2) that an explainer needs.
 type fileInfo struct {
 	mode, uid, gid uint32
 }
@@ -38,7 +38,8 @@ var realDisk = disk{
 			return ""
 		}
 		dir := unix.AT_FDCWD
-		n, _, errno := syscall.Syscall6(unix.SYS_READLINKAT, uintptr(dir), uintptr(unsafe.Pointer(name)), uintptr(unsafe.Pointer(&b)), uintptr(len(b)), 0, 0)
+		n, _, errno := syscall.Syscall6(unix.SYS_READLINKAT, uintptr(dir), uintptr(unsafe.Pointer(name)),
+			uintptr(unsafe.Pointer(&b)), uintptr(len(b)), 0, 0)
 		if errno != 0 {
 			return ""
 		}

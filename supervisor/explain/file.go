@@ -1,4 +1,4 @@
-package supervisor
+package explain
 
 import (
 	"fmt"
@@ -13,26 +13,28 @@ import (
 	"usher/supervisor/spawn"
 )
 
-// may tells whether the mode's x bits are for this identity. Capabilities are not its business.
-func may(id *spawn.Identity, f fileInfo) bool {
+// may reports whether the user has the mode's x bit. It disregards capabilities.
+func may(user *spawn.Identity, f fileInfo) bool {
 	shift := 0
 	switch {
-	case f.uid == id.UID:
+	case f.uid == user.UID:
 		shift = 6
-	case f.gid == id.GID || slices.Contains(id.Groups, f.gid):
+	case f.gid == user.GID || slices.Contains(user.Groups, f.gid):
 		shift = 3
 	}
 	return f.mode>>shift&1 != 0
 }
 
-// search goes the way of execve(2) and finds what is in it: at the file, its interpreter, the interpreter's loader. It returns the
-// errno of a look at the file itself.
+// search goes the way of execve(2), and looks for the reason at the file, at its
+// interpreter, and at the interpreter's loader. It returns the errno of stat(2) for
+// the file itself.
 func (x *explainer) search(file string) (first syscall.Errno) {
 	asked := x.who
-	format := x.errno == unix.ENOEXEC || x.errno == unix.EIO || x.errno == unix.ELIBBAD // which one is the kernel's choice
+	// The kernel chooses between these errnos.
+	format := x.errno == unix.ENOEXEC || x.errno == unix.EIO || x.errno == unix.ELIBBAD
 	var role, argument string
 	var p binfmt.Program
-	for depth := range 7 { // a chain of five interpreters is what the kernel allows, then a loader
+	for depth := range 7 { // the kernel allows a chain of five interpreters, then a loader
 		info, errno := x.stat(file)
 		if depth == 0 {
 			first = errno
@@ -42,9 +44,9 @@ func (x *explainer) search(file string) (first syscall.Errno) {
 			switch {
 			case errno == unix.EACCES:
 			case role == "loader":
-				x.hint = x.loaderHint(file)
+				x.Hint = x.loaderHint(file)
 			case role != "":
-				x.hint = x.interpreterHint(file, argument)
+				x.Hint = x.interpreterHint(file, argument)
 			}
 			return first
 		}
@@ -62,7 +64,8 @@ func (x *explainer) search(file string) (first syscall.Errno) {
 			here := binfmt.ThisMachine()
 			switch {
 			case format && p.Machine != here:
-				x.found(" is built for "+p.Machine+", this machine is ", "", here, "use an image for this machine: docker build --platform linux/"+runtime.GOARCH)
+				x.found(" is built for "+p.Machine+", this machine is ", "", here,
+					"use an image for this machine: docker build --platform linux/"+runtime.GOARCH)
 			case format && p.Broken != "":
 				x.found(" is ", "", p.Broken, "copy or build it anew")
 			}
@@ -76,11 +79,11 @@ func (x *explainer) search(file string) (first syscall.Errno) {
 		case format && len(head) > 0:
 			x.found(" is neither a program for this machine nor a script", "", kind(head), "")
 		}
-		if x.why != "" {
+		if x.Why != "" {
 			return first
 		}
 		if next == "" {
-			x.who = asked // which of them it was is not known
+			x.who = asked // no file on the way is known to be the reason
 			return first
 		}
 		if x.who == "it" {
@@ -94,24 +97,27 @@ func (x *explainer) search(file string) (first syscall.Errno) {
 	return first
 }
 
-// kinds are what ends up in an image by mistake.
-var kinds = []string{
-	"MZ, but a Windows program",
-	"\xcf\xfa\xed\xfe, but a macOS program",
-	"PK\x03\x04, but a zip or jar archive",
-	"\x1f\x8b, but a gzip archive",
+// kinds are formats of files that end up in an image by mistake.
+var kinds = []struct{ magic, name string }{
+	{"MZ", "a Windows program"},
+	{"\xcf\xfa\xed\xfe", "a macOS program"},
+	{"PK\x03\x04", "a zip or jar archive"},
+	{"\x1f\x8b", "a gzip archive"},
 }
 
+// kind returns the end of a sentence that names the format of a file, if it is
+// known.
 func kind(head []byte) string {
 	for _, k := range kinds {
-		if i := strings.IndexByte(k, ','); strings.HasPrefix(string(head), k[:i]) {
-			return k[i:]
+		if strings.HasPrefix(string(head), k.magic) {
+			return ", but " + k.name
 		}
 	}
 	return ""
 }
 
-// forbidden finds the reason for EACCES in what the file is, in its mode, its mount and the directories above.
+// forbidden looks for the reason for EACCES: the type of the file, its mode, its
+// mount, or the directories above it.
 func (x *explainer) forbidden(file string, info fileInfo) bool {
 	switch {
 	case info.mode&unix.S_IFMT == unix.S_IFDIR:
@@ -119,28 +125,32 @@ func (x *explainer) forbidden(file string, info fileInfo) bool {
 	case info.mode&unix.S_IFMT != unix.S_IFREG:
 		x.found(" is no regular file", "", "", "")
 	case info.mode&0o111 == 0:
-		x.found(" is not executable (permission denied)", "", "", "chmod +x; in a Dockerfile, COPY --chmod=755; for a ConfigMap, defaultMode: 0755")
+		x.found(" is not executable (permission denied)", "", "",
+			"chmod +x; in a Dockerfile, COPY --chmod=755; for a ConfigMap, defaultMode: 0755")
 	case x.noexec(file):
-		x.found(" is on a file system that is mounted noexec", "", "", "mount that with exec (docker run --tmpfs DIR:exec), or put the program elsewhere")
-	case !may(x.as, info):
-		x.found(fmt.Sprintf(" may not be run by uid %d (permission denied): mode %o, owner %d:%d", x.as.UID, info.mode&0o7777, info.uid, info.gid), "", "",
-			"chmod a+x, or another user")
-	case x.as.UID != 0:
-		dir, errno := x.way(file, true)
+		x.found(" is on a file system that is mounted noexec", "", "",
+			"mount that with exec (docker run --tmpfs DIR:exec), or put the program elsewhere")
+	case !may(x.user, info):
+		x.found(fmt.Sprintf(" may not be run by uid %d (permission denied): mode %o, owner %d:%d",
+			x.user.UID, info.mode&0o7777, info.uid, info.gid), "", "", "chmod a+x, or another user")
+	case x.user.UID != 0:
+		dir, errno := x.walk(file, true)
 		if errno != 0 {
 			x.closed(dir)
 		}
 	}
-	return x.why != ""
+	return x.Why != ""
 }
 
+// closed is for a directory that the user may not search.
 func (x *explainer) closed(dir string) {
-	x.found(fmt.Sprintf(" can't be reached: uid %d may not search ", x.as.UID), dir, " (permission denied)", "chmod a+x on that directory, or another user")
+	x.found(fmt.Sprintf(" can't be reached: uid %d may not search ", x.user.UID), dir, " (permission denied)",
+		"chmod a+x on that directory, or another user")
 }
 
-// unreachable says at which part of its path a file is lost.
+// unreachable finds the part of its path at which a file can't be reached.
 func (x *explainer) unreachable(file string, errno syscall.Errno) {
-	dir, lost := x.way(file, false)
+	dir, lost := x.walk(file, false)
 	target := x.readlink(file)
 	switch {
 	case target != "":
@@ -167,7 +177,7 @@ func (x *explainer) unreachable(file string, errno syscall.Errno) {
 	}
 }
 
-// unexplained is an errno that speaks for itself, or has to.
+// unexplained gives the errno itself as the reason.
 //
 //go:noinline
 func (x *explainer) unexplained(errno syscall.Errno, hint string) {
@@ -175,11 +185,13 @@ func (x *explainer) unexplained(errno syscall.Errno, hint string) {
 	if x.who == "it" {
 		who = ""
 	}
-	x.why, x.hint = who+errno.Error(), hint
+	x.Why, x.Hint = who+errno.Error(), hint
 }
 
-// way goes down to a file. It returns the directory that is missing, or none, or not to be searched, and why; else the last one.
-func (x *explainer) way(file string, modes bool) (dir string, errno syscall.Errno) {
+// walk goes down the path of a file. It returns the first directory that is
+// missing, is no directory, or may not be searched, and the errno for that. If
+// there is none, it returns the last directory and 0.
+func (x *explainer) walk(file string, modes bool) (dir string, errno syscall.Errno) {
 	dir = "."
 	for i := 0; i < len(file); i++ {
 		if file[i] != '/' {
@@ -194,7 +206,7 @@ func (x *explainer) way(file string, modes bool) (dir string, errno syscall.Errn
 			return next, errno
 		case info.mode&unix.S_IFMT != unix.S_IFDIR:
 			return next, unix.ENOTDIR
-		case modes && !may(x.as, info):
+		case modes && !may(x.user, info):
 			return next, unix.EACCES
 		}
 		dir = next

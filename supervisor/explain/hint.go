@@ -1,4 +1,4 @@
-package supervisor
+package explain
 
 import (
 	"path"
@@ -9,11 +9,11 @@ import (
 	"usher/supervisor/spawn"
 )
 
-// shellWords are those that only a shell knows.
-const shellWords = " . : alias break case cd command continue eval exec exit export for function if local read return set shift source times " +
-	"trap type ulimit umask unset until wait while { ( ! [[ "
+// shellWords are words that only a shell knows.
+const shellWords = " . : alias break case cd command continue eval exec exit export for function if local read " +
+	"return set shift source times trap type ulimit umask unset until wait while { ( ! [[ "
 
-// nameHint is what a name that was not found looks like.
+// nameHint guesses from a name that was not found what the mistake is.
 func (x *explainer) nameHint(name string) string {
 	if name == "" {
 		return "is a variable empty in ENTRYPOINT, CMD or the pod's command?"
@@ -42,7 +42,7 @@ func (x *explainer) nameHint(name string) string {
 	return ""
 }
 
-// shellHint is for images that don't have the shell that is asked for, or none.
+// shellHint is for an image without the shell in question, or without any.
 func (x *explainer) shellHint(name string) string {
 	switch path.Base(name) {
 	case "sh", "bash", "ash", "dash", "zsh":
@@ -71,7 +71,8 @@ func (x *explainer) interpreterHint(name, argument string) string {
 	return x.shellHint(name)
 }
 
-// loaderHint is for a missing ELF interpreter: what it is part of, and what the image is made of.
+// loaderHint is for a missing ELF loader. It tells the C library that the program
+// was built for, and what the image has.
 func (x *explainer) loaderHint(loader string) string {
 	built := ""
 	switch base := path.Base(loader); {
@@ -98,9 +99,11 @@ func dropHint(failed *spawn.DropError) string {
 	case failed.Errno != unix.EPERM:
 		return ""
 	case failed.Step == spawn.StepSetgroups && spawn.DeniesSetgroups():
-		return "this user namespace denies setgroups (/proc/self/setgroups): make it with newgidmap and a range in /etc/subgid, as rootless engines do"
+		return "this user namespace denies setgroups (/proc/self/setgroups): " +
+			"make it with newgidmap and a range in /etc/subgid, as rootless engines do"
 	case own.UID == failed.User.UID && own.UID != 0:
-		return "usher may not give up supplementary groups: it needs the capability SETGID, or --user without :GROUP, which keeps those that were added"
+		return "usher may not give up supplementary groups: " +
+			"it needs the capability SETGID, or --user without :GROUP, which keeps those that were added"
 	}
 	return "for --user, usher itself has to be root, with the capabilities SETUID and SETGID"
 }
