@@ -13,6 +13,7 @@ import (
 	"usher/supervisor/lifecycle"
 	"usher/supervisor/process"
 	"usher/supervisor/spawn"
+	"usher/supervisor/terminal"
 )
 
 // step asks the stop what to do and does it.
@@ -141,7 +142,7 @@ func (s *Supervisor) startApp() {
 		s.writeAhead() // in the place of what the last run has left
 		s.health = s.newHealth()
 		s.steps = ""
-		s.tty.hand(s.group, unix.Getpgrp()) // the last run's group has it
+		s.tty.Hand(s.group, unix.Getpgrp()) // the last run's group has it
 	}
 	s.stopped, s.woken, s.status, s.fatal, s.ending = false, false, 0, nil, ending{}
 	if err := s.start(); err != nil {
@@ -179,7 +180,7 @@ func (s *Supervisor) start() error {
 	name := s.config.Command[0]
 	s.started = time.Now()
 	if pid := entry.App(); pid != 0 { // which takes there being no terminal, and no --restart
-		s.tty = tty{fd: -1}
+		s.tty = terminal.None()
 		s.runs(pid)
 		return nil
 	}
@@ -194,14 +195,14 @@ func (s *Supervisor) start() error {
 		env = s.as.WithHome(env)
 	}
 	if s.config.Session {
-		s.letGo()
+		s.releaseTerminal()
 	} else {
-		s.tty = openTTY()
+		s.tty = terminal.Open()
 	}
 	env = s.notifyEnv(env)
-	terminal := -1
-	if s.tty.foreground(unix.Getpgrp()) { // an usher in the background leaves it alone
-		terminal = s.tty.fd
+	foreground := -1                        // the terminal that the app gets
+	if s.tty.IsForeground(unix.Getpgrp()) { // an usher in the background leaves it alone
+		foreground = s.tty.FD
 	}
 	stderr := 0
 	if s.tail != nil {
@@ -211,7 +212,7 @@ func (s *Supervisor) start() error {
 		Files:     spawn.Candidates(name, s.config.Env),
 		Argv:      s.config.Command,
 		Env:       env,
-		TTY:       terminal,
+		TTY:       foreground,
 		Session:   s.config.Session,
 		Stderr:    stderr,
 		Inherited: s.source.Inherited(),

@@ -37,6 +37,8 @@ var mayImport = []importRule{
 		"it starts a program, and does not know for what, or why it failed"},
 	{"supervisor/explain", []string{"supervisor/spawn", "supervisor/binfmt", "supervisor/exitcode", "internal/file"},
 		"why a start has failed depends on the command, its user and the files"},
+	{"supervisor/terminal", nil,
+		"it answers questions about a terminal, for the loop to act on"},
 	{"supervisor/exitcode", nil,
 		"every package may use it"},
 	{"supervisor", []string{"supervisor/", "healthz/", "internal/", "signals/"},

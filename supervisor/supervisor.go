@@ -20,6 +20,7 @@ import (
 	"usher/supervisor/lifecycle"
 	"usher/supervisor/process"
 	"usher/supervisor/spawn"
+	"usher/supervisor/terminal"
 )
 
 // Logger takes usher's events. It must not block.
@@ -57,8 +58,8 @@ type Supervisor struct {
 	startings   []*spawn.Starting // all that are so, those of commands included
 	explained   chan struct{}     // closed when an explanation that takes too long is there; nil is none
 	group       int               // the app's process group
-	tty         tty
-	handOff     []signals.Signal // of the terminal: what is still to come of it
+	tty         terminal.TTY
+	hangup      []signals.Signal // signals that the kernel is about to send for the release of the terminal
 	stopped     bool             // by a signal such as SIGTSTP
 	woken       bool             // for the stop
 	childless   bool             // as of the last reap
@@ -213,7 +214,7 @@ func (s *Supervisor) Run() int {
 	for s.life.Phase() != lifecycle.Ended {
 		s.turn()
 	}
-	s.tty.hand(s.group, unix.Getpgrp()) // whoever called usher goes on with its terminal
+	s.tty.Hand(s.group, unix.Getpgrp()) // whoever called usher goes on with its terminal
 	return s.exitCode()
 }
 
@@ -350,7 +351,7 @@ func (s *Supervisor) reap(now time.Time) {
 }
 
 func (s *Supervisor) signalled(e signals.Event, now time.Time) {
-	if s.handedOff(e) {
+	if s.isHangup(e) {
 		return
 	}
 	deliver := s.config.Rewrites.Apply(e.Signal)
@@ -364,7 +365,7 @@ func (s *Supervisor) signalled(e signals.Event, now time.Time) {
 	case unix.SIGCONT:
 		woken = s.resumed()
 	case unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU:
-		s.tty.asked = true
+		s.tty.StopSent = true
 		if s.config.StopSelf {
 			defer s.stopSelf()
 		}
