@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
-	"usher/healthz/printable"
+	"usher/internal/printable"
 )
 
 // Result is one line of an endpoint's answer; Failure is "" where the check holds. Note is shown where all are and this one holds.

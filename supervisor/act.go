@@ -11,6 +11,9 @@ import (
 	"usher/signals/entry"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
+	"usher/supervisor/process"
+	"usher/supervisor/spawn"
+	"usher/supervisor/terminal"
 )
 
 // step asks the stop what to do and does it.
@@ -61,12 +64,12 @@ func (s *Supervisor) act(actions []lifecycle.Action) {
 		case lifecycle.WriteAhead:
 			s.write(s.record())
 		case lifecycle.Sweep:
-			found := s.strangers(signalStragglers(s.self, s.group, unix.SIGTERM))
-			s.log.Debugf("the app is gone, SIGTERM to what it leaves behind: %s", names(found))
+			found := s.withoutCommands(process.SignalStragglers(s.self, s.group, unix.SIGTERM))
+			s.log.Debugf("the app is gone, SIGTERM to what it leaves behind: %s", process.Names(found))
 		case lifecycle.Clear:
-			if found := s.strangers(signalStragglers(s.self, s.group, unix.SIGKILL)); len(found) > 0 {
+			if found := s.withoutCommands(process.SignalStragglers(s.self, s.group, unix.SIGKILL)); len(found) > 0 {
 				s.ending.killed = processes(found)
-				s.log.Infof("the app is gone, SIGKILL to what it leaves behind: %s", names(found))
+				s.log.Infof("the app is gone, SIGKILL to what it leaves behind: %s", process.Names(found))
 			}
 		case lifecycle.Finish:
 			s.finish()
@@ -139,7 +142,7 @@ func (s *Supervisor) startApp() {
 		s.writeAhead() // in the place of what the last run has left
 		s.health = s.newHealth()
 		s.steps = ""
-		s.tty.hand(s.group, unix.Getpgrp()) // the last run's group has it
+		s.tty.Hand(s.group, unix.Getpgrp()) // the last run's group has it
 	}
 	s.stopped, s.woken, s.status, s.fatal, s.ending = false, false, 0, nil, ending{}
 	if err := s.start(); err != nil {
@@ -178,7 +181,7 @@ func (s *Supervisor) start() error {
 	name := s.config.Command[0]
 	s.started = time.Now()
 	if pid := entry.App(); pid != 0 { // which takes there being no terminal, and no --restart
-		s.tty = tty{fd: -1}
+		s.tty = terminal.None()
 		s.runs(pid)
 		return nil
 	}
@@ -189,47 +192,47 @@ func (s *Supervisor) start() error {
 	defer entry.Restore()
 	env := s.config.Env
 	if s.as != nil {
-		s.as.give()
-		env = s.as.withHome(env)
+		s.as.GiveStdio()
+		env = s.as.WithHome(env)
 	}
 	if s.config.Session {
-		s.letGo()
+		s.releaseTerminal()
 	} else {
-		s.tty = openTTY()
+		s.tty = terminal.Open()
 	}
 	env = s.notifyEnv(env)
-	terminal := -1
-	if s.tty.foreground(unix.Getpgrp()) { // an usher in the background leaves it alone
-		terminal = s.tty.fd
+	foreground := -1                        // the terminal that the app gets
+	if s.tty.IsForeground(unix.Getpgrp()) { // an usher in the background leaves it alone
+		foreground = s.tty.FD
 	}
 	stderr := 0
 	if s.tail != nil {
 		stderr = s.tail.w
 	}
-	l, err := spawn(&process{
-		files:     candidates(name, s.config.Env),
-		argv:      s.config.Command,
-		env:       env,
-		tty:       terminal,
-		session:   s.config.Session,
-		stderr:    stderr,
-		inherited: s.source.Inherited(),
-		as:        s.as,
+	l, err := spawn.Start(&spawn.Process{
+		Files:     spawn.Candidates(name, s.config.Env),
+		Argv:      s.config.Command,
+		Env:       env,
+		TTY:       foreground,
+		Session:   s.config.Session,
+		Stderr:    stderr,
+		Inherited: s.source.Inherited(),
+		User:      s.as,
 
-		noNewPrivs: s.config.NoNewPrivs,
+		NoNewPrivs: s.config.NoNewPrivs,
 	})
 	if err != nil {
 		return err
 	}
-	if s.begun(l) {
-		if l.err != nil {
-			return l.err
+	if s.hasStarted(l) {
+		if l.Err != nil {
+			return l.Err
 		}
 	} else {
 		s.appStarting = l
 	}
-	s.runs(l.pid)
-	s.log.Debugf("started %q, pid %d", name, l.pid)
+	s.runs(l.PID)
+	s.log.Debugf("started %q, pid %d", name, l.PID)
 	return nil
 }
 
@@ -290,11 +293,11 @@ func (s *Supervisor) sendNext(a lifecycle.Action) {
 }
 
 func (s *Supervisor) killApp() {
-	found := s.strangers(stragglers(s.self))
+	found := s.withoutCommands(process.Stragglers(s.self))
 	s.ending.stillThere = processes(found)
 	st := s.life.Progress()
 	s.log.Errorf("the app has not ended within %v of %s: SIGKILL to %s", lastword.Round(st.KilledAt.Sub(st.RequestedAt)), signals.Name(st.Signal),
-		cmp.Or(names(found), s.config.Command[0]))
+		cmp.Or(process.Names(found), s.config.Command[0]))
 	s.signal(unix.SIGKILL)
 }
 

@@ -10,9 +10,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"usher/signals"
 	"usher/signals/entry"
 	"usher/supervisor/lifecycle"
+	"usher/supervisor/spawn"
 )
 
 // Commands are what usher runs beside the app: hooks, and checks that are programs. The loop starts them and reaps them, as it does all
@@ -26,7 +26,7 @@ type command struct {
 	done func(*outcome) // called once, on the loop
 
 	pid      int // 0 before its start and after its end
-	starting *starting
+	starting *spawn.Starting
 	output   *output
 }
 
@@ -37,23 +37,13 @@ type outcome struct {
 	last   string          // the last line of its output that is not blank
 }
 
-// failure says in a line why the command has failed, its own last word included; nil if it exited with 0.
+// failure says in a line why the command has failed, the last line of its output
+// included; nil if it exited with 0.
 func (o *outcome) failure() error {
-	var why string
-	switch {
-	case o.err != nil:
+	if o.err != nil {
 		return o.err
-	case o.status.Signaled():
-		why = "killed by " + signals.Name(o.status.Signal())
-	case o.status.ExitStatus() != 0:
-		why = fmt.Sprintf("exit code %d", o.status.ExitStatus())
-	default:
-		return nil
 	}
-	if o.last != "" {
-		why += ": " + o.last
-	}
-	return errors.New(why)
+	return spawn.ExitError(o.status, o.last)
 }
 
 // startError is why a command could not be started, and the exit code that a shell has for that.
@@ -91,7 +81,7 @@ func (s *Supervisor) Exec(ctx context.Context, argv []string) error {
 	case <-ctx.Done():
 	}
 	s.post(func() { c.kill() })
-	killed := time.NewTimer(killedTime)
+	killed := time.NewTimer(spawn.KilledTime)
 	defer killed.Stop()
 	select {
 	case o := <-done:
@@ -102,9 +92,6 @@ func (s *Supervisor) Exec(ctx context.Context, argv []string) error {
 	}
 	return ctx.Err()
 }
-
-// killedTime is how long Exec waits for what it has killed, to know its last word.
-const killedTime = 50 * time.Millisecond
 
 // post has the loop call f. Any goroutine may call it.
 func (s *Supervisor) post(f func()) {
@@ -160,34 +147,34 @@ func (s *Supervisor) spawnCommand(c *command) error {
 	}
 	env := s.commandEnv()
 	if s.as != nil {
-		_ = unix.Fchown(writeFD, int(s.as.uid), -1) // so that it can open /dev/stdout, as the app can
+		_ = unix.Fchown(writeFD, int(s.as.UID), -1) // so that it can open /dev/stdout, as the app can
 	}
-	l, err := spawn(&process{
-		files:     candidates(c.argv[0], env),
-		argv:      c.argv,
-		env:       env,
-		tty:       -1,
-		stdio:     []int{null, writeFD, writeFD},
-		inherited: s.source.Inherited(),
-		as:        s.as,
+	l, err := spawn.Start(&spawn.Process{
+		Files:     spawn.Candidates(c.argv[0], env),
+		Argv:      c.argv,
+		Env:       env,
+		TTY:       -1,
+		Stdio:     []int{null, writeFD, writeFD},
+		Inherited: s.source.Inherited(),
+		User:      s.as,
 
-		noNewPrivs: s.config.NoNewPrivs,
+		NoNewPrivs: s.config.NoNewPrivs,
 	})
-	if err == nil && s.begun(l) {
-		err = l.err
+	if err == nil && s.hasStarted(l) {
+		err = l.Err
 	}
 	if err != nil {
 		output.close()
 		return s.cannotStart(c, err)
 	}
-	c.pid, c.output, c.starting = l.pid, output, l
-	s.log.Debugf("%s %q started, pid %d", c.kind(), c.argv[0], l.pid)
+	c.pid, c.output, c.starting = l.PID, output, l
+	s.log.Debugf("%s %q started, pid %d", c.kind(), c.argv[0], l.PID)
 	return nil
 }
 
 func (s *Supervisor) cannotStart(c *command, err error) error {
 	x := s.explain(c.argv, err)
-	return &startError{x.why, x.code}
+	return &startError{x.Why, x.Code}
 }
 
 // appsOwn are variables by which others speak to the app, or it to them: its sockets, its watchdog, its NOTIFY_SOCKET (sd_listen_fds(3),
@@ -200,7 +187,7 @@ func (s *Supervisor) commandEnv() []string {
 		return slices.ContainsFunc(appsOwn[:], func(prefix string) bool { return strings.HasPrefix(variable, prefix) })
 	})
 	if s.as != nil {
-		env = s.as.withHome(env)
+		env = s.as.WithHome(env)
 	}
 	return env
 }
@@ -238,8 +225,8 @@ func (s *Supervisor) commandEnded(c *command, status unix.WaitStatus) {
 		c.output.close()
 	}
 	o := &outcome{status: status, last: c.output.last}
-	if c.starting.over(0) && c.starting.err != nil {
-		o.err = s.cannotStart(c, c.starting.err)
+	if c.starting.Wait(0) && c.starting.Err != nil {
+		o.err = s.cannotStart(c, c.starting.Err)
 	}
 	c.done(o)
 }

@@ -10,7 +10,7 @@ import (
 
 	"usher/healthz"
 	"usher/healthz/check"
-	"usher/healthz/file"
+	"usher/internal/file"
 	"usher/signals"
 	"usher/supervisor/lifecycle"
 	"usher/supervisor/traffic"

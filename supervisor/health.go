@@ -9,8 +9,8 @@ import (
 
 	"usher/healthz"
 	"usher/healthz/check"
-	"usher/healthz/contexts"
 	"usher/healthz/notify"
+	"usher/internal/contexts"
 	"usher/signals"
 	"usher/supervisor/lifecycle"
 )

@@ -7,8 +7,9 @@ import (
 	"time"
 
 	"usher/healthz/check"
-	"usher/healthz/contexts"
+	"usher/internal/contexts"
 	"usher/signals"
+	"usher/supervisor/exitcode"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
 )
@@ -167,9 +168,6 @@ func (s *Supervisor) hookFailed(r *hookRun, why string, code int) {
 	}
 }
 
-// exitTimeout is the exit code of what ran out of time, as timeout(1) has it.
-const exitTimeout = 124
-
 func (s *Supervisor) expireHook() {
 	r := s.hook
 	why := fmt.Sprintf("no end within %v", lastword.Round(r.limit))
@@ -177,7 +175,7 @@ func (s *Supervisor) expireHook() {
 		why += ": " + last
 	}
 	s.hook = nil
-	s.hookFailed(r, why, exitTimeout)
+	s.hookFailed(r, why, exitcode.TimedOut)
 }
 
 func (s *Supervisor) abandonHook() {
@@ -222,7 +220,7 @@ func (r *hookRun) stop(log Logger) string {
 func (o *outcome) code() int {
 	switch err := o.err.(type) {
 	case nil:
-		return exitCode(o.status)
+		return exitcode.Of(o.status)
 	case *startError:
 		return err.code
 	}

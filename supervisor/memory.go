@@ -9,6 +9,7 @@ import (
 
 	"usher/supervisor/lastword"
 	"usher/supervisor/memory"
+	"usher/supervisor/process"
 )
 
 // shortage is what usher knows of the container's memory, and of who died for want of it.
@@ -38,11 +39,11 @@ type shortage struct {
 	asked   time.Time // when a probe did last
 	killed  time.Time // when the last of them was noticed
 	victim  string
-	unnamed time.Time // when somebody was found killed who is not known yet; zero is nobody
-	reached time.Time // when the limit was, while it is not over
-	moved   time.Time // when that was noticed last
-	failing bool      // the kernel has begun to look for somebody to kill since then
-	largest []proc    // since then
+	unnamed time.Time      // when somebody was found killed who is not known yet; zero is nobody
+	reached time.Time      // when the limit was, while it is not over
+	moved   time.Time      // when that was noticed last
+	failing bool           // the kernel has begun to look for somebody to kill since then
+	largest []process.Proc // since then
 }
 
 const (
@@ -78,7 +79,7 @@ func (m *shortage) turn(now time.Time) (news bool) {
 	case memory.Moved(m.fd):
 		m.hold = now.Add(memoryShortRest)
 		m.next = m.hold
-		if m.look(proc{}) {
+		if m.look(process.Proc{}) {
 			m.hold = now.Add(memoryRest)
 			m.next, m.unmeasured, news = now, true, true
 		}
@@ -125,10 +126,10 @@ func (m *shortage) over() {
 // measure looks who has the memory. Of two looks the one with the larger process tells more: in between, it may have been killed.
 func (m *shortage) measure() {
 	m.unmeasured = false
-	procs := largest(stragglers(m.self))
+	procs := largest(process.Stragglers(m.self))
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.largest) == 0 || len(procs) > 0 && procs[0].rss > m.largest[0].rss {
+	if len(m.largest) == 0 || len(procs) > 0 && procs[0].RSS > m.largest[0].RSS {
 		m.largest = procs
 	}
 }
@@ -150,7 +151,7 @@ func (m *shortage) find() { m.group, m.found = memory.Find(m.root), true }
 
 // look says whether the container is short of memory since the last look, while nobody is known to have died of it. died is a process that
 // SIGKILL has ended since then, if one is known; its name may be missing, and its pid is negative if it has ended in another way.
-func (m *shortage) look(died proc) (trouble bool) {
+func (m *shortage) look(died process.Proc) (trouble bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.found {
@@ -158,7 +159,7 @@ func (m *shortage) look(died proc) (trouble bool) {
 		// one of them; what else was counted is not this run's.
 		m.find()
 		m.counts = m.group.Counts()
-		if died.pid > 0 && m.counts.Kills > 0 {
+		if died.PID > 0 && m.counts.Kills > 0 {
 			m.counts.Kills--
 		}
 	}
@@ -168,12 +169,12 @@ func (m *shortage) look(died proc) (trouble bool) {
 	now, n := time.Now(), m.group.Counts()
 	kills := n.Kills - m.counts.Kills
 	m.counts.Kills = n.Kills
-	if m.early && died.pid > 0 {
+	if m.early && died.PID > 0 {
 		if m.early = false; kills == 0 && now.Sub(m.first) < earlyTime {
 			kills = 1
 		}
 	}
-	late := kills == 0 && died.pid > 0 && now.Sub(m.unnamed) < earlyTime
+	late := kills == 0 && died.PID > 0 && now.Sub(m.unnamed) < earlyTime
 	if kills > 0 || late {
 		m.kills += int(kills)
 		m.killed, m.victim, m.unnamed = now, m.name(died), time.Time{}
@@ -183,7 +184,7 @@ func (m *shortage) look(died proc) (trouble bool) {
 		r := m.record()
 		m.log.Errorf("%s", &r)
 	}
-	if died.pid != 0 {
+	if died.PID != 0 {
 		return false
 	}
 	failing := n.OOM > m.counts.OOM
@@ -209,7 +210,7 @@ func (m *shortage) note() string {
 	}
 	m.mu.Unlock()
 	if ask {
-		m.look(proc{pid: -m.self})
+		m.look(process.Proc{PID: -m.self})
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -223,28 +224,28 @@ func (m *shortage) note() string {
 const somebody = "a process"
 
 // name is who was killed, as far as can be known: the kernel says only how many, and takes the largest.
-func (m *shortage) name(died proc) string {
+func (m *shortage) name(died process.Proc) string {
 	for i, p := range m.largest {
-		switch now, ok := readProc(p.pid); {
-		case p.pid == died.pid, died.pid <= 0 && i == 0 && p.pid != -died.pid && p.rss > m.group.Limit()/4 && (!ok || now.state == 'Z' || now.rss == 0):
+		switch now, ok := process.Read(p.PID); {
+		case p.PID == died.PID, died.PID <= 0 && i == 0 && p.PID != -died.PID && p.RSS > m.group.Limit()/4 && (!ok || now.State == 'Z' || now.RSS == 0):
 			return p.String()
 		}
 	}
 	switch {
-	case died.pid <= 0:
+	case died.PID <= 0:
 		return somebody
-	case died.name == "":
-		return "pid " + strconv.Itoa(died.pid)
+	case died.Name == "":
+		return "pid " + strconv.Itoa(died.PID)
 	}
 	return died.String()
 }
 
 // largest are the processes with the most resident memory, the largest first.
-func largest(procs []proc) []proc {
+func largest(procs []process.Proc) []process.Proc {
 	const most = 5
 	for i := range min(most, len(procs)) {
 		for j := i + 1; j < len(procs); j++ {
-			if procs[j].rss > procs[i].rss {
+			if procs[j].RSS > procs[i].RSS {
 				procs[i], procs[j] = procs[j], procs[i]
 			}
 		}
@@ -257,7 +258,7 @@ func (m *shortage) record() lastword.Memory {
 	w := lastword.Memory{Whole: m.whole, Limit: m.group.Limit(), Usage: m.group.Usage(), Peak: m.group.Peak(), Reached: m.reached, Kills: m.kills, Victim: m.victim}
 	w.Elsewhere = w.Kills > 0 && (w.Limit == 0 || w.Peak > 0 && w.Peak < w.Limit-w.Limit/16)
 	if len(m.largest) > 0 {
-		w.Largest = m.largest[0].String() + " " + lastword.Bytes(m.largest[0].rss)
+		w.Largest = m.largest[0].String() + " " + lastword.Bytes(m.largest[0].RSS)
 	}
 	return w
 }

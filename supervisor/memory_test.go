@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/supervisor/lastword"
+	"usher/supervisor/process"
 )
 
 // fakeGroup is a cgroup of version 2 made of files, of which inotify tells as of the real ones.
@@ -96,7 +97,7 @@ func TestShortage(t *testing.T) {
 	if got := word(); !strings.HasPrefix(got, "Signaled: ended from outside; memory limit 100Mi reached at 20") || strings.Contains(got, "largest") {
 		t.Errorf("a shortage: %s", got)
 	}
-	m.largest = []proc{{pid: 1 << 22, name: "java", rss: 90 << 20}} // as measure might
+	m.largest = []process.Proc{{PID: 1 << 22, Name: "java", RSS: 90 << 20}} // as measure might
 	turn(3*time.Second, true, 4*time.Second)
 	if got := word(); !strings.HasSuffix(got, ", largest: java (pid 4194304) 90Mi") {
 		t.Errorf("a shortage: %s", got)
@@ -148,7 +149,7 @@ func TestShortage(t *testing.T) {
 	}
 	// One that is noticed as a process is reaped takes nothing away from the news of a shortage.
 	g.set(90, 1, 4, 100, 0)
-	m.look(proc{pid: 1 << 22, name: "php"})
+	m.look(process.Proc{PID: 1 << 22, Name: "php"})
 	if len(log.all) != 2 || !strings.HasPrefix(log.all[1], "out of memory: 2 processes killed, the last ") {
 		t.Errorf("log: %q", log.all)
 	}
@@ -172,7 +173,7 @@ func TestKilledBeforeTheFirstLook(t *testing.T) {
 		m := &shortage{self: os.Getpid(), log: &lines{}, root: g.root, fd: -1}
 		m.cgroup()
 		m.first = m.first.Add(-c.later)
-		m.look(proc{pid: c.pid})
+		m.look(process.Proc{PID: c.pid})
 		if m.kills != c.kills {
 			t.Errorf("%+v: %d", c, m.kills)
 		}
@@ -193,7 +194,7 @@ func TestKilledBeforeUsher(t *testing.T) {
 		g.set(5, 1, c.before, 10, 0)
 		log := &lines{}
 		m := &shortage{self: os.Getpid(), log: log, root: g.root, fd: -1}
-		m.look(proc{pid: c.pid, name: "app"})
+		m.look(process.Proc{PID: c.pid, Name: "app"})
 		if m.kills != c.kills || len(log.all) != c.kills {
 			t.Errorf("%+v: %d, %q", c, m.kills, log.all)
 		}
@@ -215,10 +216,10 @@ func TestNamedOnceItHasEnded(t *testing.T) {
 		m := &shortage{self: os.Getpid(), log: &lines{}, root: g.root, fd: -1}
 		m.cgroup()
 		g.set(5, 1, 1, 10, 0)
-		m.look(proc{})
+		m.look(process.Proc{})
 		m.unnamed = m.unnamed.Add(-c.later)
-		m.look(proc{pid: c.pid, name: "app"})
-		m.look(proc{pid: 8, name: "another"})
+		m.look(process.Proc{PID: c.pid, Name: "app"})
+		m.look(process.Proc{PID: 8, Name: "another"})
 		if m.kills != 1 || m.victim != c.want {
 			t.Errorf("%+v: %d, %s", c, m.kills, m.victim)
 		}

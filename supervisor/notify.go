@@ -13,6 +13,7 @@ import (
 	"usher/healthz/notify"
 	"usher/signals"
 	"usher/signals/entry"
+	"usher/supervisor/process"
 )
 
 // The app's NOTIFY_SOCKET (sd_notify(3)). It is usher's own and not the one that usher was given: systemd takes nothing from a process that
@@ -135,19 +136,19 @@ func (s *Supervisor) isApps(sender unix.Ucred) bool {
 	if sender.Pid <= 0 { // of another PID namespace
 		return false
 	}
-	if ownProc(s.self) {
+	if process.Own(s.self) {
 		for range 3 { // an ancestor may end between two looks, and leaves its children to another
 			if ours, ok := s.descends(int(sender.Pid)); ok {
 				return ours
 			}
 		}
 	}
-	if s.self == 1 || sender.Uid == uint32(os.Getuid()) || s.as != nil && sender.Uid == s.as.uid {
+	if s.self == 1 || sender.Uid == uint32(os.Getuid()) || s.as != nil && sender.Uid == s.as.UID {
 		return true
 	}
-	for _, p := range stragglers(s.self) {
+	for _, p := range process.Stragglers(s.self) {
 		var st unix.Stat_t
-		if unix.Stat("/proc/"+strconv.Itoa(p.pid), &st) == nil && st.Uid == sender.Uid {
+		if unix.Stat("/proc/"+strconv.Itoa(p.PID), &st) == nil && st.Uid == sender.Uid {
 			return true
 		}
 	}
@@ -158,11 +159,11 @@ func (s *Supervisor) isApps(sender unix.Ucred) bool {
 // if the process, or one between the two, has ended.
 func (s *Supervisor) descends(pid int) (ours, ok bool) {
 	for p := pid; p != s.self; {
-		found, ok := readProc(p)
-		if !ok || found.group < 0 { // reaped while it was read: its parent is 0 as well
+		found, ok := process.Read(p)
+		if !ok || found.Group < 0 { // reaped while it was read: its parent is 0 as well
 			return false, false
 		}
-		if p = found.parent; p == 0 {
+		if p = found.Parent; p == 0 {
 			return false, true // came in from outside: docker exec
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"usher/signals"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -30,25 +32,10 @@ type output struct {
 }
 
 func newOutput(fd int, name string, self int) (*output, error) {
-	if _, err := wakeFor(fd, self); err != nil { // the loop would wait for the command
+	if _, err := signals.NotifyReadable(fd, self); err != nil { // the loop would wait for the command
 		return nil, err
 	}
 	return &output{fd: fd, name: name}, nil
-}
-
-// wakeFor has the kernel send usher, self, a SIGCHLD when there is something to read from a pipe, or no process left that could write, and makes
-// reading not wait. Where the kernel can't be asked for SIGCHLD, wakes is false, and the pipe has to be looked at: SIGIO, which it would send
-// else, is the app's.
-func wakeFor(fd, self int) (wakes bool, err error) {
-	flags := unix.O_NONBLOCK
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETOWN, self); err == nil {
-		if _, err = unix.FcntlInt(uintptr(fd), unix.F_SETSIG, int(unix.SIGCHLD)); err == nil {
-			wakes = true
-			flags |= unix.O_ASYNC
-		}
-	}
-	_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFL, flags)
-	return wakes, err
 }
 
 // readOutputs reads what commands have written, a little of each at a time, so that one that writes without end holds up nothing. It

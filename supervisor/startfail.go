@@ -3,51 +3,45 @@ package supervisor
 import (
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"usher/signals/entry"
+	"usher/supervisor/explain"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
+	"usher/supervisor/process"
 )
 
-// Exit codes of usher's own, as the shells and tini have them.
-const (
-	ExitFailure   = 125 // usher itself failed, or was called wrongly
-	exitCannotRun = 126 // the command was found but can't be run
-	exitNotFound  = 127 // the command was not found
-)
-
+// startFailed reports that the app could not be started.
 func (s *Supervisor) startFailed(err error) {
 	x := s.explain(s.config.Command, err)
-	code := x.code
 	if s.config.StartCode != 0 {
-		code = s.config.StartCode
+		x.Code = s.config.StartCode
 	}
-	s.log.Errorf("%s", x.why)
-	if x.hint != "" {
-		s.log.Errorf("hint: %s", x.hint)
+	s.log.Errorf("%s", x.Why)
+	if x.Hint != "" {
+		s.log.Errorf("hint: %s", x.Hint)
 	}
-	s.fatal = &lastword.Record{Reason: lastword.StartError, Message: x.why, Hint: x.hint, ExitCode: code}
-	// What could be started once may be so again: it is being replaced, or there is no memory.
-	s.step(&lifecycle.Event{Kind: lifecycle.AppEnded, At: time.Now(), Failed: true, Final: s.restarted == 0, Last: alone(s.self, s.childless)})
+	s.fatal = &lastword.Record{Reason: lastword.StartError, Message: x.Why, Hint: x.Hint, ExitCode: x.Code}
+	// An app that was started once may be startable again: its file is being
+	// replaced, or there is no memory.
+	s.step(&lifecycle.Event{Kind: lifecycle.AppEnded, At: time.Now(), Failed: true, Final: s.restarted == 0,
+		Last: process.Alone(s.self, s.childless)})
 }
 
-// explainTime bounds an explanation, which looks at files: a file system may not answer.
+// explainTime bounds an explanation. It looks at files, and a file system may not
+// answer.
 const explainTime = time.Second
 
-// explain finds out why a command could not be started. The loop waits for that, but not for long: then the errno has to do, and for as long
-// as that look at the files goes on there is no other.
-func (s *Supervisor) explain(command []string, err error) *explainer {
-	x := &explainer{disk: &realDisk, env: s.config.Env, as: s.as}
-	if x.as == nil {
-		x.as = ownIdentity()
-	}
+// explain finds out why a command could not be started. The loop waits for that,
+// but only for explainTime. After that, the errno has to do, and there is no
+// further explanation until the file system has answered.
+func (s *Supervisor) explain(command []string, err error) explain.Explanation {
+	var x explain.Explanation
 	look := func() {
 		entry.Raise()
 		defer entry.Restore()
-		x.explain(command, err)
+		x = explain.Start(command, s.config.Env, s.as, err)
 	}
-	if !s.config.besides() { // without timers, and usher is at its end
+	if !s.config.besides() { // there are no timers, and usher is about to end
 		look()
 		return x
 	}
@@ -71,15 +65,5 @@ func (s *Supervisor) explain(command []string, err error) *explainer {
 			s.explained = done
 		}
 	}
-	return unexplained(command, err)
-}
-
-// ownIdentity is usher's own identity.
-func ownIdentity() *identity {
-	id := &identity{uid: uint32(unix.Geteuid()), gid: uint32(unix.Getegid())}
-	groups, _ := unix.Getgroups()
-	for _, gid := range groups {
-		id.groups = append(id.groups, uint32(gid))
-	}
-	return id
+	return explain.ByErrno(command, err)
 }

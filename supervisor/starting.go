@@ -4,37 +4,33 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"usher/supervisor/spawn"
 )
 
-// A child's execve(2) may take as long as a file system likes: that of a network that is down, or of an image that is pulled when it is read.
-// Until it returns, the child is usher's as any other: it is reaped, and it can be killed. The loop goes on, and hears of it by
-// the pipe that execve closes.
+// The execve(2) of a child may take as long as a file system likes: the server of
+// a network file system may be down, or an image may be pulled as it is read.
+// Until execve returns, the child is treated as any other: it is reaped, and it
+// can be killed. The loop goes on. It learns of the return from a pipe that
+// execve closes.
 
-// begun waits a moment for the child and reports whether it has become its program, or failed to; if not, the loop looks after it from now on.
-func (s *Supervisor) begun(l *starting) bool {
-	if l.started(patience) {
-		return true
-	}
-	wakes, err := wakeFor(l.reportR, s.self)
-	l.polled = !wakes || err != nil
-	if l.started(0) { // just before usher asked to be told
+// hasStarted waits a moment for the child, and reports whether it has executed
+// its program or has failed to. If not, the loop looks after it from now on.
+func (s *Supervisor) hasStarted(l *spawn.Starting) bool {
+	if l.WaitAndReap(spawn.Patience) || l.Notify(s.self) {
 		return true
 	}
 	s.startings = append(s.startings, l)
 	return false
 }
 
-// launched looks for children that have become their programs by now. One that has failed is dealt with when the child has been reaped.
-func (s *Supervisor) launched() {
-	s.startings = slices.DeleteFunc(s.startings, func(l *starting) bool { return l.over(0) })
-	if l := s.appStarting; l != nil && l.over(0) && l.err == nil {
+// checkStartings looks for children that have executed their programs meanwhile.
+// A child that has failed to is handled when it has been reaped.
+func (s *Supervisor) checkStartings() {
+	s.startings = slices.DeleteFunc(s.startings, func(l *spawn.Starting) bool { return l.Wait(0) })
+	if l := s.appStarting; l != nil && l.Wait(0) && l.Err == nil {
 		s.appStarting = nil
 		s.started = time.Now()
-		s.log.Debugf("the kernel has started %q at last", l.process.argv[0])
+		s.log.Debugf("the kernel has started %q at last", s.config.Command[0])
 		s.appStarted()
 	}
 }
-
-// wake is for a child that was stopped before it had become its program, which only somebody who means harm does.
-func (l *starting) wake() { _ = unix.Kill(l.pid, unix.SIGCONT) }

@@ -15,8 +15,12 @@ import (
 	"usher/healthz/socket"
 	"usher/signals"
 	"usher/signals/entry"
+	"usher/supervisor/exitcode"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
+	"usher/supervisor/process"
+	"usher/supervisor/spawn"
+	"usher/supervisor/terminal"
 )
 
 // Logger takes usher's events. It must not block.
@@ -42,20 +46,20 @@ type Supervisor struct {
 	server   *healthz.Server // of the endpoints; nil where there are none
 	notify   *notify.Socket  // for the app; nil where nobody wants to know
 	notifyUp string          // the NOTIFY_SOCKET that usher was given
-	as       *identity       // who the app runs as; nil is usher's own
+	as       *spawn.Identity // who the app runs as; nil is usher's own
 
 	// The loop's own.
 	self        int   // usher's pid
 	unfit       error // why usher can't have an app
 	life        *lifecycle.Machine
 	timing      lifecycle.Timing
-	pid         int           // of the app; 0 before its start and after its end
-	appStarting *starting     // of the app, whose execve(2) has not returned yet; nil is none
-	startings   []*starting   // all that are so, those of commands included
-	explained   chan struct{} // closed when an explanation that takes too long is there; nil is none
-	group       int           // the app's process group
-	tty         tty
-	handOff     []signals.Signal // of the terminal: what is still to come of it
+	pid         int               // of the app; 0 before its start and after its end
+	appStarting *spawn.Starting   // of the app, whose execve(2) has not returned yet; nil is none
+	startings   []*spawn.Starting // all that are so, those of commands included
+	explained   chan struct{}     // closed when an explanation that takes too long is there; nil is none
+	group       int               // the app's process group
+	tty         terminal.TTY
+	hangup      []signals.Signal // signals that the kernel is about to send for the release of the terminal
 	stopped     bool             // by a signal such as SIGTSTP
 	woken       bool             // for the stop
 	childless   bool             // as of the last reap
@@ -130,7 +134,7 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 	if config.User != "" {
 		var err error
 		entry.Raise()
-		s.as, err = lookUp(config.User)
+		s.as, err = spawn.LookUp(config.User)
 		entry.Restore()
 		if err != nil {
 			return nil, err
@@ -188,7 +192,7 @@ func (s *Supervisor) Run() int {
 	if !running {
 		s.unfit = reserve(threads)
 		var err error
-		if s.childless, err = reap(func(change) {}); err != nil { // of whoever became usher
+		if s.childless, err = process.Reap(func(process.Change) {}); err != nil { // of whoever became usher
 			s.unfit = err
 		}
 		if err = memoryLeft(); err != nil {
@@ -210,7 +214,7 @@ func (s *Supervisor) Run() int {
 	for s.life.Phase() != lifecycle.Ended {
 		s.turn()
 	}
-	s.tty.hand(s.group, unix.Getpgrp()) // whoever called usher goes on with its terminal
+	s.tty.Hand(s.group, unix.Getpgrp()) // whoever called usher goes on with its terminal
 	return s.exitCode()
 }
 
@@ -228,7 +232,7 @@ func (s *Supervisor) turn() {
 		timeout = min(timeout, execPoll)
 	}
 	for _, l := range s.startings {
-		if l.polled && (timeout < 0 || timeout > execPoll) {
+		if l.Polled && (timeout < 0 || timeout > execPoll) {
 			timeout = execPoll
 		}
 	}
@@ -258,7 +262,7 @@ func (s *Supervisor) turn() {
 		s.posted()
 	}
 	if len(s.startings) > 0 {
-		s.launched()
+		s.checkStartings()
 	}
 	if look || s.unreaped {
 		s.reap(now)
@@ -269,7 +273,7 @@ func (s *Supervisor) turn() {
 	if s.memory.turn(now) && s.life.Phase().Alive() {
 		s.writeAhead()
 	}
-	if s.life.Phase().Sweeps() && alone(s.self, s.childless) {
+	if s.life.Phase().Sweeps() && process.Alone(s.self, s.childless) {
 		s.step(&lifecycle.Event{Kind: lifecycle.NobodyLeft, At: now})
 	}
 	// Also when something else has happened: a storm of signals must not put off what is due.
@@ -282,50 +286,50 @@ func (s *Supervisor) turn() {
 func (s *Supervisor) reap(now time.Time) {
 	ended := false
 	var failed, err error // of the app's start, that took longer, and of the reap itself
-	s.childless, err = reap(func(c change) {
+	s.childless, err = process.Reap(func(c process.Change) {
 		switch {
-		case s.commands[c.pid] != nil:
-			if c.status.Exited() || c.status.Signaled() {
-				s.commandEnded(s.commands[c.pid], c.status)
-			} else if l := s.commands[c.pid].starting; c.status.Stopped() && !l.over(0) {
-				l.wake()
+		case s.commands[c.PID] != nil:
+			if c.Status.Exited() || c.Status.Signaled() {
+				s.commandEnded(s.commands[c.PID], c.Status)
+			} else if l := s.commands[c.PID].starting; c.Status.Stopped() && !l.Wait(0) {
+				l.Continue()
 			}
-		case c.pid != s.pid:
-			if c.status.Exited() || c.status.Signaled() {
+		case c.PID != s.pid:
+			if c.Status.Exited() || c.Status.Signaled() {
 				s.orphans++
-				if c.status.Signaled() && c.status.Signal() == unix.SIGKILL {
-					s.memory.look(proc{pid: c.pid})
+				if c.Status.Signaled() && c.Status.Signal() == unix.SIGKILL {
+					s.memory.look(process.Proc{PID: c.PID})
 				}
 				s.counters.reaped.Add(1)
 				if s.config.Orphan != nil && s.life.Phase().Alive() {
-					s.config.Orphan(c.pid)
+					s.config.Orphan(c.PID)
 				}
-			} else if c.status.Stopped() && c.status.StopSignal() == unix.SIGSTOP && s.life.Phase() == lifecycle.Sweeping {
-				_ = unix.Kill(c.pid, unix.SIGCONT) // or it would never know that it was told to end
+			} else if c.Status.Stopped() && c.Status.StopSignal() == unix.SIGSTOP && s.life.Phase() == lifecycle.Sweeping {
+				_ = unix.Kill(c.PID, unix.SIGCONT) // or it would never know that it was told to end
 			}
-		case c.status.Stopped() && s.appStarting != nil && !s.appStarting.over(0):
-			s.appStarting.wake()
-		case c.status.Stopped():
+		case c.Status.Stopped() && s.appStarting != nil && !s.appStarting.Wait(0):
+			s.appStarting.Continue()
+		case c.Status.Stopped():
 			s.stopped = true
 			if s.life.Phase() == lifecycle.Stopping {
 				s.wake()
 			} else {
-				s.suspended(c.status.StopSignal())
+				s.suspended(c.Status.StopSignal())
 			}
-		case c.status.Continued():
+		case c.Status.Continued():
 			s.stopped = false
 		default:
 			s.pid = 0 // from here on the number may be anybody's
 			if l := s.appStarting; l != nil {
 				s.appStarting = nil
-				if l.over(0) && l.err != nil {
-					failed = l.err
+				if l.Wait(0) && l.Err != nil {
+					failed = l.Err
 					return
 				}
 			}
-			s.status = c.status
+			s.status = c.Status
 			s.ended(c)
-			s.counters.exitCode.Store(int64(exitCode(c.status)))
+			s.counters.exitCode.Store(int64(exitcode.Of(c.Status)))
 			s.counters.ends.Add(1)
 			ended = true
 		}
@@ -342,12 +346,12 @@ func (s *Supervisor) reap(now time.Time) {
 		s.startFailed(failed)
 	case ended:
 		s.killCommands()
-		s.step(&lifecycle.Event{Kind: lifecycle.AppEnded, At: now, Failed: s.mapped(exitCode(s.status)) != 0, Last: s.leaveBehind() || alone(s.self, s.childless)})
+		s.step(&lifecycle.Event{Kind: lifecycle.AppEnded, At: now, Failed: s.mapped(exitcode.Of(s.status)) != 0, Last: s.leavesStragglers() || process.Alone(s.self, s.childless)})
 	}
 }
 
 func (s *Supervisor) signalled(e signals.Event, now time.Time) {
-	if s.handedOff(e) {
+	if s.isHangup(e) {
 		return
 	}
 	deliver := s.config.Rewrites.Apply(e.Signal)
@@ -361,7 +365,7 @@ func (s *Supervisor) signalled(e signals.Event, now time.Time) {
 	case unix.SIGCONT:
 		woken = s.resumed()
 	case unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU:
-		s.tty.asked = true
+		s.tty.StopSent = true
 		if s.config.StopSelf {
 			defer s.stopSelf()
 		}

@@ -11,6 +11,7 @@ import (
 
 	"usher/signals/entry"
 	"usher/supervisor/lastword"
+	"usher/supervisor/spawn"
 )
 
 // tail passes the app's stderr on to usher's own and keeps its end. Of a flood between two pipes it looks at no more than that: the rest stays in
@@ -43,7 +44,7 @@ const (
 )
 
 // newTail makes the pipe; nil, with a word in the log, where there is no tail to be had. A terminal stays a terminal for the app.
-func newTail(lines int, as *identity, log Logger) *tail {
+func newTail(lines int, as *spawn.Identity, log Logger) *tail {
 	if _, err := unix.IoctlGetTermios(2, unix.TCGETS); err == nil {
 		log.Infof("stderr is a terminal: nothing of it will be in the termination log")
 		return nil
@@ -55,7 +56,7 @@ func newTail(lines int, as *identity, log Logger) *tail {
 	}
 	if as != nil {
 		entry.Raise()
-		_ = unix.Fchown(fds[1], int(as.uid), -1) // so that it can open /dev/stderr
+		_ = unix.Fchown(fds[1], int(as.UID), -1) // so that it can open /dev/stderr
 		entry.Restore()
 	}
 	return &tail{lines: lines, r: fds[0], w: fds[1]}

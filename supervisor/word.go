@@ -8,10 +8,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"usher/internal/file"
 	"usher/signals"
 	"usher/signals/entry"
+	"usher/supervisor/exitcode"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
+	"usher/supervisor/process"
+	"usher/supervisor/spawn"
 )
 
 // ending is what is gathered for the last word, beside what the stop knows.
@@ -27,16 +31,16 @@ type ending struct {
 }
 
 // ended is called when the app has been reaped.
-func (s *Supervisor) ended(c change) {
+func (s *Supervisor) ended(c process.Change) {
 	s.ending.phase = s.life.Phase()
-	s.ending.rss = uint64(c.usage.Maxrss) * 1024
+	s.ending.rss = uint64(c.Usage.Maxrss) * 1024
 	s.ending.forwarded.Sender = named(s.ending.forwarded.Sender) // who may be among those that end with the app
-	s.ending.cpu = time.Duration(c.usage.Utime.Nano() + c.usage.Stime.Nano())
+	s.ending.cpu = time.Duration(c.Usage.Utime.Nano() + c.Usage.Stime.Nano())
 	switch {
-	case c.status.Signaled() && c.status.Signal() == unix.SIGKILL:
-		s.memory.look(proc{pid: c.pid, name: path.Base(s.config.Command[0])})
-	case exitCode(c.status) != 0:
-		s.memory.look(proc{pid: -c.pid})
+	case c.Status.Signaled() && c.Status.Signal() == unix.SIGKILL:
+		s.memory.look(process.Proc{PID: c.PID, Name: path.Base(s.config.Command[0])})
+	case exitcode.Of(c.Status) != 0:
+		s.memory.look(process.Proc{PID: -c.PID})
 	}
 	if s.unheld() {
 		s.notes += "; " + signals.Name(s.ending.forwarded.Signal) + " from outside the container is none of --stop-signals, and began no stop"
@@ -81,15 +85,12 @@ func (s *Supervisor) exitCode() int {
 	if s.fatal != nil {
 		return s.fatal.ExitCode
 	}
-	code := s.mapped(exitCode(s.status))
+	code := s.mapped(exitcode.Of(s.status))
 	if code == 0 && s.life.Progress().Cause != "" {
-		return exitUnhealthy
+		return exitcode.Unhealthy
 	}
 	return code
 }
-
-// exitUnhealthy takes the place of 0.
-const exitUnhealthy = 1
 
 // mapped is what becomes of an exit code.
 func (s *Supervisor) mapped(code int) int {
@@ -135,7 +136,7 @@ func (s *Supervisor) record() *lastword.Record {
 		r.Stderr = s.tail.end()
 	}
 	if r.Reason != lastword.Completed || r.Stop != nil || s.word.log != nil {
-		s.memory.tell(r, exitCode(s.status), now)
+		s.memory.tell(r, exitcode.Of(s.status), now)
 	}
 	return r
 }
@@ -233,8 +234,8 @@ func (s *Supervisor) findWord(running bool) (threads int) {
 		return 0 // and not looked for again
 	}
 	w.log, w.here = lastword.NewLog(c.TerminationLog, c.CreateTerminationLog, c.TerminationJSON), running
-	if id := s.as; id != nil && id.uid != 0 && !id.current() {
-		w.log.For(id.app(), ownIdentity().app())
+	if id := s.as; id != nil && id.UID != 0 && !id.Current() {
+		w.log.For(appIdentity(id), appIdentity(spawn.OwnIdentity()))
 		threads++ // it makes threads in the place of the one that has the app's rights (runtime.LockOSThread)
 	}
 	if !running {
@@ -243,8 +244,8 @@ func (s *Supervisor) findWord(running bool) (threads int) {
 	return threads
 }
 
-func (id *identity) app() *lastword.App {
-	return &lastword.App{UID: id.uid, GID: id.gid, Groups: id.groups}
+func appIdentity(id *spawn.Identity) *lastword.App {
+	return &lastword.App{UID: id.UID, GID: id.GID, Groups: id.Groups}
 }
 
 func (s *Supervisor) write(r *lastword.Record) { s.writeWithin(r, writeTime, false) }
@@ -264,22 +265,22 @@ func (s *Supervisor) report(err error) {
 
 // named is a sender with its name, if it is still there: kill(1) is gone at once, a shell is not.
 func named(from signals.Sender) signals.Sender {
-	if from.Known && from.PID > 0 && ownProc(unix.Getpid()) {
-		p, _ := readProc(from.PID)
-		from.Name = p.name
+	if from.Known && from.PID > 0 && process.Own(unix.Getpid()) {
+		p, _ := process.Read(from.PID)
+		from.Name = p.Name
 	}
 	return from
 }
 
 // processes says of each what it waits for, as far as that may be known (proc_pid_wchan(5)).
-func processes(procs []proc) []lastword.Process {
+func processes(procs []process.Proc) []lastword.Process {
 	entry.Raise()
 	defer entry.Restore()
 	list := make([]lastword.Process, len(procs))
 	for i, p := range procs {
-		list[i] = lastword.Process{PID: p.pid, Name: p.name, State: string(p.state)}
+		list[i] = lastword.Process{PID: p.PID, Name: p.Name, State: string(p.State)}
 		var b [64]byte
-		if n := readFile("/proc/"+strconv.Itoa(p.pid)+"/wchan", b[:], 0); n > 1 { // "0" is nothing, or not for us
+		if n := file.ReadAt("/proc/"+strconv.Itoa(p.PID)+"/wchan", b[:], 0); n > 1 { // "0" is nothing, or not for us
 			list[i].WaitsIn = string(b[:n])
 		}
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"usher/healthz/check"
-	"usher/healthz/file"
-	"usher/healthz/printable"
+	"usher/internal/file"
+	"usher/internal/printable"
 )
 
 const usage = `usher-check runs a check and exits with 0 if it holds, or with 1 and the reason on stdout.

@@ -56,7 +56,7 @@ var tooHeavyToCall = map[string]string{
 	"os.ReadFile":         "9, and it opens descriptors: there is package file",
 	"unicode.IsPrint":     "14: strconv.IsPrint is the same, and there anyway",
 
-	"context.(*cancelCtx)":              "20: there is healthz/contexts",
+	"context.(*cancelCtx)":              "20: there is internal/contexts",
 	"flag.(*FlagSet).Parse":             "5: pflag's Parse calls it, its ParseAll does not",
 	"golang.org/x/sys/unix.Getsockname": "28, for families that usher has no sockets of: healthz/socket has its own",
 }

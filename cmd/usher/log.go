@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"usher/healthz/printable"
+	"usher/internal/printable"
 	"usher/signals"
 	"usher/supervisor/lastword"
 )

@@ -14,6 +14,7 @@ import (
 	"usher/signals/entry"
 	_ "usher/signals/fatal"
 	"usher/supervisor"
+	"usher/supervisor/exitcode"
 )
 
 // version is set by the linker: make build.
@@ -29,7 +30,7 @@ func main() {
 	entry.Lower() // where there is no entry point that has done so
 	source, err := signals.Open()
 	if err != nil {
-		fail(false, supervisor.ExitFailure, err)
+		fail(false, exitcode.Failure, err)
 	}
 	check.Version = version
 	as := personalityOf(os.Args)
@@ -47,11 +48,11 @@ func main() {
 	case err != nil && as != nil:
 		fail(o.logJSON, as.wrong, err, as.usage)
 	case err != nil:
-		fail(o.logJSON, supervisor.ExitFailure, err, "usher --help lists the flags and their variables")
+		fail(o.logJSON, exitcode.Failure, err, "usher --help lists the flags and their variables")
 	case o.install != "":
 		tool()
 		if err := install(o.install); err != nil {
-			fail(o.logJSON, supervisor.ExitFailure, err)
+			fail(o.logJSON, exitcode.Failure, err)
 		}
 		exit(0)
 	case o.plan:
@@ -72,7 +73,7 @@ func main() {
 	}
 	s, err := supervisor.New(o.config, source, log)
 	if err != nil {
-		fail(o.logJSON, supervisor.ExitFailure, err)
+		fail(o.logJSON, exitcode.Failure, err)
 	}
 	code := s.Run()
 	log.flush(source)
@@ -106,7 +107,7 @@ func tool() {
 // printed writes s to stdout or stderr and returns an exit code. It does not use os.Stdout, which dies of a broken pipe.
 func printed(fd int, s string) int {
 	if !writeAll(fd, []byte(s)) {
-		return supervisor.ExitFailure
+		return exitcode.Failure
 	}
 	return 0
 }

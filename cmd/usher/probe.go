@@ -12,10 +12,10 @@ import (
 
 	"usher/healthz"
 	"usher/healthz/check"
-	"usher/healthz/contexts"
-	"usher/healthz/printable"
+	"usher/internal/contexts"
+	"usher/internal/printable"
 	"usher/signals"
-	"usher/supervisor"
+	"usher/supervisor/spawn"
 )
 
 // endpoints are what --probe takes besides a check.
@@ -62,12 +62,12 @@ func probe(o options, inherited signals.Inherited) int {
 	c, timeout := o.probeCheck, o.config.Checks[check.Ready].Params.Timeout
 	if c.NeedsTool() {
 		endAfter(timeout + time.Second)
-		err := supervisor.Replace(c.Command(timeout), o.config.Env)
+		err := spawn.Replace(c.Command(timeout), o.config.Env)
 		printed(1, printable.Line(o.probe+": "+err.Error())+"\n")
 		return 1
 	}
 	c.SetExec(func(ctx context.Context, argv []string) error {
-		return supervisor.Once(ctx, argv, o.config.Env, inherited)
+		return spawn.Once(ctx, argv, o.config.Env, inherited)
 	})
 	ctx, cancel := contexts.WithTimeout(context.Background(), timeout)
 	defer cancel()

@@ -18,9 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/healthz/check/resolve"
-	"usher/healthz/contexts"
-	"usher/healthz/file"
 	"usher/healthz/socket"
+	"usher/internal/contexts"
+	"usher/internal/file"
 	"usher/signals/entry"
 )
 

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"usher/healthz/contexts"
+	"usher/internal/contexts"
 )
 
 // Role is what a check is for.

@@ -5,8 +5,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"usher/healthz/file"
 	"usher/healthz/socket"
+	"usher/internal/file"
 )
 
 // connectUnix connects to a socket in the file system, of whatever type it is. A server that accepts soon enough is well.

@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"usher/healthz/contexts"
+	"usher/internal/contexts"
 )
 
 // Conn is a connected socket. Its methods are os.File's, but that an error is the plain one: os.ErrDeadlineExceeded, os.ErrClosed, or what

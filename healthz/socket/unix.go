@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"usher/healthz/file"
+	"usher/internal/file"
 	"usher/signals/entry"
 )
 

@@ -9,7 +9,7 @@
 #define slot_gp		16
 #define slot_fn		24
 #define slot_size	32
-// The most that package supervisor asks for: 9, one for an explanation, two for the termination log, and healthz/file.MaxCalls that a dead
+// The most that package supervisor asks for: 9, one for an explanation, two for the termination log, and internal/file.MaxCalls that a dead
 // file system can hold.
 #define slots		28
 

@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"usher/healthz/printable"
+	"usher/internal/printable"
 )
 
 // AppendString appends s as a JSON string (RFC 8259) whose inside takes at most room bytes; what is not printable

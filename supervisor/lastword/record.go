@@ -6,7 +6,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"usher/healthz/printable"
+	"usher/internal/printable"
 )
 
 // Reason is the first word of the message, in the form of Kubernetes' own container reasons.

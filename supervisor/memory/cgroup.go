@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"usher/healthz/file"
+	"usher/internal/file"
 )
 
 // Cgroup is the control group that this process is in, as far as memory goes (cgroups(7)). A nil one knows nothing.

@@ -16,9 +16,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"usher/healthz/contexts"
-	"usher/healthz/file"
 	"usher/healthz/socket"
+	"usher/internal/contexts"
+	"usher/internal/file"
 )
 
 // What a name server can say instead of an address.

@@ -1,0 +1,28 @@
+package supervisor
+
+import (
+	"golang.org/x/sys/unix"
+
+	"usher/signals/entry"
+	"usher/supervisor/exitcode"
+	"usher/supervisor/process"
+)
+
+// pause is a run without an app: usher reaps children until it is told to end.
+func (s *Supervisor) pause() int {
+	_ = unix.Chdir("/") // to keep no directory busy
+	if _, err := process.Reap(func(process.Change) {}); err != nil {
+		s.log.Errorf("%v", err)
+		return exitcode.Failure
+	}
+	entry.Running = true
+	s.log.Debugf("pausing")
+	for {
+		switch e, _ := s.source.Wait(-1); e.Signal {
+		case unix.SIGCHLD:
+			process.Reap(func(process.Change) {})
+		case unix.SIGINT, unix.SIGTERM:
+			return 0
+		}
+	}
+}
