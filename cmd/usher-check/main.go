@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"usher/healthz/check"
+	"usher/internal/contexts"
 	"usher/internal/file"
 	"usher/internal/printable"
 )
@@ -128,7 +129,7 @@ func parse(args []string) (o options, _ error) {
 
 // run runs the check and prints its reason, or a warning, as one line.
 func run(o options) int {
-	ctx, cancel := context.WithTimeout(context.Background(), o.timeout)
+	ctx, cancel := contexts.WithTimeout(context.Background(), o.timeout)
 	defer cancel()
 	warning, err := within(ctx, o)
 	switch {

@@ -173,7 +173,7 @@ func TestRightsAreHandedOn(t *testing.T) {
 			eachBuild := func(name string, b *build) {
 				os.Remove(filepath.Join(dir, "live"))
 				os.Remove(filepath.Join(dir, "app"))
-				app := fmt.Sprintf(`if [ ! -e %[1]s/app ]; then %[2]s; exit 1; fi; %[3]s; while [ ! -e %[1]s/live ]; do sleep 0.01; done`, dir, to("app"), to("again"))
+				app := fmt.Sprintf(`if [ ! -e %[1]s/app ]; then %[2]s; exit 1; fi; %[3]s; while [ ! -e %[1]s/live ] || [ ! -s %[1]s/post-start ]; do sleep 0.01; done`, dir, to("app"), to("again"))
 				flags := strings.Fields(c.as + " " + b.path + " --restart on-failure " + c.flags)
 				u := command(t, b)
 				u.cmd.Path = "/usr/bin/env"

@@ -11,21 +11,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// With not a single descriptor left usher still starts the app, hands it its signals and has its exit code. (A plain build's signals
+// With few descriptors usher starts the app, hands it its signals and has its exit code; a start takes two, and without them it says so. (A plain build's signals
 // come through the runtime's poller, which needs one.)
 func TestNoDescriptorLeft(t *testing.T) {
 	if !made.complete {
 		t.Skip("no entry point of our own on this architecture")
 	}
-	u := command(t, &made, "--term-delay", "100ms", "--termination-log", newLog(t), "--", receiver)
-	u.cmd.Args = append([]string{"sh", "-c", `ulimit -n 3 && exec "$@"`, "sh", made.path}, u.cmd.Args[1:]...)
-	u.cmd.Path = "/bin/sh"
-	u.begin().printed("ready\n")
+	limited := func(n int) *usher {
+		u := command(t, &made, "--term-delay", "100ms", "--termination-log", newLog(t), "--", receiver)
+		u.cmd.Args = append([]string{"sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$@"`, n), "sh", made.path}, u.cmd.Args[1:]...)
+		u.cmd.Path = "/bin/sh"
+		return u.begin()
+	}
+	u := limited(3)
+	u.want(125)
+	u.logged("cannot make a pipe: too many open files")
+	u = limited(7)
+	u.printed("ready\n")
 	u.signal(unix.SIGUSR1)
 	u.printed("\n10 ")
 	u.signal(unix.SIGTERM)
 	u.want(42)
-	u.logged("too many open files") // the termination log can't be written
 }
 
 // Where usher may not wait for processes, it starts none: it would wait for ever.

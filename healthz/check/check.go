@@ -4,6 +4,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -133,7 +134,8 @@ func (c *Check) Run(ctx context.Context) error {
 		if _, last, ok := strings.Cut(err.Error(), context.DeadlineExceeded.Error()+": "); ok {
 			stage += ": " + last // of a command
 		}
-		return fmt.Errorf("timeout after %v: %s", deadline.Sub(start).Round(time.Millisecond), stage)
+		limit := cmp.Or(contexts.Timeout(ctx), deadline.Sub(start).Round(time.Millisecond))
+		return fmt.Errorf("timeout after %v: %s", limit, stage)
 	}
 	return plain(err)
 }

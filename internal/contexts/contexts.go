@@ -16,6 +16,7 @@ var start = time.Now()
 type node struct {
 	done     chan struct{}
 	deadline time.Duration // since start; 0 is none
+	timeout  time.Duration // as WithTimeout was given it
 
 	mu       sync.Mutex
 	err      error              // not nil once done is closed
@@ -43,7 +44,7 @@ func WithCancel(parent context.Context) (context.Context, context.CancelFunc) {
 
 // WithTimeout is context.WithTimeout, without the parent's values.
 func WithTimeout(parent context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
-	n := &node{done: make(chan struct{}), deadline: time.Since(start) + timeout}
+	n := &node{done: make(chan struct{}), deadline: time.Since(start) + timeout, timeout: timeout}
 	if at, limited := parent.Deadline(); limited {
 		n.deadline = min(n.deadline, at.Sub(start))
 	}
@@ -58,6 +59,14 @@ func WithTimeout(parent context.Context, timeout time.Duration) (context.Context
 		n.mu.Unlock()
 	}
 	return n, func() { n.cancel(context.Canceled) }
+}
+
+// Timeout is what WithTimeout was given for ctx; 0 for any other context.
+func Timeout(ctx context.Context) time.Duration {
+	if n, ok := ctx.(*node); ok {
+		return n.timeout
+	}
+	return 0
 }
 
 // AfterFunc is context.AfterFunc.
