@@ -206,7 +206,7 @@ func (s *Supervisor) start() error {
 	}
 	stderr := 0
 	if s.tail != nil {
-		stderr = s.tail.w
+		stderr = s.tail.FD
 	}
 	l, err := spawn.Start(&spawn.Process{
 		Files:     spawn.Candidates(name, s.config.Env),

@@ -57,7 +57,7 @@ func (s *Supervisor) publish() {
 // serve starts what runs beside the loop. None of it touches the loop's state.
 func (s *Supervisor) serve() {
 	if s.tail != nil {
-		go s.tail.run()
+		go s.tail.Run()
 	}
 	if s.notify != nil {
 		go s.hear()

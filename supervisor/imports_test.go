@@ -39,6 +39,8 @@ var mayImport = []importRule{
 		"why a start has failed depends on the command, its user and the files"},
 	{"supervisor/terminal", nil,
 		"it answers questions about a terminal, for the loop to act on"},
+	{"supervisor/tail", []string{"supervisor/lastword", "signals/entry"},
+		"it copies bytes, and knows the owner by its uid"},
 	{"supervisor/exitcode", nil,
 		"every package may use it"},
 	{"supervisor", []string{"supervisor/", "healthz/", "internal/", "signals/"},

@@ -20,6 +20,7 @@ import (
 	"usher/supervisor/lifecycle"
 	"usher/supervisor/process"
 	"usher/supervisor/spawn"
+	"usher/supervisor/tail"
 	"usher/supervisor/terminal"
 )
 
@@ -72,7 +73,7 @@ type Supervisor struct {
 	outputs     []*output        // of commands, some of which may have ended
 	memory      shortage
 	ending      ending
-	tail        *tail         // of the app's stderr; nil is none
+	tail        *tail.Tail    // of the app's stderr; nil is none
 	again       time.Duration // when to read them again; negative is when a signal says so
 	hook        *hookRun      // at work; nil is none
 	kept        []keptSignal  // for the app, which is not there yet
@@ -180,7 +181,11 @@ func (s *Supervisor) Run() int {
 	running := entry.App() != 0 // already, with the threads that usher may need then
 	busy := 0
 	if n := s.config.TerminationTail; n > 0 {
-		if s.tail = newTail(n, s.as, s.log); s.tail != nil {
+		uid := -1
+		if s.as != nil {
+			uid = int(s.as.UID)
+		}
+		if s.tail = tail.New(n, uid, s.log); s.tail != nil {
 			busy = 1
 		}
 	}

@@ -64,8 +64,8 @@ func (s *Supervisor) finish() {
 	r := s.record()
 	if s.tail != nil && s.group != 0 { // there was an app
 		s.write(r) // there may be no time for more
-		s.tail.drain(s.life.TailDeadline())
-		r.Stderr = s.tail.end()
+		s.tail.Drain(s.life.TailDeadline())
+		r.Stderr = s.tail.End()
 	}
 	killed := s.status.Signaled() && s.status.Signal() != unix.SIGINT && s.status.Signal() != unix.SIGPIPE // which shells don't report either
 	switch {
@@ -133,7 +133,7 @@ func (s *Supervisor) record() *lastword.Record {
 		s.appRecord(r)
 	}
 	if s.tail != nil {
-		r.Stderr = s.tail.end()
+		r.Stderr = s.tail.End()
 	}
 	if r.Reason != lastword.Completed || r.Stop != nil || s.word.log != nil {
 		s.memory.tell(r, exitcode.Of(s.status), now)
