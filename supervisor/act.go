@@ -169,7 +169,7 @@ func (s *Supervisor) appStarted() {
 	}
 	s.kept = nil
 	if s.word.log != nil && s.restarted == 0 {
-		if s.memory.foresee(); s.memory.whole {
+		if s.memory.Foresee() {
 			s.writeAhead()
 		}
 	}

@@ -38,9 +38,9 @@ func (s *Supervisor) ended(c process.Change) {
 	s.ending.cpu = time.Duration(c.Usage.Utime.Nano() + c.Usage.Stime.Nano())
 	switch {
 	case c.Status.Signaled() && c.Status.Signal() == unix.SIGKILL:
-		s.memory.look(process.Proc{PID: c.PID, Name: path.Base(s.config.Command[0])})
+		s.memory.Killed(process.Proc{PID: c.PID, Name: path.Base(s.config.Command[0])})
 	case exitcode.Of(c.Status) != 0:
-		s.memory.look(process.Proc{PID: -c.PID})
+		s.memory.Ended(c.PID)
 	}
 	if s.unheld() {
 		s.notes += "; " + signals.Name(s.ending.forwarded.Signal) + " from outside the container is none of --stop-signals, and began no stop"
@@ -136,7 +136,7 @@ func (s *Supervisor) record() *lastword.Record {
 		r.Stderr = s.tail.End()
 	}
 	if r.Reason != lastword.Completed || r.Stop != nil || s.word.log != nil {
-		s.memory.tell(r, exitcode.Of(s.status), now)
+		s.memory.Complete(r, exitcode.Of(s.status), now)
 	}
 	return r
 }
