@@ -170,7 +170,7 @@ func (s *Supervisor) appStarted() {
 	}
 	s.kept = nil
 	if s.word.log != nil && s.restarted == 0 {
-		if s.memory.foresee(); s.memory.whole {
+		if s.memory.Foresee() {
 			s.writeAhead()
 		}
 	}
@@ -207,7 +207,7 @@ func (s *Supervisor) start() error {
 	}
 	stderr := 0
 	if s.tail != nil {
-		stderr = s.tail.w
+		stderr = s.tail.FD
 	}
 	l, err := spawn.Start(&spawn.Process{
 		Files:     spawn.Candidates(name, s.config.Env),

@@ -58,7 +58,7 @@ func (s *Supervisor) publish() {
 // serve starts what runs beside the loop. None of it touches the loop's state.
 func (s *Supervisor) serve() {
 	if s.tail != nil {
-		go s.tail.run()
+		go s.tail.Run()
 	}
 	if s.notify != nil {
 		go s.hear()
@@ -90,7 +90,7 @@ func (s *Supervisor) endpoints() map[string]healthz.Endpoint {
 //go:noinline
 func (s *Supervisor) app(results []healthz.Result) []healthz.Result {
 	r := healthz.Result{Name: "app", Note: s.checks().said.Load().Status}
-	if note := s.memory.note(); note != "" {
+	if note := s.memory.Note(); note != "" {
 		r.Note = strings.TrimSuffix(note+"; "+r.Note, "; ")
 	}
 	// While an app is still to come, nothing is wrong: a liveness probe that failed would end what it waits for.

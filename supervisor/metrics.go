@@ -50,7 +50,7 @@ func (s *Supervisor) metrics(b []byte, open bool) []byte {
 		}
 	}
 	m.Only("usher_zombies_reaped", "counter", "Processes that were nobody else's to be waited for.", float64(c.reaped.Load()))
-	memoryMetrics(&m, s.memory.cgroup())
+	memoryMetrics(&m, s.memory.Cgroup())
 	if s.config.checks() {
 		checkMetrics(&m, snap.checks)
 	}

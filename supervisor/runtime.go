@@ -10,6 +10,7 @@ import (
 
 	"usher/signals"
 	"usher/signals/entry"
+	"usher/supervisor/memory"
 )
 
 // reserve makes the threads that usher may need. It has to be called before the app is started: a Go runtime that needs one more thread and
@@ -66,7 +67,7 @@ func useCPUs(n int) {
 }
 
 // settleAfter is when usher settles: neither a start waits for it, nor the end of an app that is soon over.
-const settleAfter = memoryDelay
+const settleAfter = memory.Delay
 
 // settle keeps the heap small, whatever GOGC and GOMEMLIMIT say, which are meant for the app: it would else grow to four megabytes
 // before the first collection. With 16 percent of them it comes at 670 kB, which a run where nothing happens does not reach: a collection

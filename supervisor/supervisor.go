@@ -18,8 +18,10 @@ import (
 	"usher/supervisor/exitcode"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
+	"usher/supervisor/memory"
 	"usher/supervisor/process"
 	"usher/supervisor/spawn"
+	"usher/supervisor/tail"
 	"usher/supervisor/terminal"
 )
 
@@ -70,9 +72,9 @@ type Supervisor struct {
 	orphans     int
 	commands    map[int]*command // that run, by pid
 	outputs     []*output        // of commands, some of which may have ended
-	memory      shortage
+	memory      *memory.Shortage
 	ending      ending
-	tail        *tail         // of the app's stderr; nil is none
+	tail        *tail.Tail    // of the app's stderr; nil is none
 	again       time.Duration // when to read them again; negative is when a signal says so
 	hook        *hookRun      // at work; nil is none
 	kept        []keptSignal  // for the app, which is not there yet
@@ -112,7 +114,7 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 		self:   unix.Getpid(),
 		timing: config.lifecycle().Timing(),
 
-		memory:   shortage{self: unix.Getpid(), log: log, fd: -1},
+		memory:   memory.New(unix.Getpid(), log),
 		commands: map[int]*command{},
 		again:    -1,
 	}
@@ -180,7 +182,11 @@ func (s *Supervisor) Run() int {
 	running := entry.App() != 0 // already, with the threads that usher may need then
 	busy := 0
 	if n := s.config.TerminationTail; n > 0 {
-		if s.tail = newTail(n, s.as, s.log); s.tail != nil {
+		uid := -1
+		if s.as != nil {
+			uid = int(s.as.UID)
+		}
+		if s.tail = tail.New(n, uid, s.log); s.tail != nil {
 			busy = 1
 		}
 	}
@@ -210,7 +216,7 @@ func (s *Supervisor) Run() int {
 	s.act(s.life.Begin(time.Now()))
 	s.publish()
 	s.serve()
-	s.memory.next = s.started.Add(memoryDelay)
+	s.memory.Begin(s.started)
 	for s.life.Phase() != lifecycle.Ended {
 		s.turn()
 	}
@@ -239,7 +245,7 @@ func (s *Supervisor) turn() {
 	if s.again >= 0 && (timeout < 0 || s.again < timeout) {
 		timeout = s.again
 	}
-	if next := s.memory.next; !next.IsZero() && (timeout < 0 || time.Until(next) < timeout) {
+	if next := s.memory.Next(); !next.IsZero() && (timeout < 0 || time.Until(next) < timeout) {
 		timeout = max(0, time.Until(next))
 	}
 	if s.unreaped && (timeout < 0 || timeout > execPoll) {
@@ -270,7 +276,7 @@ func (s *Supervisor) turn() {
 	if look || s.again >= 0 {
 		s.readOutputs()
 	}
-	if s.memory.turn(now) && s.life.Phase().Alive() {
+	if s.memory.Turn(now) && s.life.Phase().Alive() {
 		s.writeAhead()
 	}
 	if s.life.Phase().Sweeps() && process.Alone(s.self, s.childless) {
@@ -298,7 +304,7 @@ func (s *Supervisor) reap(now time.Time) {
 			if c.Status.Exited() || c.Status.Signaled() {
 				s.orphans++
 				if c.Status.Signaled() && c.Status.Signal() == unix.SIGKILL {
-					s.memory.look(process.Proc{PID: c.PID})
+					s.memory.Killed(process.Proc{PID: c.PID})
 				}
 				s.counters.reaped.Add(1)
 				if s.config.Orphan != nil && s.life.Phase().Alive() {

@@ -38,9 +38,9 @@ func (s *Supervisor) ended(c process.Change) {
 	s.ending.cpu = time.Duration(c.Usage.Utime.Nano() + c.Usage.Stime.Nano())
 	switch {
 	case c.Status.Signaled() && c.Status.Signal() == unix.SIGKILL:
-		s.memory.look(process.Proc{PID: c.PID, Name: path.Base(s.config.Command[0])})
+		s.memory.Killed(process.Proc{PID: c.PID, Name: path.Base(s.config.Command[0])})
 	case exitcode.Of(c.Status) != 0:
-		s.memory.look(process.Proc{PID: -c.PID})
+		s.memory.Ended(c.PID)
 	}
 	if s.unheld() {
 		s.notes += "; " + signals.Name(s.ending.forwarded.Signal) + " from outside the container is none of --stop-signals, and began no stop"
@@ -64,8 +64,8 @@ func (s *Supervisor) finish() {
 	r := s.record()
 	if s.tail != nil && s.group != 0 { // there was an app
 		s.write(r) // there may be no time for more
-		s.tail.drain(s.life.TailDeadline())
-		r.Stderr = s.tail.end()
+		s.tail.Drain(s.life.TailDeadline())
+		r.Stderr = s.tail.End()
 	}
 	killed := s.status.Signaled() && s.status.Signal() != unix.SIGINT && s.status.Signal() != unix.SIGPIPE // which shells don't report either
 	switch {
@@ -133,10 +133,10 @@ func (s *Supervisor) record() *lastword.Record {
 		s.appRecord(r)
 	}
 	if s.tail != nil {
-		r.Stderr = s.tail.end()
+		r.Stderr = s.tail.End()
 	}
 	if r.Reason != lastword.Completed || r.Stop != nil || s.word.log != nil {
-		s.memory.tell(r, exitcode.Of(s.status), now)
+		s.memory.Complete(r, exitcode.Of(s.status), now)
 	}
 	return r
 }

@@ -1,4 +1,5 @@
-// Package memory reads what the kernel counts of a container's memory: its limit, how much is used, and who died for want of it.
+// Package memory watches a container's memory: its limit, its usage, and the
+// processes that the kernel has killed for want of it.
 package memory
 
 import (
@@ -9,25 +10,32 @@ import (
 	"usher/internal/file"
 )
 
-// Cgroup is the control group that this process is in, as far as memory goes (cgroups(7)). A nil one knows nothing.
+// Cgroup is the control group of this process, as far as memory goes (cgroups(7)).
+// For a nil Cgroup, all numbers are 0.
 type Cgroup struct {
 	dir string
 	v2  bool
 }
 
-// Counts only ever grow.
+// Counts are numbers of events, which never decrease.
 type Counts struct {
-	// Limit is how often usage was about to go over this group's own limit: the kernel then takes pages back, from caches first.
+	// Limit is how often usage was about to exceed this group's own limit. The
+	// kernel then takes pages back, from caches first.
 	Limit uint64
-	// OOM is how often that was not enough, here or in a group below. Version 1 does not count it.
+	// OOM is how often that was not enough, in this group or in a group below.
+	// Version 1 does not count it.
 	OOM uint64
-	// Kills is how many processes of this group, or one below, the kernel has killed for want of memory, whoever's limit it was.
+	// Kills is the number of processes of this group, or of a group below, that the
+	// kernel has killed for want of memory. The limit may be that of another group.
 	Kills uint64
 }
 
-// Find finds the group by its path in /proc/self/cgroup, and the directory of that by /proc/self/mountinfo: a mount shows the
-// hierarchy from its root on, which in a container is the container's own group, with a cgroup namespace or without. Nil is none: no
-// /proc, no cgroup file system, one that belongs to somebody else, or the topmost group, which has no limit. All paths are below root.
+// Find finds the path of the group in /proc/self/cgroup, and the directory for that
+// path in /proc/self/mountinfo. A mount shows the hierarchy from the mount's root
+// on. In a container that is the container's own group, with a cgroup namespace or
+// without. Find returns nil if there is no /proc or no cgroup file system, if that
+// does not show the group, or for the topmost group, which has no limit. All paths
+// are below root.
 func Find(root string) *Cgroup {
 	groups := parseGroups(file.Read(root + "/proc/self/cgroup"))
 	for line := range strings.SplitSeq(file.Read(root+"/proc/self/mountinfo"), "\n") {
@@ -51,15 +59,17 @@ func Find(root string) *Cgroup {
 	return nil
 }
 
-// Container is the group of version 2 that an engine shows a container as the whole hierarchy, without a search; it is of use for
-// Whole, which is false where this is another one.
+// Container returns, without a search, the group of version 2 that container
+// engines show as the whole hierarchy. If it is another group, Whole returns false.
 func Container(root string) *Cgroup { return &Cgroup{dir: root + "/sys/fs/cgroup", v2: true} }
 
-// Whole reports whether the kernel kills all processes of the group when it kills one for want of memory (memory.oom.group, version 2). The
-// topmost group of a machine has no such file.
+// Whole reports whether the kernel kills all processes of the group when it kills
+// one for want of memory (memory.oom.group, version 2). The topmost group of a
+// machine has no such file.
 func (c *Cgroup) Whole() bool { return c != nil && c.v2 && c.number("/memory.oom.group") == 1 }
 
-// groups are the paths of one process's groups; "" where there is none.
+// groups has the paths of a process's groups in both versions; "" where there is
+// none.
 type groups struct{ v1, v2 string }
 
 // parseGroups parses proc_pid_cgroup(5): lines of ID:CONTROLLERS:PATH.
@@ -78,13 +88,14 @@ func parseGroups(s string) (g groups) {
 	return g
 }
 
-// mount is where a hierarchy can be seen, from which group on.
+// mount is a mounted hierarchy: the group that is its root, and the directory.
 type mount struct {
 	root, dir string
 	v2        bool
 }
 
-// parseMount parses a line of proc_pid_mountinfo(5); false if it is none of a hierarchy that could have memory.
+// parseMount parses a line of proc_pid_mountinfo(5). It returns false for a line
+// that is no cgroup hierarchy with the memory controller.
 func parseMount(line string) (mount, bool) {
 	before, after, ok := strings.Cut(line, " - ")
 	if !strings.HasPrefix(after, "cgroup") {
@@ -98,8 +109,9 @@ func parseMount(line string) (mount, bool) {
 	return m, m.v2 || fs[0] == "cgroup" && strings.Contains(","+fs[2]+",", ",memory,")
 }
 
-// directory is where group is in the mount; false if it can't be seen there. "/.." begins what is above the cgroup namespace's root
-// (cgroup_namespaces(7)): neither root nor group has a name from there on.
+// directory returns the directory of a group in the mount, or false if the mount
+// does not show the group. A path that begins with "/.." is above the root of the
+// cgroup namespace (cgroup_namespaces(7)), so nothing is known of it.
 func (m mount) directory(group string) (string, bool) {
 	if !strings.HasPrefix(group, "/") || strings.HasPrefix(group, "/..") || strings.HasPrefix(m.root, "/..") {
 		return "", false
@@ -108,7 +120,7 @@ func (m mount) directory(group string) (string, bool) {
 	return strings.TrimRight(m.dir+"/"+below, "/"), ok
 }
 
-// Counts are those since the group was made.
+// Counts returns the numbers of events since the group was made.
 func (c *Cgroup) Counts() (n Counts) {
 	switch {
 	case c == nil:
@@ -120,36 +132,41 @@ func (c *Cgroup) Counts() (n Counts) {
 		}
 		n = Counts{Limit: value(local, "max"), OOM: value(events, "oom"), Kills: value(events, "oom_kill")}
 	default:
-		n = Counts{Limit: c.number("/memory.failcnt"), Kills: value(file.Read(c.dir+"/memory.oom_control"), "oom_kill")} // Linux 4.13
+		kills := value(file.Read(c.dir+"/memory.oom_control"), "oom_kill") // Linux 4.13
+		n = Counts{Limit: c.number("/memory.failcnt"), Kills: kills}
 	}
 	return n
 }
 
-// Limit is what the group may use, in bytes; 0 is no limit.
+// Limit returns the number of bytes that the group may use; 0 means no limit.
 func (c *Cgroup) Limit() uint64 {
 	n := c.number(c.file("/memory.max", "/memory.limit_in_bytes"))
-	if n > math.MaxInt64/2 { // version 1's word for none is all the pages that can be counted (PAGE_COUNTER_MAX), whatever their size
+	// Version 1 has PAGE_COUNTER_MAX pages for no limit, of any page size.
+	if n > math.MaxInt64/2 {
 		return 0
 	}
 	return n
 }
 
-// Usage is what the group uses, in bytes, caches included.
+// Usage returns the number of bytes that the group uses, caches included.
 func (c *Cgroup) Usage() uint64 { return c.number(c.file("/memory.current", "/memory.usage_in_bytes")) }
 
-// Peak is the most the group has used, in bytes, caches included; 0 if the kernel does not say (version 2 does from Linux 5.19 on).
+// Peak returns the largest Usage so far, or 0 if the kernel does not tell (version 2
+// does from Linux 5.19 on).
 func (c *Cgroup) Peak() uint64 { return c.number(c.file("/memory.peak", "/memory.max_usage_in_bytes")) }
 
-// Cache is what of Usage the kernel can take back from files that were read or written, in bytes.
+// Cache returns the number of bytes in Usage that the kernel can take back, from
+// files that were read or written.
 func (c *Cgroup) Cache() uint64 {
 	if c == nil {
 		return 0
 	}
 	stat := file.Read(c.dir + "/memory.stat")
-	return value(stat, c.file("inactive_file", "total_inactive_file")) + value(stat, c.file("active_file", "total_active_file"))
+	return value(stat, c.file("inactive_file", "total_inactive_file")) +
+		value(stat, c.file("active_file", "total_active_file"))
 }
 
-// file is the name of a file, or of what it has, in one version or the other.
+// file returns the name for the version of the hierarchy.
 func (c *Cgroup) file(v2, v1 string) string {
 	if c != nil && c.v2 {
 		return v2
@@ -157,7 +174,7 @@ func (c *Cgroup) file(v2, v1 string) string {
 	return v1
 }
 
-// number is what a file with one number has; 0 if it has none ("max").
+// number reads a file with a single number. It returns 0 for "max".
 func (c *Cgroup) number(name string) uint64 {
 	if c == nil {
 		return 0
@@ -166,7 +183,7 @@ func (c *Cgroup) number(name string) uint64 {
 	return n
 }
 
-// value is the number behind key in a file of lines of KEY VALUE.
+// value returns the number for key in a file with lines of KEY VALUE.
 func value(s, key string) uint64 {
 	for line := range strings.SplitSeq(s, "\n") {
 		if name, number, ok := strings.Cut(line, " "); ok && name == key {

@@ -26,9 +26,9 @@ func tree(t *testing.T, files map[string]string) string {
 }
 
 const (
-	v2Mount = "541 534 0:28 / /sys/fs/cgroup ro,nosuid,nodev,noexec,relatime - cgroup2 cgroup rw,nsdelegate,memory_recursiveprot\n"
-	v1Group = "9:name=systemd:/docker/c0ffee\n4:memory:/docker/c0ffee\n1:cpu,cpuacct:/docker/c0ffee\n0::/\n"
-	rest    = "500 499 0:45 / / rw,relatime master:1 - overlay overlay rw\n501 500 0:50 / /proc rw,nosuid - proc proc rw\n\n"
+	v2Mount     = "541 534 0:28 / /sys/fs/cgroup ro,nosuid,nodev,noexec,relatime - cgroup2 cgroup rw,nsdelegate,memory_recursiveprot\n"
+	v1Group     = "9:name=systemd:/docker/c0ffee\n4:memory:/docker/c0ffee\n1:cpu,cpuacct:/docker/c0ffee\n0::/\n"
+	otherMounts = "500 499 0:45 / / rw,relatime master:1 - overlay overlay rw\n501 500 0:50 / /proc rw,nosuid - proc proc rw\n\n"
 )
 
 // What engines and kernels really show (Docker 20.10 on both versions, containerd; cgroup_namespaces(7)).
@@ -37,20 +37,20 @@ func TestFind(t *testing.T) {
 		name, cgroup, mounts, dir string // dir is where the group is; "" is nowhere
 		v2                        bool
 	}{
-		{"2, in a namespace", "0::/\n", rest + v2Mount, "/sys/fs/cgroup", true},
-		{"2, the host's", "0::/system.slice/docker-c0ffee.scope\n", rest + v2Mount, "/sys/fs/cgroup/system.slice/docker-c0ffee.scope", true},
+		{"2, in a namespace", "0::/\n", otherMounts + v2Mount, "/sys/fs/cgroup", true},
+		{"2, the host's", "0::/system.slice/docker-c0ffee.scope\n", otherMounts + v2Mount, "/sys/fs/cgroup/system.slice/docker-c0ffee.scope", true},
 		{"2, a part of the host's", "0::/system.slice/docker-c0ffee.scope/init\n",
 			"541 534 0:28 /system.slice/docker-c0ffee.scope /sys/fs/cgroup ro - cgroup2 cgroup rw\n", "/sys/fs/cgroup/init", true},
 		{"2, below another name", "0::/abc\n", "541 534 0:28 /ab /sys/fs/cgroup ro - cgroup2 cgroup rw\n", "", true},
 		{"2, from above the namespace", "0::/\n", "541 534 0:28 /../.. /sys/fs/cgroup ro - cgroup2 cgroup rw\n", "", true},
 		{"2, moved out of the namespace", "0::/../other\n", v2Mount, "", true},
 		{"1, with its namespace", "4:memory:/\n", "35 31 0:32 / /sys/fs/cgroup/memory ro shared:1 - cgroup cgroup rw,memory\n", "/sys/fs/cgroup/memory", false},
-		{"1, as Docker mounts it", v1Group, rest + "520 519 0:32 /docker/c0ffee /sys/fs/cgroup/memory ro,nosuid master:9 - cgroup memory rw,memory\n", "/sys/fs/cgroup/memory", false},
+		{"1, as Docker mounts it", v1Group, otherMounts + "520 519 0:32 /docker/c0ffee /sys/fs/cgroup/memory ro,nosuid master:9 - cgroup memory rw,memory\n", "/sys/fs/cgroup/memory", false},
 		{"1, the host's", v1Group, "35 31 0:32 / /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n", "/sys/fs/cgroup/memory/docker/c0ffee", false},
 		{"1, with version 2 beside it", v1Group, "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n" +
 			"36 31 0:33 / /sys/fs/cgroup/devices rw - cgroup cgroup rw,devices\n35 31 0:32 / /cg rw - cgroup cgroup rw,cpuset,memory\n", "/cg/docker/c0ffee", false},
 		{"none", "", "", "", false},
-		{"no cgroup file system", "0::/\n", rest, "", false},
+		{"no cgroup file system", "0::/\n", otherMounts, "", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			files := map[string]string{"proc/self/cgroup": c.cgroup, "proc/self/mountinfo": c.mounts}
@@ -119,7 +119,7 @@ func TestHere(t *testing.T) {
 }
 
 func FuzzGroups(f *testing.F) {
-	f.Add(v1Group, rest+v2Mount)
+	f.Add(v1Group, otherMounts+v2Mount)
 	f.Add("0::/\n", "541 534 0:28 /.. /sys/fs/cgroup ro - cgroup2 cgroup rw\n")
 	f.Add("0::/a", "1 1 0:1 /a /x ro - cgroup2 c rw")
 	f.Fuzz(func(t *testing.T, cgroup, mountinfo string) {

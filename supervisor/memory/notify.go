@@ -2,9 +2,11 @@ package memory
 
 import "golang.org/x/sys/unix"
 
-// Notify has the kernel send sig to process pid, this one, when Counts may have moved, and returns the descriptor for Moved; -1 where it
-// does not do so: only version 2 tells everybody. It takes no thread, and while an earlier piece of news has not been fetched with Moved,
-// there is no signal for the next: one who looks rarely is woken rarely, at a limit that is reached thousands of times a second.
+// Notify has the kernel send sig to this process, whose pid is given, when Counts may
+// have changed. It returns a descriptor for Moved, or -1 if the kernel does not tell
+// of changes; only version 2 tells every process. No thread is needed. Until Moved
+// is called, no further signal is sent. So a caller that looks rarely is woken
+// rarely, even if the limit is reached thousands of times a second.
 func (c *Cgroup) Notify(pid int, sig unix.Signal) int {
 	if c == nil || !c.v2 {
 		return -1
@@ -17,8 +19,11 @@ func (c *Cgroup) Notify(pid int, sig unix.Signal) int {
 		unix.Close(fd)
 		return -1
 	}
-	// fcntl(2); the same event is queued once (inotify(7)). Without F_SETSIG it would be SIGIO, which is the app's.
-	for _, c := range [...][2]int{{unix.F_SETOWN, pid}, {unix.F_SETSIG, int(sig)}, {unix.F_SETFL, unix.O_NONBLOCK | unix.O_ASYNC}} {
+	// fcntl(2). The same event is queued once (inotify(7)). Without F_SETSIG, the
+	// kernel would send SIGIO, which is for the app.
+	for _, c := range [...][2]int{
+		{unix.F_SETOWN, pid}, {unix.F_SETSIG, int(sig)}, {unix.F_SETFL, unix.O_NONBLOCK | unix.O_ASYNC},
+	} {
 		if _, err := unix.FcntlInt(uintptr(fd), c[0], c[1]); err != nil {
 			unix.Close(fd)
 			return -1
@@ -27,9 +32,9 @@ func (c *Cgroup) Notify(pid int, sig unix.Signal) int {
 	return fd
 }
 
-// Moved reports whether there is news since it was last asked.
+// Moved reports whether there was a change since the last call.
 func Moved(fd int) bool {
-	var b [256]byte // the same event is there once
+	var b [256]byte // room for one event: the same event is queued once
 	n, _ := unix.Read(fd, b[:])
 	return n > 0
 }

@@ -1,4 +1,4 @@
-package supervisor
+package memory
 
 import (
 	"fmt"
@@ -14,7 +14,8 @@ import (
 	"usher/supervisor/process"
 )
 
-// fakeGroup is a cgroup of version 2 made of files, of which inotify tells as of the real ones.
+// fakeGroup is a cgroup of version 2 made of files. Inotify tells of changes as with
+// real ones.
 type fakeGroup struct {
 	t    *testing.T
 	root string
@@ -37,21 +38,24 @@ func (g *fakeGroup) set(limitHits, ooms, kills, usage, cache int) {
 	g.write("cg/memory.events", fmt.Sprintf("low 0\nmax %d\noom %d\noom_kill %d\n", limitHits, ooms, kills))
 }
 
-// lines is a Logger that keeps what it is told.
+// lines is a Log that keeps what it is told.
 type lines struct{ all []string }
 
 func (l *lines) Errorf(format string, args ...any) {
 	l.all = append(l.all, fmt.Sprintf(format, args...))
 }
-func (l *lines) Infof(format string, args ...any)  { l.Errorf(format, args...) }
-func (l *lines) Debugf(format string, args ...any) { l.Errorf(format, args...) }
-func (l *lines) Output(name, text string)          { l.Errorf("%s: %s", name, text) }
-func (l *lines) Stalled() bool                     { return false }
-func (l *lines) Verbose() bool                     { return true }
 
-// A shortage from its beginning to its end, with the times at which the loop is to come back.
+// end returns the end of a process, by SIGKILL unless the pid is negative.
+func end(pid int, name string) death {
+	if pid < 0 {
+		return death{Proc: process.Proc{PID: -pid, Name: name}}
+	}
+	return death{process.Proc{PID: pid, Name: name}, true}
+}
+
+// A shortage from its beginning to its end, with the time of the next look after
+// each event.
 func TestShortage(t *testing.T) {
-	// What Notify asks for would end this process.
 	g := &fakeGroup{t, t.TempDir()}
 	g.write("proc/self/cgroup", "0::/\n")
 	g.write("proc/self/mountinfo", "1 1 0:1 / /cg ro - cgroup2 cgroup rw\n")
@@ -59,25 +63,25 @@ func TestShortage(t *testing.T) {
 	g.write("cg/memory.peak", "104857600\n")
 	g.set(5, 0, 2, 10, 0)
 	log := &lines{}
-	m := &shortage{self: os.Getpid(), log: log, root: g.root, fd: -1}
+	m := &Shortage{self: os.Getpid(), log: log, root: g.root, fd: -1}
 	base := time.Now()
 	m.next = base
 	at := func(d time.Duration) time.Time { return base.Add(d) }
 	word := func() string {
 		r := lastword.Record{Ahead: true, Reason: lastword.Signaled}
-		m.tell(&r, 0, time.Now())
+		m.Complete(&r, 0, time.Now())
 		return r.String()
 	}
 	turn := func(d time.Duration, news bool, next time.Duration) {
 		t.Helper()
-		if got := m.turn(at(d)); got != news {
+		if got := m.Turn(at(d)); got != news {
 			t.Errorf("after %v: news %v", d, got)
 		}
 		if (next < 0) != m.next.IsZero() || next >= 0 && !m.next.Equal(at(next)) {
 			t.Errorf("after %v: next at %v, want %v", d, m.next.Sub(base), next)
 		}
 	}
-	turn(0, false, -1) // what was counted before is nobody's here
+	turn(0, false, -1) // what was counted before belongs to no process here
 	turn(time.Second, false, -1)
 
 	// At the limit, but for a file in the cache.
@@ -91,13 +95,15 @@ func TestShortage(t *testing.T) {
 		t.Errorf("no shortage: %s", got)
 	}
 
-	// At the limit, with nothing to take back: a first word, one that says who, and no more for a second.
+	// At the limit, with no caches to take back: there is news at once, and again with
+	// the largest process, and no more for a second.
 	g.set(70, 0, 2, 100, 10)
 	turn(3*time.Second, true, 3*time.Second)
-	if got := word(); !strings.HasPrefix(got, "Signaled: ended from outside; memory limit 100Mi reached at 20") || strings.Contains(got, "largest") {
+	if got := word(); strings.Contains(got, "largest") ||
+		!strings.HasPrefix(got, "Signaled: ended from outside; memory limit 100Mi reached at 20") {
 		t.Errorf("a shortage: %s", got)
 	}
-	m.largest = []process.Proc{{PID: 1 << 22, Name: "java", RSS: 90 << 20}} // as measure might
+	m.largest = []process.Proc{{PID: 1 << 22, Name: "java", RSS: 90 << 20}} // as measure might find
 	turn(3*time.Second, true, 4*time.Second)
 	if got := word(); !strings.HasSuffix(got, ", largest: java (pid 4194304) 90Mi") {
 		t.Errorf("a shortage: %s", got)
@@ -110,13 +116,14 @@ func TestShortage(t *testing.T) {
 		t.Errorf("the kernel is about to kill: %s", got)
 	}
 
-	// A child is gone, and with it the trouble.
+	// A child is killed, and the shortage ends.
 	g.set(80, 1, 3, 10, 0)
 	turn(5*time.Second, false, 5100*time.Millisecond)
-	if len(log.all) != 1 || !strings.HasPrefix(log.all[0], "out of memory: java (pid 4194304) killed, memory limit 100Mi") {
+	if len(log.all) != 1 ||
+		!strings.HasPrefix(log.all[0], "out of memory: java (pid 4194304) killed, memory limit 100Mi") {
 		t.Errorf("log: %q", log.all)
 	}
-	if got := m.note(); got != log.all[0] {
+	if got := m.Note(); got != log.all[0] {
 		t.Errorf("for a probe: %q", got)
 	}
 	moved := m.moved
@@ -124,7 +131,8 @@ func TestShortage(t *testing.T) {
 	turn(5100*time.Millisecond, false, 14*time.Second)
 	turn(13*time.Second, false, 14*time.Second)
 	turn(14*time.Second, true, -1)
-	if got := word(); moved.IsZero() || !strings.HasPrefix(got, "Signaled: ended from outside; out of memory: java (pid 4194304) killed, memory limit 100Mi, ") {
+	if got := word(); moved.IsZero() || !strings.HasPrefix(got,
+		"Signaled: ended from outside; out of memory: java (pid 4194304) killed, memory limit 100Mi, ") {
 		t.Errorf("over: %s", got)
 	}
 
@@ -142,14 +150,15 @@ func TestShortage(t *testing.T) {
 		{137, time.Minute, lastword.Signaled, lastword.Signaled},
 	} {
 		r := lastword.Record{Reason: c.reason}
-		m.tell(&r, c.code, time.Now().Add(c.later))
+		m.Complete(&r, c.code, time.Now().Add(c.later))
 		if r.Reason != c.want {
 			t.Errorf("%+v: %s", c, r.Reason)
 		}
 	}
-	// One that is noticed as a process is reaped takes nothing away from the news of a shortage.
+	// A kill that is noticed when a process is reaped does not use up the news of a
+	// shortage.
 	g.set(90, 1, 4, 100, 0)
-	m.look(process.Proc{PID: 1 << 22, Name: "php"})
+	m.Killed(process.Proc{PID: 1 << 22, Name: "php"})
 	if len(log.all) != 2 || !strings.HasPrefix(log.all[1], "out of memory: 2 processes killed, the last ") {
 		t.Errorf("log: %q", log.all)
 	}
@@ -157,7 +166,8 @@ func TestShortage(t *testing.T) {
 	unix.Close(m.fd)
 }
 
-// An app may be killed just before usher first looks, and be seen to have ended just after it. What happened long before is not its end.
+// An app may be killed just before usher's first look, and be reaped just after it.
+// A kill long before has nothing to do with its end.
 func TestKilledBeforeTheFirstLook(t *testing.T) {
 	g := &fakeGroup{t, t.TempDir()}
 	g.write("proc/self/cgroup", "0::/\n")
@@ -170,18 +180,18 @@ func TestKilledBeforeTheFirstLook(t *testing.T) {
 		kills  int
 	}{{1, 0, 7, 1}, {0, 0, 7, 0}, {1, earlyTime, 7, 0}, {1, 0, -7, 0}} {
 		g.set(5, 1, c.before, 10, 0)
-		m := &shortage{self: os.Getpid(), log: &lines{}, root: g.root, fd: -1}
-		m.cgroup()
+		m := &Shortage{self: os.Getpid(), log: &lines{}, root: g.root, fd: -1}
+		m.Cgroup()
 		m.first = m.first.Add(-c.later)
-		m.look(process.Proc{PID: c.pid})
+		m.look(end(c.pid, ""))
 		if m.kills != c.kills {
 			t.Errorf("%+v: %d", c, m.kills)
 		}
 	}
 }
 
-// A cgroup can be older than usher: that of a whole machine, or a container's for `docker exec`. A process that was killed there before is no news,
-// however soon the app ends.
+// A cgroup may be older than usher: that of a whole machine, or of a container for
+// `docker exec`. Earlier kills in it are no news, however soon the app ends.
 func TestKilledBeforeUsher(t *testing.T) {
 	g := &fakeGroup{t, t.TempDir()}
 	g.write("proc/self/cgroup", "0::/\n")
@@ -193,15 +203,16 @@ func TestKilledBeforeUsher(t *testing.T) {
 	}{{0, 7, 0}, {0, -7, 0}, {2, -7, 0}, {2, 7, 1}, {1, 7, 1}} {
 		g.set(5, 1, c.before, 10, 0)
 		log := &lines{}
-		m := &shortage{self: os.Getpid(), log: log, root: g.root, fd: -1}
-		m.look(process.Proc{PID: c.pid, Name: "app"})
+		m := &Shortage{self: os.Getpid(), log: log, root: g.root, fd: -1}
+		m.look(end(c.pid, "app"))
 		if m.kills != c.kills || len(log.all) != c.kills {
 			t.Errorf("%+v: %d, %q", c, m.kills, log.all)
 		}
 	}
 }
 
-// A look may come between the kernel's kill and the end of who was killed, who then gets a name, and is not counted twice.
+// A look may come between the kernel's kill and the end of the victim. The victim
+// gets its name at its end, and is not counted twice.
 func TestNamedOnceItHasEnded(t *testing.T) {
 	g := &fakeGroup{t, t.TempDir()}
 	g.write("proc/self/cgroup", "0::/\n")
@@ -213,13 +224,13 @@ func TestNamedOnceItHasEnded(t *testing.T) {
 		want  string
 	}{{0, 7, "app (pid 7)"}, {earlyTime, 7, "a process"}, {0, -7, "another (pid 8)"}} {
 		g.set(5, 1, 0, 10, 0)
-		m := &shortage{self: os.Getpid(), log: &lines{}, root: g.root, fd: -1}
-		m.cgroup()
+		m := &Shortage{self: os.Getpid(), log: &lines{}, root: g.root, fd: -1}
+		m.Cgroup()
 		g.set(5, 1, 1, 10, 0)
-		m.look(process.Proc{})
+		m.look(death{})
 		m.unnamed = m.unnamed.Add(-c.later)
-		m.look(process.Proc{PID: c.pid, Name: "app"})
-		m.look(process.Proc{PID: 8, Name: "another"})
+		m.look(end(c.pid, "app"))
+		m.look(end(8, "another"))
 		if m.kills != 1 || m.victim != c.want {
 			t.Errorf("%+v: %d, %s", c, m.kills, m.victim)
 		}
