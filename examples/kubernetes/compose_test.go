@@ -23,9 +23,10 @@ type composeFile struct {
 		StopGracePeriod string                                `json:"stop_grace_period"`
 		Environment     map[string]string
 		Healthcheck     struct {
-			Test     []string
-			Interval string
-			Retries  int
+			Test        []string
+			Interval    string
+			Retries     int
+			StartPeriod string `json:"start_period"`
 		}
 	}
 	Volumes map[string]any
@@ -83,6 +84,9 @@ func TestCompose(t *testing.T) {
 				}
 				if s.Healthcheck.Test[0] != "CMD" || !strings.HasSuffix(strings.Join(s.Healthcheck.Test, " "), "/usher --probe readyz") {
 					t.Errorf("%s: healthcheck %q", name, s.Healthcheck.Test)
+				}
+				if s.Healthcheck.StartPeriod == "" { // or depends_on: service_healthy fails for a start that takes longer than the interval
+					t.Errorf("%s: no start_period", name)
 				}
 				if strings.HasPrefix(s.Image, "nginx:") && !strings.Contains(s.Environment["USHER_STOP_SIGNALS"], "QUIT") {
 					t.Errorf("%s: the STOPSIGNAL of %s is QUIT", name, s.Image)
