@@ -87,48 +87,64 @@ func spawnBy(fork func(*child) (pid int, shared bool, _ syscall.Errno), p *proce
 	return l, nil
 }
 
-// started waits for the child to become its program or to fail, at most for so long, and reports whether it has done either. The child of a
+// started waits for the child to become its program or to fail, at most for so long each, and reports whether it has done either. The child of a
 // failure has been reaped then; err says which.
 func (l *starting) started(within time.Duration) bool {
-	if !l.over(within) {
-		return false
-	}
-	if l.err != nil {
-		// It is on its way out, unless somebody has stopped it.
-		_ = unix.Kill(l.pid, unix.SIGKILL)
-		for {
-			if _, err := unix.Wait4(l.pid, nil, 0, nil); err != unix.EINTR {
-				break
-			}
-		}
-	}
-	return true
+	return l.over(within) && (l.err == nil || l.reaped(within))
 }
 
-// over is started for a child that the caller reaps.
+// reaped kills the child and waits until it can be reaped. That takes as long as a debugger likes, who may be the app: there is a moment in
+// a process's end in which nothing keeps one out.
+func (l *starting) reaped(within time.Duration) bool {
+	_ = unix.Kill(l.pid, unix.SIGKILL) // it is on its way out
+	for deadline := time.Now().Add(within); ; {
+		pid, err := unix.Wait4(l.pid, nil, unix.WNOHANG, nil)
+		switch {
+		case pid > 0, err != nil && err != unix.EINTR:
+			return true
+		case time.Now().After(deadline):
+			return false
+		}
+		_, _ = unix.Poll(nil, 1)
+	}
+}
+
+// over is started for a child that the caller reaps. One that reports a failure has usher's memory, and its stack in it, until its end, which somebody
+// who has stopped it can put off: so it is killed, and over is when the kernel has closed its end of the pipe, after it has let go
+// of the memory.
 func (l *starting) over(within time.Duration) bool {
 	if l.reportR < 0 {
 		return true
 	}
-	fds := []unix.PollFd{{Fd: int32(l.reportR), Events: unix.POLLIN}}
 	for deadline := time.Now().Add(within); ; within = max(0, time.Until(deadline)) {
-		n, err := unix.Poll(fds, int(within.Milliseconds()))
-		if n > 0 || err != nil && err != unix.EINTR {
-			break
-		}
-		if err == nil {
+		fds := [...]unix.PollFd{{Fd: int32(l.reportR), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds[:], int(within.Milliseconds()))
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == nil && n == 0:
 			return false
 		}
+		var report failure
+		n, err = unix.Read(l.reportR, unsafe.Slice((*byte)(unsafe.Pointer(&report)), unsafe.Sizeof(report)))
+		switch err {
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN: // poll has failed
+			return false
+		}
+		if n <= 0 {
+			break
+		}
+		l.err = l.failed(report)
+		if fds[0].Revents&unix.POLLHUP == 0 { // it is there, and has not been reaped
+			_ = unix.Kill(l.pid, unix.SIGKILL)
+		}
 	}
-	var report failure
-	n, _ := unix.Read(l.reportR, unsafe.Slice((*byte)(unsafe.Pointer(&report)), unsafe.Sizeof(report)))
 	unix.Close(l.reportR)
 	l.reportR = -1
 	if l.shared {
 		unguardMemory()
-	}
-	if n > 0 {
-		l.err = l.failed(report)
 	}
 	return true
 }
