@@ -217,6 +217,9 @@ func (c *child) exec() {
 	if failed := c.drop(); failed.errno != 0 {
 		c.fail(failed)
 	}
+	if c.as != nil { // setuid has made of guardMemory's 0 what fs.suid_dumpable says, often 2: core dumps for root
+		syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0, 0, 0)
+	}
 	if c.noNew {
 		if _, _, errno := syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); errno != 0 {
 			c.fail(failure{errno: uintptr(errno), step: stepNoNewPrivs})

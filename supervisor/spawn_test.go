@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -160,5 +161,47 @@ func TestFailedChildIsHeld(t *testing.T) {
 	_ = debugger.Wait()
 	if !l.started(time.Minute) {
 		t.Error("not reaped")
+	}
+}
+
+// Between setuid and execve, a child that has usher's memory leaves no core dump, also where fs.suid_dumpable is 2 (0 hides the fault).
+func TestChildDumpsNoCore(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("not root")
+	}
+	dir, err := os.MkdirTemp("/tmp", "") // which everybody may search
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	program := filepath.Join(dir, "program")
+	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		t.Skip("no lease: ", err)
+	}
+	l, err := spawn(&process{files: []string{program}, argv: []string{"it"}, tty: -1, stdio: []int{0, 1, 2}, as: &identity{uid: 65534, gid: 65534}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.started(20*time.Millisecond) || !l.shared {
+		t.Fatalf("it does not wait with usher's memory: %v", l.err)
+	}
+	if dumpable, _, errno := unix.RawSyscall(unix.SYS_PRCTL, unix.PR_GET_DUMPABLE, 0, 0); dumpable != 0 || errno != 0 {
+		t.Errorf("dumpable: %d, %v", dumpable, errno)
+	}
+	_ = unix.Kill(l.pid, unix.SIGQUIT)
+	var status unix.WaitStatus
+	if _, err := unix.Wait4(l.pid, &status, 0, nil); err != nil || status.Signal() != unix.SIGQUIT || status.CoreDump() {
+		t.Errorf("%v, core dumped: %v, %v", status.Signal(), status.CoreDump(), err)
+	}
+	if !l.over(time.Minute) {
+		t.Error("not over")
 	}
 }
