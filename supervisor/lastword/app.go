@@ -33,6 +33,7 @@ func (app *App) as(own *App, f func()) bool {
 	none := caps
 	none[0].Effective, none[1].Effective = 0, 0
 	can := app.setIDs() && setCaps(&self, &none)
+	noDump()
 	if can {
 		f()
 	}
@@ -46,7 +47,14 @@ func (app *App) as(own *App, f func()) bool {
 	if own.setGroups() && own.setIDs() && setCaps(&self, &now) {
 		runtime.UnlockOSThread()
 	} // or nothing else runs on this thread, which ends with its goroutine
+	noDump()
 	return can
+}
+
+// noDump undoes what setfsuid does to the whole process: core dumps for root, where fs.suid_dumpable is 2. Another user's child that has usher's
+// memory may be on its way (package supervisor's guardMemory), and before Linux 5.16 its core dump would end usher as well.
+func noDump() {
+	_, _, _ = unix.RawSyscall(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0)
 }
 
 // setGroups is for this thread alone, which unix.Setgroups is not.

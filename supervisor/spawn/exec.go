@@ -102,6 +102,11 @@ func (c *child) exec() {
 	if failed := c.drop(); failed.errno != 0 {
 		c.fail(failed)
 	}
+	if c.user != nil {
+		// setuid has replaced guardMemory's 0 by fs.suid_dumpable, which often is
+		// 2: core dumps for root.
+		syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0, 0, 0)
+	}
 	if c.noNew {
 		if _, _, errno := syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); errno != 0 {
 			c.fail(failure{errno: uintptr(errno), step: StepNoNewPrivs})

@@ -108,49 +108,68 @@ func startBy(fork func(*child) (pid int, shared bool, _ syscall.Errno), p *Proce
 	return l, nil
 }
 
-// WaitAndReap waits until the child has executed its program or has failed to, for
-// at most the given time, and reports whether it has done either. A child that has
-// failed is reaped, and Err is set.
+// WaitAndReap waits until the child has executed its program or has failed to, and
+// reports whether it has done either. A child that has failed is reaped, and Err is
+// set. Each of the two waits takes the given time at most.
 func (l *Starting) WaitAndReap(within time.Duration) bool {
-	if !l.Wait(within) {
-		return false
-	}
-	if l.Err != nil {
-		// The child is about to exit, unless it was stopped.
-		_ = unix.Kill(l.PID, unix.SIGKILL)
-		for {
-			if _, err := unix.Wait4(l.PID, nil, 0, nil); err != unix.EINTR {
-				break
-			}
+	return l.Wait(within) && (l.Err == nil || l.reap(within))
+}
+
+// reap kills the child, which is about to exit, and waits until it can be reaped. A
+// debugger can put that off, and the app may be one: at the end of a process
+// nothing keeps a debugger out.
+func (l *Starting) reap(within time.Duration) bool {
+	_ = unix.Kill(l.PID, unix.SIGKILL)
+	for deadline := time.Now().Add(within); ; {
+		pid, err := unix.Wait4(l.PID, nil, unix.WNOHANG, nil)
+		switch {
+		case pid > 0, err != nil && err != unix.EINTR:
+			return true
+		case time.Now().After(deadline):
+			return false
 		}
+		_, _ = unix.Poll(nil, 1)
 	}
-	return true
 }
 
 // Wait is WaitAndReap for a caller that reaps the child itself.
+//
+// A child that reports a failure shares usher's memory until its end, which a
+// SIGSTOP could put off. So Wait kills the child, and is done when the kernel has
+// closed the child's end of the pipe: before that it has released the memory.
 func (l *Starting) Wait(within time.Duration) bool {
 	if l.reportR < 0 {
 		return true
 	}
-	fds := []unix.PollFd{{Fd: int32(l.reportR), Events: unix.POLLIN}}
 	for deadline := time.Now().Add(within); ; within = max(0, time.Until(deadline)) {
-		n, err := unix.Poll(fds, int(within.Milliseconds()))
-		if n > 0 || err != nil && err != unix.EINTR {
-			break
-		}
-		if err == nil {
+		fds := [...]unix.PollFd{{Fd: int32(l.reportR), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds[:], int(within.Milliseconds()))
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == nil && n == 0:
 			return false
 		}
+		var report failure
+		n, err = unix.Read(l.reportR, unsafe.Slice((*byte)(unsafe.Pointer(&report)), unsafe.Sizeof(report)))
+		switch err {
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN: // poll has failed
+			return false
+		}
+		if n <= 0 {
+			break
+		}
+		l.Err = l.failed(report)
+		if fds[0].Revents&unix.POLLHUP == 0 { // the child still exists, so its number is its own
+			_ = unix.Kill(l.PID, unix.SIGKILL)
+		}
 	}
-	var report failure
-	n, _ := unix.Read(l.reportR, unsafe.Slice((*byte)(unsafe.Pointer(&report)), unsafe.Sizeof(report)))
 	unix.Close(l.reportR)
 	l.reportR = -1
 	if l.shared {
 		unguardMemory()
-	}
-	if n > 0 {
-		l.Err = l.failed(report)
 	}
 	return true
 }
