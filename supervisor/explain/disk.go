@@ -80,7 +80,7 @@ func readFor(user *spawn.Identity, path string, b []byte, offset int64) int {
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
-	if unix.Fstat(fd, &st) != nil {
+	if unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return 0
 	}
 	if info := (fileInfo{st.Mode, st.Uid, st.Gid}); user.UID != 0 && !may(user, mayRead, info) && !may(user, mayRun, info) {

@@ -88,7 +88,7 @@ func (c *child) exec() {
 		}
 	}
 	if c.private {
-		c.closeOnExec()
+		c.closeOthers()
 	}
 	for i := range c.ownPIDs {
 		decimal(c.ownPIDs[i], pid)
@@ -148,16 +148,27 @@ func (c *child) exec() {
 	c.fail(failed)
 }
 
-// closeOnExec keeps the new program from inheriting descriptors other than the
-// first three.
+// closeOthers closes every descriptor but the first three and the pipe's. It does
+// not leave that to execve: where execve fails, another process of the same user
+// could take them in the child's last moment, when no memory guards it any more
+// (pidfd_getfd(2), on kernels that overlook that).
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func (c *child) closeOnExec() {
-	_, _, errno := syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, 3, 1<<32-1, unix.CLOSE_RANGE_CLOEXEC, 0, 0, 0)
-	for fd := uintptr(3); errno != 0 && fd < 1024; fd++ { // before Linux 5.11
-		syscall.RawSyscall6(unix.SYS_FCNTL, fd, unix.F_SETFD, unix.FD_CLOEXEC, 0, 0, 0)
+func (c *child) closeOthers() {
+	report := uintptr(c.reportW)
+	var errno syscall.Errno
+	if report > 3 {
+		_, _, errno = syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, 3, report-1, 0, 0, 0, 0)
+	}
+	if errno == 0 {
+		_, _, errno = syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, report+1, 1<<32-1, 0, 0, 0, 0)
+	}
+	for fd := uintptr(3); errno != 0 && fd < 1024; fd++ { // before Linux 5.9
+		if fd != report {
+			syscall.RawSyscall6(unix.SYS_CLOSE, fd, 0, 0, 0, 0, 0)
+		}
 	}
 }
 
