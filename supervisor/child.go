@@ -203,7 +203,7 @@ func (c *child) exec() {
 		}
 	}
 	if c.private {
-		c.closeOnExec()
+		c.closeOthers()
 	}
 	for i := range c.ownPIDs {
 		decimal(c.ownPIDs[i], pid)
@@ -259,15 +259,26 @@ func (c *child) exec() {
 	c.fail(failed)
 }
 
-// closeOnExec has the new program get no descriptor but the first three.
+// closeOthers has the new program get no descriptor but the first three. They are closed here and now, but for the pipe's, not at execve: where there is
+// none, another process of the same user could take them in the child's last moment, when it has no memory to be guarded any more
+// (pidfd_getfd(2), on kernels that overlook that).
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func (c *child) closeOnExec() {
-	_, _, errno := syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, 3, 1<<32-1, unix.CLOSE_RANGE_CLOEXEC, 0, 0, 0)
-	for fd := uintptr(3); errno != 0 && fd < 1024; fd++ { // before Linux 5.11
-		syscall.RawSyscall6(unix.SYS_FCNTL, fd, unix.F_SETFD, unix.FD_CLOEXEC, 0, 0, 0)
+func (c *child) closeOthers() {
+	report := uintptr(c.reportW)
+	var errno syscall.Errno
+	if report > 3 {
+		_, _, errno = syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, 3, report-1, 0, 0, 0, 0)
+	}
+	if errno == 0 {
+		_, _, errno = syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, report+1, 1<<32-1, 0, 0, 0, 0)
+	}
+	for fd := uintptr(3); errno != 0 && fd < 1024; fd++ { // before Linux 5.9
+		if fd != report {
+			syscall.RawSyscall6(unix.SYS_CLOSE, fd, 0, 0, 0, 0, 0)
+		}
 	}
 }
 

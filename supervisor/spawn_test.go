@@ -164,8 +164,9 @@ func TestFailedChildIsHeld(t *testing.T) {
 	}
 }
 
-// Between setuid and execve, a child that has usher's memory leaves no core dump, also where fs.suid_dumpable is 2 (0 hides the fault).
-func TestChildDumpsNoCore(t *testing.T) {
+// Between setuid and execve, a child that has usher's memory leaves no core dump, also where fs.suid_dumpable is 2 (0 hides the fault), and has no
+// descriptor to be taken.
+func TestChildGivesNothingAway(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("not root")
 	}
@@ -192,6 +193,9 @@ func TestChildDumpsNoCore(t *testing.T) {
 	}
 	if l.started(20*time.Millisecond) || !l.shared {
 		t.Fatalf("it does not wait with usher's memory: %v", l.err)
+	}
+	if fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", l.pid)); err != nil || len(fds) != 4 { // the pipe's end is one
+		t.Errorf("the child has descriptors of usher's: %v, %v", fds, err)
 	}
 	if dumpable, _, errno := unix.RawSyscall(unix.SYS_PRCTL, unix.PR_GET_DUMPABLE, 0, 0); dumpable != 0 || errno != 0 {
 		t.Errorf("dumpable: %d, %v", dumpable, errno)
