@@ -168,17 +168,21 @@ func KillTree(p *os.Process) {
 	if p.Signal(unix.SIGSTOP) != nil {
 		return
 	}
+	// All are stopped before one is killed: what a process that forks leaves behind would be another's child, and not found.
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		left := 0
+		running := 0
 		for _, pid := range Descendants(p.Pid) {
-			if state, _, ok := stat(pid); ok && state != 'Z' && state != 'X' {
-				_ = unix.Kill(pid, unix.SIGKILL)
-				left++
+			if state, _, ok := stat(pid); ok && state != 'T' && state != 'Z' && state != 'X' {
+				_ = unix.Kill(pid, unix.SIGSTOP)
+				running++
 			}
 		}
-		if left == 0 {
+		if running == 0 {
 			break
 		}
+	}
+	for _, pid := range Descendants(p.Pid) {
+		_ = unix.Kill(pid, unix.SIGKILL)
 	}
 	_ = p.Kill()
 }
