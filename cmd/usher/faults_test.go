@@ -87,6 +87,15 @@ var faultLosses = map[string]string{
 	"openat":   noWord + "; hooks have no stdin",
 	"pwrite64": noWord,
 
+	"close": "the pipe that tells of a start stays open: usher does not know of it, and starts a plain app anew",
+
+	"health capget":    noRights,
+	"health capset":    noRights,
+	"health setgroups": noRights,
+	"health setfsgid":  noRights,
+	"health setfsuid":  noRights,
+	"health umask":     "the umask says who may connect to the socket",
+
 	"pipe2":           noHook,
 	"health fcntl":    noHook,
 	"child execve":    noHook,
@@ -106,11 +115,12 @@ var faultLosses = map[string]string{
 
 // Reasons.
 const (
-	noGo   = "the Go runtime ends itself with SIGSEGV, as that of every Go program does, before any code of usher's has run"
-	early  = "a plain app is started before the Go runtime, which ends with 125 and a line when it finds out"
-	later  = "; where what has worked before fails in the runtime, it ends with a trace"
-	noWord = "no termination log, and the log says so"
-	noHook = "a hook can't be started, and has failed"
+	noGo     = "the Go runtime ends itself with SIGSEGV, as that of every Go program does, before any code of usher's has run"
+	early    = "a plain app is started before the Go runtime, which ends with 125 and a line when it finds out"
+	later    = "; where what has worked before fails in the runtime, it ends with a trace"
+	noWord   = "no termination log, and the log says so"
+	noRights = "no termination log in a directory of the app's, and the log says so: it takes the app's rights"
+	noHook   = "a hook can't be started, and has failed"
 )
 
 // fault is a call that is refused, and how often.

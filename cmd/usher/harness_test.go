@@ -42,7 +42,7 @@ var (
 
 func TestMain(m *testing.M) {
 	entry.Running = true // these tests' own traces are wanted whole
-	testmain.Main(func() int { return run(m) }, "USHER_STRESS*")
+	testmain.Main(func() int { return run(m) }, "USHER_STRESS*", "USHER_FAULT*")
 }
 
 func run(m *testing.M) int {
