@@ -154,6 +154,18 @@ func (s *Supervisor) startApp() {
 	}
 }
 
+// checkPending looks for children that have executed their programs meanwhile. A
+// child that has failed to is handled when it has been reaped.
+func (s *Supervisor) checkPending() {
+	s.pending.Check()
+	if l := s.appStarting; l != nil && l.Wait(0) && l.Err == nil {
+		s.appStarting = nil
+		s.started = time.Now()
+		s.log.Debugf("the kernel has started %q at last", s.config.Command[0])
+		s.appStarted()
+	}
+}
+
 // appStarted is called when the app's program has begun.
 func (s *Supervisor) appStarted() {
 	s.counters.starts.Add(1)
@@ -224,7 +236,7 @@ func (s *Supervisor) start() error {
 	if err != nil {
 		return err
 	}
-	if s.hasStarted(l) {
+	if s.pending.Add(l, s.self) {
 		if l.Err != nil {
 			return l.Err
 		}

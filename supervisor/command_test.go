@@ -16,6 +16,7 @@ import (
 
 	"usher/signals"
 	"usher/signals/testmain"
+	"usher/supervisor/command"
 )
 
 // The test binary is an usher of its own when asked to be: these tests need the loop, with all that it waits for and kills.
@@ -80,7 +81,7 @@ func execHelper(s *Supervisor) {
 				argv = []string{script}
 			}
 			begin := time.Now()
-			err := s.Exec(ctx, argv)
+			err := s.commands.Exec(ctx, argv)
 			fmt.Printf("[%d] %v after %.0fs\n", i, err, time.Since(begin).Seconds())
 		}
 		if os.Getenv("TOGETHER") != "" {
@@ -162,10 +163,10 @@ func TestExecTogether(t *testing.T) {
 	}
 	// One more than there is room for is refused, and does no harm.
 	scripts = nil
-	for range maxCommands + 1 {
+	for range command.Max + 1 {
 		scripts = append(scripts, "1m:sleep 1")
 	}
-	if out := help(t, "exec", []string{"TOGETHER=1"}, scripts...); strings.Count(out, "64 commands are running already") != 1 || strings.Count(out, "<nil>") != maxCommands {
+	if out := help(t, "exec", []string{"TOGETHER=1"}, scripts...); strings.Count(out, "64 commands are running already") != 1 || strings.Count(out, "<nil>") != command.Max {
 		t.Errorf("%d commands at once:\n%s", len(scripts), out)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"usher/healthz/check"
 	"usher/internal/file"
 	"usher/signals"
+	"usher/supervisor/command"
 	"usher/supervisor/lifecycle"
 	"usher/supervisor/traffic"
 )
@@ -62,7 +63,7 @@ type Config struct {
 	PreStart [][]string
 	// PostStart, beside the app, has to succeed for it to be ready; if it fails the app is stopped. PreStop is done in a stop before the app is
 	// told, PostStop when nothing runs any more. Nil is none.
-	PostStart, PreStop, PostStop *Hook
+	PostStart, PreStop, PostStop *command.Action
 	// HookTimeout is how long each of these may take. 0 is as long as they need for PreStart and PostStart, a quarter of GracePeriod, or
 	// 30s, for the others.
 	HookTimeout time.Duration
@@ -221,7 +222,7 @@ func (c *Config) lookUps() int {
 			n += check.LookUps()
 		}
 	}
-	for _, hook := range [...]*Hook{c.PostStart, c.PreStop, c.PostStop} {
+	for _, hook := range [...]*command.Action{c.PostStart, c.PreStop, c.PostStop} {
 		if hook != nil {
 			n += hook.Request.LookUps()
 		}

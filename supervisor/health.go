@@ -64,11 +64,11 @@ type health struct {
 // noted where a stop looks at traffic: usher's own connections don't count there.
 func (s *Supervisor) prepareChecks() {
 	for _, c := range s.config.WaitFor {
-		c.SetExec(s.Exec)
+		c.SetExec(s.commands.Exec)
 	}
 	for _, of := range s.config.Checks {
 		for _, c := range of.Checks {
-			c.SetExec(s.Exec)
+			c.SetExec(s.commands.Exec)
 			c.SetPorts(s.ports)
 		}
 	}

@@ -3,49 +3,16 @@ package supervisor
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"usher/healthz/check"
 	"usher/internal/contexts"
 	"usher/signals"
+	"usher/supervisor/command"
 	"usher/supervisor/exitcode"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
 )
-
-// Hook is something to be done before, beside or after the app: a command, or a request.
-type Hook struct {
-	Command []string
-	Request *check.Check // where Command is empty: http://…, and any answer from 200 to 399 is success
-}
-
-// ParseHook reads exec:command args… or http://host:port/path.
-func ParseHook(s string) (*Hook, error) {
-	if command, ok := strings.CutPrefix(s, "exec:"); ok {
-		words, err := check.Words(command)
-		if err != nil {
-			return nil, fmt.Errorf("action %q: %w", s, err)
-		}
-		return &Hook{Command: words}, nil
-	}
-	if !strings.HasPrefix(s, "http://") {
-		return nil, fmt.Errorf("action %q: want exec:COMMAND or http://HOST:PORT/PATH", s)
-	}
-	request, err := check.Parse(s)
-	return &Hook{Request: request}, err
-}
-
-// String is what the hook does; "" for none.
-func (h *Hook) String() string {
-	if h == nil {
-		return ""
-	}
-	if len(h.Command) > 0 {
-		return strings.Join(h.Command, " ")
-	}
-	return h.Request.String()
-}
 
 // hookRun is a hook at work, or the wait for what --wait-for names. There is one at a time.
 type hookRun struct {
@@ -53,7 +20,7 @@ type hookRun struct {
 	fatal   bool // its failure is the app's end, or keeps it from being started
 	began   time.Time
 	limit   time.Duration // if there is one
-	command *command
+	command *command.Command
 	cancel  context.CancelFunc // without a command
 	waits   string             // what is waited for, and why that does not hold yet
 }
@@ -66,7 +33,7 @@ func (s *Supervisor) prepare(n int) {
 			return
 		}
 	}
-	s.runHook(fmt.Sprintf("pre-start-%d", n+1), &Hook{Command: s.config.PreStart[n]}, true)
+	s.runHook(fmt.Sprintf("pre-start-%d", n+1), &command.Action{Command: s.config.PreStart[n]}, true)
 }
 
 func (s *Supervisor) newHook(name string, fatal bool) *hookRun {
@@ -74,11 +41,11 @@ func (s *Supervisor) newHook(name string, fatal bool) *hookRun {
 	return s.hook
 }
 
-func (s *Supervisor) runHook(name string, h *Hook, fatal bool) {
+func (s *Supervisor) runHook(name string, h *command.Action, fatal bool) {
 	r := s.newHook(name, fatal)
 	if len(h.Command) > 0 {
-		r.command = &command{name: name, argv: h.Command, done: func(o *outcome) { s.hookEnded(r, o) }}
-		s.run(r.command)
+		r.command = &command.Command{Name: name, Argv: h.Command, Done: func(o *command.Outcome) { s.hookEnded(r, o) }}
+		s.commands.Run(r.command)
 		return
 	}
 	s.beside(r, h.Request.Run)
@@ -90,7 +57,7 @@ func (s *Supervisor) beside(r *hookRun, do func(context.Context) error) {
 	r.cancel = cancel
 	go func() {
 		err := do(ctx)
-		s.post(func() { s.hookEnded(r, &outcome{err: err}) })
+		s.post(func() { s.hookEnded(r, &command.Outcome{Err: err}) })
 	}()
 }
 
@@ -140,14 +107,14 @@ func (s *Supervisor) waiting(r *hookRun, why string) {
 }
 
 // hookEnded has an outcome, which matters only as long as somebody waits for it.
-func (s *Supervisor) hookEnded(r *hookRun, o *outcome) {
+func (s *Supervisor) hookEnded(r *hookRun, o *command.Outcome) {
 	if s.hook != r {
 		return
 	}
 	s.hook = nil
-	err := o.failure()
+	err := o.Failure()
 	if err != nil {
-		s.hookFailed(r, err.Error(), o.code())
+		s.hookFailed(r, err.Error(), o.Code())
 	} else {
 		s.log.Debugf("%s has succeeded after %v", r.name, lastword.Round(time.Since(r.began)))
 	}
@@ -171,7 +138,7 @@ func (s *Supervisor) hookFailed(r *hookRun, why string, code int) {
 func (s *Supervisor) expireHook() {
 	r := s.hook
 	why := fmt.Sprintf("no end within %v", lastword.Round(r.limit))
-	if last := r.stop(s.log); last != "" {
+	if last := s.stop(r); last != "" {
 		why += ": " + last
 	}
 	s.hook = nil
@@ -180,7 +147,7 @@ func (s *Supervisor) expireHook() {
 
 func (s *Supervisor) abandonHook() {
 	if r := s.hook; r != nil {
-		r.stop(s.log)
+		s.stop(r)
 		s.log.Debugf("%s was cut short", r.name)
 		s.hook = nil
 	}
@@ -191,7 +158,7 @@ func (s *Supervisor) disownHook() {
 	r := s.hook
 	s.hook = nil
 	if r.command == nil {
-		r.stop(s.log)
+		s.stop(r)
 	}
 	sig := s.life.Progress().Signal
 	during := r.name
@@ -202,27 +169,13 @@ func (s *Supervisor) disownHook() {
 		Message: fmt.Sprintf("%s from %s before the app was started, during %s", signals.Name(sig), s.stopSender(), during)}
 }
 
-// stop ends r, and returns its last words.
-func (r *hookRun) stop(log Logger) string {
+// stop ends r. It returns the last line of a command's output, or what was waited
+// for.
+func (s *Supervisor) stop(r *hookRun) string {
 	if r.command == nil {
 		r.cancel()
 		return r.waits
 	}
-	r.command.kill()
-	if r.command.output == nil {
-		return ""
-	}
-	r.command.output.drain(log)
-	return r.command.output.last
-}
-
-// code is what usher ends with where an outcome is fatal: a command's own exit code, as a shell has it; 1 for a request.
-func (o *outcome) code() int {
-	switch err := o.err.(type) {
-	case nil:
-		return exitcode.Of(o.status)
-	case *startError:
-		return err.code
-	}
-	return 1
+	r.command.Kill()
+	return s.commands.LastLine(r.command)
 }

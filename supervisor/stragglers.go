@@ -12,7 +12,7 @@ import (
 func (s *Supervisor) withoutCommands(procs []process.Proc) []process.Proc {
 	kept := procs[:0]
 	for _, p := range procs {
-		if s.commands[p.Group] == nil {
+		if !s.commands.Has(p.Group) {
 			kept = append(kept, p)
 		}
 	}

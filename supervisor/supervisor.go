@@ -4,7 +4,6 @@ package supervisor
 
 import (
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,7 +14,9 @@ import (
 	"usher/healthz/socket"
 	"usher/signals"
 	"usher/signals/entry"
+	"usher/supervisor/command"
 	"usher/supervisor/exitcode"
+	"usher/supervisor/explain"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
 	"usher/supervisor/memory"
@@ -55,11 +56,11 @@ type Supervisor struct {
 	unfit       error // why usher can't have an app
 	life        *lifecycle.Machine
 	timing      lifecycle.Timing
-	pid         int               // of the app; 0 before its start and after its end
-	appStarting *spawn.Starting   // of the app, whose execve(2) has not returned yet; nil is none
-	startings   []*spawn.Starting // all that are so, those of commands included
-	explained   chan struct{}     // closed when an explanation that takes too long is there; nil is none
-	group       int               // the app's process group
+	pid         int             // of the app; 0 before its start and after its end
+	appStarting *spawn.Starting // of the app, whose execve(2) has not returned yet; nil is none
+	pending     spawn.Pending   // children that are about to execute their programs
+	explain     *explain.Explainer
+	group       int // the app's process group
 	tty         terminal.TTY
 	hangup      []signals.Signal // signals that the kernel is about to send for the release of the terminal
 	stopped     bool             // by a signal such as SIGTSTP
@@ -70,15 +71,13 @@ type Supervisor struct {
 	settled     bool            // the Go runtime
 	status      unix.WaitStatus // the app's
 	orphans     int
-	commands    map[int]*command // that run, by pid
-	outputs     []*output        // of commands, some of which may have ended
+	commands    *command.Runner
 	memory      *memory.Shortage
 	ending      ending
-	tail        *tail.Tail    // of the app's stderr; nil is none
-	again       time.Duration // when to read them again; negative is when a signal says so
-	hook        *hookRun      // at work; nil is none
-	kept        []keptSignal  // for the app, which is not there yet
-	restarted   int           // how often the app was started again
+	tail        *tail.Tail   // of the app's stderr; nil is none
+	hook        *hookRun     // at work; nil is none
+	kept        []keptSignal // for the app, which is not there yet
+	restarted   int          // how often the app was started again
 
 	// The signal at hand, and what it is to the stop: here, and not allocated for each of a flood.
 	arrived signals.Event
@@ -98,11 +97,7 @@ type Supervisor struct {
 	// What others read: probe requests never reach the loop.
 	snapshot atomic.Pointer[snapshot]
 	counters counters
-	// What others want done on the loop.
-	posts struct {
-		sync.Mutex
-		queue []func()
-	}
+	posts    posts
 }
 
 // New takes a valid Config, and does what can fail before the app is started: it listens.
@@ -114,15 +109,27 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 		self:   unix.Getpid(),
 		timing: config.lifecycle().Timing(),
 
-		memory:   memory.New(unix.Getpid(), log),
-		commands: map[int]*command{},
-		again:    -1,
+		memory: memory.New(unix.Getpid(), log),
 	}
 	s.life = lifecycle.New(s.timing)
+	s.explain = &explain.Explainer{Env: config.Env, NoTimers: true}
+	s.commands = &command.Runner{
+		Self:       s.self,
+		Log:        log,
+		Env:        config.Env,
+		NoNewPrivs: config.NoNewPrivs,
+		Pending:    &s.pending,
+		Explain:    s.explain,
+		Source:     source,
+		Post:       s.post,
+		Wanted:     func() bool { return s.life.Phase().Alive() || s.life.Phase() == lifecycle.Preparing },
+		Started:    func() { s.childless = false },
+	}
 	if config.watches() {
 		s.ports = &socket.Ports{}
 	}
 	if config.besides() {
+		s.explain.NoTimers = false
 		if err := signals.OpenPoller(); err != nil {
 			return nil, err
 		}
@@ -141,6 +148,7 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 		if err != nil {
 			return nil, err
 		}
+		s.commands.User, s.explain.User = s.as, s.as
 	}
 	if len(config.HealthAddrs) > 0 {
 		var err error
@@ -237,13 +245,11 @@ func (s *Supervisor) turn() {
 	if s.life.Phase().Sweeps() && s.childless {
 		timeout = min(timeout, execPoll)
 	}
-	for _, l := range s.startings {
-		if l.Polled && (timeout < 0 || timeout > execPoll) {
-			timeout = execPoll
-		}
+	if s.pending.Polled() && (timeout < 0 || timeout > execPoll) {
+		timeout = execPoll
 	}
-	if s.again >= 0 && (timeout < 0 || s.again < timeout) {
-		timeout = s.again
+	if next := s.commands.NextRead(); next >= 0 && (timeout < 0 || next < timeout) {
+		timeout = next
 	}
 	if next := s.memory.Next(); !next.IsZero() && (timeout < 0 || time.Until(next) < timeout) {
 		timeout = max(0, time.Until(next))
@@ -265,16 +271,16 @@ func (s *Supervisor) turn() {
 		s.signalled(e, now)
 	}
 	if look {
-		s.posted()
+		s.callPosted()
 	}
-	if len(s.startings) > 0 {
-		s.checkStartings()
+	if !s.pending.Empty() {
+		s.checkPending()
 	}
 	if look || s.unreaped {
 		s.reap(now)
 	}
-	if look || s.again >= 0 {
-		s.readOutputs()
+	if look || s.commands.NextRead() >= 0 {
+		s.commands.ReadOutputs()
 	}
 	if s.memory.Turn(now) && s.life.Phase().Alive() {
 		s.writeAhead()
@@ -294,12 +300,7 @@ func (s *Supervisor) reap(now time.Time) {
 	var failed, err error // of the app's start, that took longer, and of the reap itself
 	s.childless, err = process.Reap(func(c process.Change) {
 		switch {
-		case s.commands[c.PID] != nil:
-			if c.Status.Exited() || c.Status.Signaled() {
-				s.commandEnded(s.commands[c.PID], c.Status)
-			} else if l := s.commands[c.PID].starting; c.Status.Stopped() && !l.Wait(0) {
-				l.Continue()
-			}
+		case s.commands.Changed(c.PID, c.Status):
 		case c.PID != s.pid:
 			if c.Status.Exited() || c.Status.Signaled() {
 				s.orphans++
@@ -351,7 +352,7 @@ func (s *Supervisor) reap(now time.Time) {
 		}
 		s.startFailed(failed)
 	case ended:
-		s.killCommands()
+		s.commands.KillAll()
 		s.step(&lifecycle.Event{Kind: lifecycle.AppEnded, At: now, Failed: s.mapped(exitcode.Of(s.status)) != 0, Last: s.leavesStragglers() || process.Alone(s.self, s.childless)})
 	}
 }

@@ -60,7 +60,7 @@ const defaultGrace = 30 * time.Second
 
 // finish is the end: the last word, in the log where there is news.
 func (s *Supervisor) finish() {
-	s.readOutputs()
+	s.commands.ReadOutputs()
 	r := s.record()
 	if s.tail != nil && s.group != 0 { // there was an app
 		s.write(r) // there may be no time for more

@@ -9,6 +9,7 @@ import (
 	"usher/healthz/check"
 	"usher/signals"
 	"usher/supervisor"
+	"usher/supervisor/command"
 	"usher/supervisor/lifecycle"
 )
 
@@ -39,9 +40,9 @@ func aroundFlags(fs *pflag.FlagSet, c *supervisor.Config) {
 		c.PreStart = append(c.PreStart, words)
 		return err
 	}}, "pre-start", "")
-	for name, hook := range map[string]**supervisor.Hook{"post-start": &c.PostStart, "pre-stop": &c.PreStop, "post-stop": &c.PostStop} {
+	for name, hook := range map[string]**command.Action{"post-start": &c.PostStart, "pre-stop": &c.PreStop, "post-stop": &c.PostStop} {
 		fs.Var(&list{add: func(s string) (err error) {
-			*hook, err = supervisor.ParseHook(s)
+			*hook, err = command.ParseAction(s)
 			return err
 		}}, name, "")
 	}

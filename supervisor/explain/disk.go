@@ -11,7 +11,7 @@ import (
 	"usher/supervisor/spawn"
 )
 
-// disk is what an explainer sees of the system.
+// disk is what an inquiry sees of the system.
 type disk struct {
 	stat     func(path string) (fileInfo, syscall.Errno)
 	readlink func(path string) string                                            // "" if the file is no symbolic link
@@ -21,7 +21,7 @@ type disk struct {
 	limit    func(resource int) int                                              // the soft limit (getrlimit(2)); -1 if it is infinite
 }
 
-// fileInfo is the part of stat(2) that an explainer needs.
+// fileInfo is the part of stat(2) that an inquiry needs.
 type fileInfo struct {
 	mode, uid, gid uint32
 }

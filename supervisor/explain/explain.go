@@ -9,9 +9,11 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"usher/signals/entry"
 	"usher/supervisor/exitcode"
 	"usher/supervisor/spawn"
 )
@@ -23,20 +25,69 @@ type Explanation struct {
 	Hint string // what to do about it; "" if usher does not know
 }
 
-// Start explains an error of package spawn, for a command as the caller gave it.
-// The variables and the user are those of the program; a nil user is usher's own.
-// It looks at files, which may take long.
-func Start(command, env []string, user *spawn.Identity, err error) Explanation {
+// timeLimit bounds an explanation. It looks at files, and a file system may not
+// answer.
+const timeLimit = time.Second
+
+// Explainer explains failed starts of programs that have the same environment and
+// user.
+type Explainer struct {
+	Env  []string
+	User *spawn.Identity // nil is usher's own
+	// NoTimers says that neither timers nor goroutines can be had, so that there is no
+	// time limit.
+	NoTimers bool
+
+	pending chan struct{} // closed when an explanation that exceeded the time limit is done; nil without one
+}
+
+// Explain explains an error of package spawn, for a command as the caller gave it. It
+// takes no longer than timeLimit. After that, the error has to explain itself, and
+// there is no further explanation until the file system has answered.
+func (e *Explainer) Explain(command []string, err error) Explanation {
+	if e.NoTimers {
+		return look(command, e.Env, e.User, err)
+	}
+	select {
+	case <-e.pending:
+		e.pending = nil
+	default:
+	}
+	if e.pending == nil {
+		var x Explanation
+		done := make(chan struct{})
+		go func() {
+			x = look(command, e.Env, e.User, err)
+			close(done)
+		}()
+		limit := time.NewTimer(timeLimit)
+		defer limit.Stop()
+		select {
+		case <-done:
+			return x
+		case <-limit.C:
+			e.pending = done
+		}
+	}
+	return byErrno(command, err)
+}
+
+// look explains an error with a look at the files.
+//
+//go:noinline
+func look(command, env []string, user *spawn.Identity, err error) Explanation {
 	if user == nil {
 		user = spawn.OwnIdentity()
 	}
-	x := &explainer{disk: &realDisk, env: env, user: user}
+	entry.Raise()
+	defer entry.Restore()
+	x := &inquiry{disk: &realDisk, env: env, user: user}
 	x.explain(command, err)
 	return x.Explanation
 }
 
-// ByErrno says what the error tells by itself, without a look at files.
-func ByErrno(command []string, err error) Explanation {
+// byErrno says what the error tells by itself, without a look at files.
+func byErrno(command []string, err error) Explanation {
 	x := Explanation{Why: "cannot start " + quote(command[0]) + ": " + err.Error(), Code: exitcode.CannotRun}
 	if failed, ok := err.(*spawn.ExecError); ok && failed.Errno == unix.ENOENT {
 		x.Code = exitcode.NotFound
@@ -44,10 +95,10 @@ func ByErrno(command []string, err error) Explanation {
 	return x
 }
 
-// explainer finds out what an errno of execve(2) does not say: which of a dozen
+// inquiry finds out what an errno of execve(2) does not say: which of a dozen
 // possible reasons applies. It looks at the files once more, and believes the
 // kernel: an obstacle that would lead to another errno is not the reason.
-type explainer struct {
+type inquiry struct {
 	Explanation // Why is "" while no reason is found
 	*disk
 	env  []string
@@ -61,7 +112,7 @@ type explainer struct {
 // usher small, as other functions of this package.
 //
 //go:noinline
-func (x *explainer) found(is, name, more, hint string) {
+func (x *inquiry) found(is, name, more, hint string) {
 	if name != "" {
 		name = quote(name)
 	}
@@ -69,7 +120,7 @@ func (x *explainer) found(is, name, more, hint string) {
 }
 
 // explain sets Why, Hint and Code for an error of package spawn.
-func (x *explainer) explain(command []string, err error) {
+func (x *inquiry) explain(command []string, err error) {
 	name, code := command[0], exitcode.CannotRun
 	x.who = "it"
 	switch failed := err.(type) {
@@ -93,7 +144,7 @@ func (x *explainer) explain(command []string, err error) {
 }
 
 // noShell is for a script without a #! line, where the shell can't be started.
-func (x *explainer) noShell(shell string) {
+func (x *inquiry) noShell(shell string) {
 	x.who = `it has no #! line, and "/bin/sh"`
 	x.search(shell)
 	if x.Hint == "" {
@@ -102,7 +153,7 @@ func (x *explainer) noShell(shell string) {
 }
 
 // refused explains an error of execve(2) for file, and returns the exit code.
-func (x *explainer) refused(name, file string) int {
+func (x *inquiry) refused(name, file string) int {
 	code := exitcode.CannotRun
 	if file != name && x.missing(file) {
 		file = x.onPath(name)
@@ -133,7 +184,7 @@ func (x *explainer) refused(name, file string) int {
 // onPath returns the first existing file on PATH that has the name, or "". The
 // errno may be about an earlier directory. A directory that may not be searched is
 // not taken for a find.
-func (x *explainer) onPath(name string) string {
+func (x *inquiry) onPath(name string) string {
 	for _, file := range spawn.Candidates(name, x.env) {
 		if !x.missing(file) {
 			return file
@@ -145,14 +196,14 @@ func (x *explainer) onPath(name string) string {
 // missing reports whether stat(2) fails for a file.
 //
 //go:noinline
-func (x *explainer) missing(file string) bool {
+func (x *inquiry) missing(file string) bool {
 	_, errno := x.stat(file)
 	return errno != 0
 }
 
 // call is for errors that are about the call and not about the file, and for those
 // that nothing on the disk explains.
-func (x *explainer) call(command []string) {
+func (x *inquiry) call(command []string) {
 	if x.Why == "" {
 		hint := ""
 		switch x.errno {
@@ -178,7 +229,7 @@ func (x *explainer) call(command []string) {
 // tooBig counts as the kernel does (execve(2), "Limits on size of arguments and
 // environment"). Each string counts with its NUL and its pointer. All of them may
 // take a quarter of the stack limit, and each one 32 pages.
-func (x *explainer) tooBig(command []string) {
+func (x *inquiry) tooBig(command []string) {
 	total, longest := 0, ""
 	for _, words := range [2][]string{command, x.env} {
 		for _, word := range words {
@@ -202,7 +253,7 @@ func (x *explainer) tooBig(command []string) {
 
 // processLimits lists the limits of the number of processes that are set, for the
 // container and for the user.
-func (x *explainer) processLimits() string {
+func (x *inquiry) processLimits() string {
 	hint := "no more processes are allowed"
 	if n := x.pids(); n != "" {
 		hint += "; the container's limit (docker run --pids-limit) is " + n

@@ -179,7 +179,7 @@ func TestExplain(t *testing.T) {
 			`cannot fork: cannot allocate memory`, "memory limit"},
 		{"/app/fine", errors.New("something else"), 125, `something else`, ""},
 	} {
-		x := &explainer{disk: fakeDisk(files), env: []string{"PATH=/usr/bin:/app:/usr/local/bin"},
+		x := &inquiry{disk: fakeDisk(files), env: []string{"PATH=/usr/bin:/app:/usr/local/bin"},
 			user: &spawn.Identity{UID: 1000, GID: 1000}}
 		x.explain([]string{c.command}, c.err)
 		code := x.Code
@@ -200,7 +200,7 @@ func TestLongNames(t *testing.T) {
 		program := fakeDisk(map[string]fakeFile{"/" + long: {content: elftest.ForThisMachine(long)}})
 		for _, d := range []*disk{fakeDisk(nil), program, &realDisk} {
 			for _, name := range []string{long, "/" + long} {
-				x := &explainer{disk: d, user: spawn.OwnIdentity(), env: []string{"PATH=" + long, "X=" + long}}
+				x := &inquiry{disk: d, user: spawn.OwnIdentity(), env: []string{"PATH=" + long, "X=" + long}}
 				x.explain([]string{name}, &spawn.ExecError{File: name, Errno: errno})
 				if len(x.Why) > 4096 || strings.Contains(x.Why+x.Hint, "\n") || !utf8.ValidString(x.Why+x.Hint) {
 					t.Errorf("%v: %d bytes, %.200q, %.200q", errno, len(x.Why), x.Why, x.Hint)

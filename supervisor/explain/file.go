@@ -34,7 +34,7 @@ func may(user *spawn.Identity, what uint32, f fileInfo) bool {
 // search goes the way of execve(2), and looks for the reason at the file, at its
 // interpreter, and at the interpreter's loader. It returns the errno of stat(2) for
 // the file itself.
-func (x *explainer) search(file string) (first syscall.Errno) {
+func (x *inquiry) search(file string) (first syscall.Errno) {
 	asked := x.who
 	// The kernel chooses between these errnos.
 	format := x.errno == unix.ENOEXEC || x.errno == unix.EIO || x.errno == unix.ELIBBAD
@@ -124,7 +124,7 @@ func kind(head []byte) string {
 
 // forbidden looks for the reason for EACCES: the type of the file, its mode, its
 // mount, or the directories above it.
-func (x *explainer) forbidden(file string, info fileInfo) bool {
+func (x *inquiry) forbidden(file string, info fileInfo) bool {
 	switch {
 	case info.mode&unix.S_IFMT == unix.S_IFDIR:
 		x.found(" is a directory", "", "", "")
@@ -149,13 +149,13 @@ func (x *explainer) forbidden(file string, info fileInfo) bool {
 }
 
 // closed is for a directory that the user may not search.
-func (x *explainer) closed(dir string) {
+func (x *inquiry) closed(dir string) {
 	x.found(fmt.Sprintf(" can't be reached: uid %d may not search ", x.user.UID), dir, " (permission denied)",
 		"chmod a+x on that directory, or another user")
 }
 
 // unreachable finds the part of its path at which a file can't be reached.
-func (x *explainer) unreachable(file string, errno syscall.Errno) {
+func (x *inquiry) unreachable(file string, errno syscall.Errno) {
 	dir, lost := x.walk(file, false)
 	target := x.readlink(file)
 	switch {
@@ -186,7 +186,7 @@ func (x *explainer) unreachable(file string, errno syscall.Errno) {
 // unexplained gives the errno itself as the reason.
 //
 //go:noinline
-func (x *explainer) unexplained(errno syscall.Errno, hint string) {
+func (x *inquiry) unexplained(errno syscall.Errno, hint string) {
 	who := x.who + ": "
 	if x.who == "it" {
 		who = ""
@@ -197,7 +197,7 @@ func (x *explainer) unexplained(errno syscall.Errno, hint string) {
 // walk goes down the path of a file. It returns the first directory that is
 // missing, is no directory, or may not be searched, and the errno for that. If
 // there is none, it returns the last directory and 0.
-func (x *explainer) walk(file string, modes bool) (dir string, errno syscall.Errno) {
+func (x *inquiry) walk(file string, modes bool) (dir string, errno syscall.Errno) {
 	dir = "."
 	for i := 0; i < len(file); i++ {
 		if file[i] != '/' {

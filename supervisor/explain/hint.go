@@ -14,7 +14,7 @@ const shellWords = " . : alias break case cd command continue eval exec exit exp
 	"return set shift source times trap type ulimit umask unset until wait while { ( ! [[ "
 
 // nameHint guesses from a name that was not found what the mistake is.
-func (x *explainer) nameHint(name string) string {
+func (x *inquiry) nameHint(name string) string {
 	if name == "" {
 		return "is a variable empty in ENTRYPOINT, CMD or the pod's command?"
 	}
@@ -43,7 +43,7 @@ func (x *explainer) nameHint(name string) string {
 }
 
 // shellHint is for an image without the shell in question, or without any.
-func (x *explainer) shellHint(name string) string {
+func (x *inquiry) shellHint(name string) string {
 	switch path.Base(name) {
 	case "sh", "bash", "ash", "dash", "zsh":
 		if x.missing("/bin/sh") {
@@ -55,7 +55,7 @@ func (x *explainer) shellHint(name string) string {
 }
 
 // interpreterHint is for a missing #! interpreter.
-func (x *explainer) interpreterHint(name, argument string) string {
+func (x *inquiry) interpreterHint(name, argument string) string {
 	base := path.Base(name)
 	switch {
 	case strings.HasSuffix(name, "\r"):
@@ -73,7 +73,7 @@ func (x *explainer) interpreterHint(name, argument string) string {
 
 // loaderHint is for a missing ELF loader. It tells the C library that the program
 // was built for, and what the image has.
-func (x *explainer) loaderHint(loader string) string {
+func (x *inquiry) loaderHint(loader string) string {
 	built := ""
 	switch base := path.Base(loader); {
 	case strings.HasPrefix(loader, "/nix/"):

@@ -16,7 +16,7 @@ import (
 	"usher/supervisor/spawn"
 )
 
-// For real files, and the errno that this kernel returns, the explainer finds the
+// For real files, and the errno that this kernel returns, the inquiry finds the
 // true reason.
 func TestExplainReal(t *testing.T) {
 	dir := t.TempDir()
@@ -82,13 +82,13 @@ func TestExplainReal(t *testing.T) {
 			"it is neither a program for this machine nor a script, but a Windows program"},
 	} {
 		err := syscall.Exec(c.file, []string{c.file}, nil) // none of them succeeds
-		x := &explainer{disk: &realDisk, user: spawn.OwnIdentity()}
+		x := &inquiry{disk: &realDisk, user: spawn.OwnIdentity()}
 		x.explain([]string{c.file}, &spawn.ExecError{File: c.file, Errno: err.(syscall.Errno)})
 		if _, why, _ := strings.Cut(x.Why, `": `); why != c.why {
 			t.Errorf("%s, %v:\n got %s\nwant %s", filepath.Base(c.file), err, why, c.why)
 		}
 	}
-	x := &explainer{disk: &realDisk, user: spawn.OwnIdentity()}
+	x := &inquiry{disk: &realDisk, user: spawn.OwnIdentity()}
 	err := syscall.Exec(self, []string{self}, nil)
 	x.explain([]string{self}, &spawn.ExecError{File: self, Errno: err.(syscall.Errno)})
 	if !strings.Contains(x.Why, "is one script too many") || len(x.Why) > 4096 {

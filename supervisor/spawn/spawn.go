@@ -58,13 +58,11 @@ type Starting struct {
 	PID int
 	// Err is the failure, once Wait or WaitAndReap has returned true.
 	Err error
-	// Polled says that no signal will tell of the end of the start, so that the
-	// caller has to call Wait from time to time.
-	Polled bool
 
 	process *Process
 	child   *child
 	shared  bool // the child shares usher's memory until it executes its program
+	polled  bool // no signal tells of the end of the start
 	reportR int  // the reading end of a pipe that execve(2) or the child's end closes; -1 once that is known
 }
 
@@ -174,12 +172,12 @@ func (l *Starting) Wait(within time.Duration) bool {
 	return true
 }
 
-// Notify asks the kernel to tell this process, whose pid is self, with SIGCHLD
+// notify asks the kernel to tell this process, whose pid is self, with SIGCHLD
 // that the child has executed its program or failed to. It returns true if either
 // has happened already.
-func (l *Starting) Notify(self int) bool {
+func (l *Starting) notify(self int) bool {
 	asked, err := signals.NotifyReadable(l.reportR, self)
-	l.Polled = !asked || err != nil
+	l.polled = !asked || err != nil
 	return l.WaitAndReap(0) // it may have happened just before usher asked
 }
 
