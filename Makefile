@@ -20,8 +20,8 @@ TAGS    = usher_linkname
 # The Go releases that the entry point is verified for: signals/entry/VERIFY.md. Any other gets os/signal, and is told so.
 ENTRY_GO = go1.26
 GO_HERE := $(shell $(GO) env GOVERSION)
-COLD    = fmt time strings strconv flag slices syscall internal/sync golang.org/x/sys/unix github.com/hashicorp/go-multierror \
-	usher/internal/printable usher/supervisor/lastword usher/supervisor/lifecycle
+COLD    = fmt time strings strconv flag slices syscall internal/sync golang.org/x/sys/unix github.com/hashicorp/go-multierror github.com/spf13/pflag \
+	path unicode/utf8 usher/internal/contexts usher/internal/file usher/internal/printable usher/supervisor/lastword usher/supervisor/lifecycle
 GCFLAGS = $(COLD:%=-gcflags=%=-l)
 ifneq ($(filter $(GOARCH),amd64 arm64),)
 ifneq ($(filter $(ENTRY_GO) $(ENTRY_GO).%,$(GO_HERE)),)

@@ -227,11 +227,10 @@ func (c *Config) lookUps() int {
 			n += hook.Request.LookUps()
 		}
 	}
-	n = min(n, file.MaxCalls)
 	if c.checks() || c.hooks() {
 		n++ // for an explanation
 	}
-	return n
+	return min(n, file.MaxCalls)
 }
 
 // leavesDirectory is whether usher needs its working directory no more, once the app has started.

@@ -38,7 +38,7 @@ var mayImport = []importRule{
 	{"supervisor/command", []string{"supervisor/spawn", "supervisor/explain", "supervisor/exitcode", "healthz/check",
 		"signals", "signals/entry"},
 		"commands run beside the app, and what comes of their end is for the loop to decide"},
-	{"supervisor/explain", []string{"supervisor/spawn", "supervisor/binfmt", "supervisor/exitcode", "internal/file",
+	{"supervisor/explain", []string{"supervisor/spawn", "supervisor/binfmt", "supervisor/exitcode", "internal/",
 		"signals/entry"},
 		"why a start has failed depends on the command, its user and the files"},
 	{"supervisor/terminal", nil,

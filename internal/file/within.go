@@ -22,6 +22,9 @@ var ErrNoAnswer = errors.New("no answer from the file system")
 // Turn limits one user of Within, such as a check, to one call at a time.
 type Turn uint32
 
+// Taken reports whether a call with this turn has not returned yet.
+func (t *Turn) Taken() bool { return atomic.LoadUint32((*uint32)(t)) != 0 }
+
 // Within makes a call that looks up a path or reads a file. In the kernel no time
 // limit holds for such a call: if the server of the file system is gone, it may
 // never return. Therefore the call runs on a goroutine of its own. At the end of

@@ -3,6 +3,7 @@
 package explain
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"usher/internal/contexts"
+	"usher/internal/file"
 	"usher/signals/entry"
 	"usher/supervisor/exitcode"
 	"usher/supervisor/spawn"
@@ -38,7 +41,7 @@ type Explainer struct {
 	// time limit.
 	NoTimers bool
 
-	pending chan struct{} // closed when an explanation that exceeded the time limit is done; nil without one
+	turn file.Turn
 }
 
 // Explain explains an error of package spawn, for a command as the caller gave it. It
@@ -48,25 +51,12 @@ func (e *Explainer) Explain(command []string, err error) Explanation {
 	if e.NoTimers {
 		return look(command, e.Env, e.User, err)
 	}
-	select {
-	case <-e.pending:
-		e.pending = nil
-	default:
-	}
-	if e.pending == nil {
-		var x Explanation
-		done := make(chan struct{})
-		go func() {
-			x = look(command, e.Env, e.User, err)
-			close(done)
-		}()
-		limit := time.NewTimer(timeLimit)
-		defer limit.Stop()
-		select {
-		case <-done:
-			return x
-		case <-limit.C:
-			e.pending = done
+	if !e.turn.Taken() {
+		ctx, cancel := contexts.WithTimeout(context.Background(), timeLimit)
+		defer cancel()
+		x := new(Explanation)
+		if file.Within(ctx, &e.turn, func() error { *x = look(command, e.Env, e.User, err); return nil }) == nil {
+			return *x
 		}
 	}
 	return byErrno(command, err)

@@ -36,10 +36,7 @@ func may(user *spawn.Identity, what uint32, f fileInfo) bool {
 // the file itself.
 func (x *inquiry) search(file string) (first syscall.Errno) {
 	asked := x.who
-	// The kernel chooses between these errnos.
-	format := x.errno == unix.ENOEXEC || x.errno == unix.EIO || x.errno == unix.ELIBBAD
 	var role, argument string
-	var p binfmt.Program
 	for depth := range 7 { // the kernel allows a chain of five interpreters, then a loader
 		info, errno := x.stat(file)
 		if depth == 0 {
@@ -59,48 +56,55 @@ func (x *inquiry) search(file string) (first syscall.Errno) {
 		if x.errno == unix.EACCES && x.forbidden(file, info) {
 			return first
 		}
-		var buf [binfmt.HeadSize]byte
-		head := buf[:x.read(x.user, file, buf[:], 0)]
-		next := ""
+		role, file, argument = x.inspect(file)
 		switch {
-		case len(head) == 0 && x.errno == unix.ENOENT:
-			x.found(" can't be read to see which interpreter or loader is missing", "", "", "")
-		case binfmt.IsELF(head):
-			p = binfmt.ReadELF(func(b []byte, offset int64) int { return x.read(x.user, file, b, offset) })
-			here := binfmt.ThisMachine()
-			switch {
-			case format && p.Machine != here:
-				x.found(" is built for "+p.Machine+", this machine is ", "", here,
-					"use an image for this machine: docker build --platform linux/"+runtime.GOARCH)
-			case format && p.Broken != "":
-				x.found(" is ", "", p.Broken, "copy or build it anew")
-			}
-			role, next = "loader", p.Loader
-		case binfmt.IsScript(head):
-			whole := false
-			role = "interpreter"
-			if next, argument, whole = binfmt.ReadScript(head); !whole && format {
-				x.found(" has a #! line of more than 255 bytes", "", "", "")
-			}
-		case format && len(head) > 0:
-			x.found(" is neither a program for this machine nor a script", "", kind(head), "")
-		}
-		if x.Why != "" {
+		case x.Why != "":
 			return first
-		}
-		if next == "" {
+		case file == "":
 			x.who = asked // no file on the way is known to be the reason
 			return first
+		case x.who == "it":
+			x.who = "its " + role + " " + quote(file)
+		default:
+			x.who = "the " + role + " " + quote(file) + " of " + x.who
 		}
-		if x.who == "it" {
-			x.who = "its " + role + " " + quote(next)
-		} else {
-			x.who = "the " + role + " " + quote(next) + " of " + x.who
-		}
-		file = next
 	}
 	x.found(" is one script too many", "", "", "each is the interpreter of the one before")
 	return first
+}
+
+// inspect looks for the reason in the content of a file. If it is not there, inspect
+// returns the file that the kernel opens next, what that is to this file, and the
+// argument that a #! line gives it.
+func (x *inquiry) inspect(file string) (role, next, argument string) {
+	// The kernel chooses between these errnos.
+	format := x.errno == unix.ENOEXEC || x.errno == unix.EIO || x.errno == unix.ELIBBAD
+	var buf [binfmt.HeadSize]byte
+	head := buf[:x.read(x.user, file, buf[:], 0)]
+	switch {
+	case len(head) == 0 && x.errno == unix.ENOENT:
+		x.found(" can't be read to see which interpreter or loader is missing", "", "", "")
+	case binfmt.IsELF(head):
+		p := binfmt.ReadELF(func(b []byte, offset int64) int { return x.read(x.user, file, b, offset) })
+		here := binfmt.ThisMachine()
+		switch {
+		case format && p.Machine != here:
+			x.found(" is built for "+p.Machine+", this machine is ", "", here,
+				"use an image for this machine: docker build --platform linux/"+runtime.GOARCH)
+		case format && p.Broken != "":
+			x.found(" is ", "", p.Broken, "copy or build it anew")
+		}
+		role, next = "loader", p.Loader
+	case binfmt.IsScript(head):
+		whole := false
+		role = "interpreter"
+		if next, argument, whole = binfmt.ReadScript(head); !whole && format {
+			x.found(" has a #! line of more than 255 bytes", "", "", "")
+		}
+	case format && len(head) > 0:
+		x.found(" is neither a program for this machine nor a script", "", kind(head), "")
+	}
+	return role, next, argument
 }
 
 // kinds are formats of files that end up in an image by mistake.
