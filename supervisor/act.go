@@ -181,7 +181,7 @@ func (s *Supervisor) appStarted() {
 		s.forward(lifecycle.Action{Signal: &s.kept[i].event, Deliver: s.kept[i].deliver})
 	}
 	s.kept = nil
-	if s.word.log != nil && s.restarted == 0 {
+	if s.word.Log != nil && s.restarted == 0 {
 		if s.memory.Foresee() {
 			s.writeAhead()
 		}

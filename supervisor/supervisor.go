@@ -44,7 +44,7 @@ type Supervisor struct {
 	config   Config
 	source   signals.Source
 	log      Logger
-	word     pen
+	word     lastword.Pen
 	health   *health
 	server   *healthz.Server // of the endpoints; nil where there are none
 	notify   *notify.Socket  // for the app; nil where nobody wants to know
@@ -218,9 +218,9 @@ func (s *Supervisor) Run() int {
 	} else { // nothing is done for an app that won't be started, and nothing that takes one more thread
 		s.tail = nil
 		s.life.SkipHooks()
-		s.word.alone()
+		s.word.Alone()
 	}
-	s.report(s.word.begin())
+	s.report(s.word.Begin())
 	s.act(s.life.Begin(time.Now()))
 	s.publish()
 	s.serve()

@@ -76,7 +76,7 @@ func (s *Supervisor) finish() {
 		s.log.Debugf("%s", r)
 	}
 	s.log.Debugf("%d orphans reaped", s.orphans)
-	s.writeWithin(r, lastTime, true)
+	s.writeWithin(r, lastword.LastTime, true)
 }
 
 // exitCode is usher's: the app's, unless that is to become another, or what kept the app from having one. An app that was stopped because it
@@ -135,7 +135,7 @@ func (s *Supervisor) record() *lastword.Record {
 	if s.tail != nil {
 		r.Stderr = s.tail.End()
 	}
-	if r.Reason != lastword.Completed || r.Stop != nil || s.word.log != nil {
+	if r.Reason != lastword.Completed || r.Stop != nil || s.word.Log != nil {
 		s.memory.Complete(r, exitcode.Of(s.status), now)
 	}
 	return r
@@ -233,9 +233,9 @@ func (s *Supervisor) findWord(running bool) (threads int) {
 	if c.TerminationLog == "" || !c.CreateTerminationLog && unix.Access(c.TerminationLog, unix.F_OK) == unix.ENOENT {
 		return 0 // and not looked for again
 	}
-	w.log, w.here = lastword.NewLog(c.TerminationLog, c.CreateTerminationLog, c.TerminationJSON), running
+	w.Log, w.Inline = lastword.NewLog(c.TerminationLog, c.CreateTerminationLog, c.TerminationJSON), running
 	if id := s.as; id != nil && id.UID != 0 && !id.Current() {
-		w.log.For(appIdentity(id), appIdentity(spawn.OwnIdentity()))
+		w.Log.For(appIdentity(id), appIdentity(spawn.OwnIdentity()))
 		threads++ // it makes threads in the place of the one that has the app's rights (runtime.LockOSThread)
 	}
 	if !running {
@@ -248,13 +248,13 @@ func appIdentity(id *spawn.Identity) *lastword.App {
 	return &lastword.App{UID: id.UID, GID: id.GID, Groups: id.Groups}
 }
 
-func (s *Supervisor) write(r *lastword.Record) { s.writeWithin(r, writeTime, false) }
+func (s *Supervisor) write(r *lastword.Record) { s.writeWithin(r, lastword.WriteTime, false) }
 
 func (s *Supervisor) writeWithin(r *lastword.Record, limit time.Duration, last bool) {
 	if grace := s.config.GracePeriod; grace > 0 && s.life.Stopped() { // what comes before may have left no more of it
 		limit = min(limit, lifecycle.WordTime(grace)/4)
 	}
-	s.report(s.word.write(r, limit, last))
+	s.report(s.word.Write(r, limit, last))
 }
 
 func (s *Supervisor) report(err error) {
