@@ -117,8 +117,8 @@ func Send(fd int, b []byte) (int, error) { return transfer(unix.SYS_SENDTO, fd, 
 // call to the scheduler, as unix.Syscall does.
 func transfer(call uintptr, fd int, b []byte) (int, error) {
 	for {
-		data := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
-		n, _, errno := unix.RawSyscall6(call, uintptr(fd), data, uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
+		n, _, errno := unix.RawSyscall6(call, uintptr(fd),
+			uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
 		switch errno {
 		case 0:
 			return int(n), nil
