@@ -1,8 +1,9 @@
-// Package healthz answers /livez, /readyz and their like in the format of Kubernetes' own components.
+// Package healthz answers /livez, /readyz and their like in the format of
+// Kubernetes' own components.
 //
-// It speaks HTTP/1.1 by itself: net/http would more than double usher (5.95 MB against 2.47; server.go says what this one does and does
-// not do). Endpoints read snapshots; a request can never block what it
-// reports about.
+// It has an HTTP/1.1 server of its own, because net/http would more than double
+// the size of usher. Server says what this one can do. Endpoints read
+// snapshots: a request can never block the component that it reports about.
 package healthz
 
 import (
@@ -14,17 +15,20 @@ import (
 	"usher/internal/printable"
 )
 
-// Result is one line of an endpoint's answer; Failure is "" where the check holds. Note is shown where all are and this one holds.
+// Result is one line of an endpoint's answer. Failure is "" if the check holds.
+// Note is shown beside a check that holds, in a verbose answer.
 type Result struct{ Name, Failure, Note string }
 
-// Endpoint reads a snapshot and appends one Result a check to results, in order. It never blocks: others wait for their answers meanwhile.
+// Endpoint reads a snapshot and appends one Result per check to results, in
+// order. It never blocks, because all other clients wait meanwhile.
 type Endpoint func(results []Result) []Result
 
-// maxFailure bounds one failure's text in an answer, in bytes.
+// maxFailure limits the text of one failure in an answer, in bytes.
 const maxFailure = 512
 
-// appendAnswer appends the body for the endpoint of that name and reports whether all checks hold, those that the query
-// excludes aside. Byte for byte the format of k8s.io/apiserver/pkg/server/healthz.
+// appendAnswer appends the body for the endpoint with that name, and reports
+// whether all checks hold that the query does not exclude. The format is that
+// of k8s.io/apiserver/pkg/server/healthz, byte for byte.
 func appendAnswer(b []byte, name string, results []Result, q query) (body []byte, ok bool) {
 	ok = true
 	for _, r := range results {
@@ -58,7 +62,7 @@ func appendAnswer(b []byte, name string, results []Result, q query) (body []byte
 	return append(b, " check failed\n"...), false
 }
 
-// only returns the result of that name, or nil.
+// only returns the result with that name, or nil.
 func only(results []Result, name []byte) []Result {
 	for i := range results {
 		if results[i].Name == string(name) {
@@ -68,7 +72,8 @@ func only(results []Result, name []byte) []Result {
 	return nil
 }
 
-// appendUnmatched warns of excluded names that no check has; sorted and each once, as apiserver's set gives them.
+// appendUnmatched warns about excluded names that no check has: sorted, and
+// each one once, as apiserver's set has them.
 func appendUnmatched(b []byte, results []Result, exclude []string) []byte {
 	var unmatched []string
 	for _, name := range exclude {
@@ -92,7 +97,8 @@ func appendUnmatched(b []byte, results []Result, exclude []string) []byte {
 	return append(b, '\n')
 }
 
-// appendLine appends text as one printable line of at most maxFailure bytes: a failure's text may quote what a server sent.
+// appendLine appends text as one printable line of at most maxFailure bytes.
+// The text of a failure may quote a server.
 func appendLine(b []byte, text string) []byte {
 	limit := len(b) + maxFailure
 	for _, r := range text {
@@ -105,14 +111,15 @@ func appendLine(b []byte, text string) []byte {
 	return b
 }
 
-// query is what an endpoint takes from a request's query string.
+// query holds what an endpoint takes from a request's query string.
 type query struct {
-	verbose bool     // the key is present, whatever its value
+	verbose bool     // the key is present, with any value
 	exclude []string // values of exclude, in order
 }
 
-// parseQuery reads a query string by the rules of net/url's ParseQuery as apiserver uses it: a part with a semicolon or a
-// bad escape is ignored, a plus is a space.
+// parseQuery reads a query string by the rules of net/url's ParseQuery, as
+// apiserver uses it: it ignores a part that has a semicolon or a bad escape,
+// and a plus is a space.
 func parseQuery(raw []byte) query {
 	var q query
 	for len(raw) > 0 {
@@ -140,7 +147,8 @@ func parseQuery(raw []byte) query {
 	return q
 }
 
-// unescape decodes percent escapes, and pluses to spaces where asked. It writes the result over b, where it always fits.
+// unescape decodes percent escapes and, if plus is set, pluses to spaces. It
+// writes the result over b, where it always fits.
 func unescape(b []byte, plus bool) (decoded []byte, ok bool) {
 	if bytes.IndexByte(b, '%') < 0 && (!plus || bytes.IndexByte(b, '+') < 0) {
 		return b, true

@@ -51,7 +51,7 @@ func TestNoGarbage(t *testing.T) {
 		}
 	}
 	once := func() {
-		c := s.take(-1)
+		c := s.newConn(-1)
 		c.end()
 	}
 	once()

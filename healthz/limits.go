@@ -4,17 +4,19 @@ import "time"
 
 // limits bound what clients can make the server hold. Tests lower them.
 type limits struct {
-	conns   int           // connections at a time
+	conns   int           // number of connections at a time
 	first   time.Duration // from accept to a request's first byte
 	idle    time.Duration // between an answer and the next request's first byte
-	request time.Duration // from a request's first byte to the end of its head, then 408
-	write   time.Duration // a client that does not read its answers
-	linger  time.Duration // how long what a client still sends is read after the last answer
-	settled time.Duration // a connection that has been waited for this long may be closed to make room
+	request time.Duration // from a request's first byte to the end of its head; then the answer is 408
+	write   time.Duration // until the client has taken its answers
+	linger  time.Duration // for reading what a client still sends after the last answer
+	settled time.Duration // a connection may be closed to make room once the server has waited for it this long
 }
 
-// A connection takes some 200 bytes, and a descriptor, of which there are often no more than 1024; kubelet, a load balancer and Prometheus
-// together hold a handful. idle is nginx's keepalive_timeout.
+// defaultLimits are for a kubelet, a load balancer and Prometheus, which
+// together hold a handful of connections. A connection takes some 200 bytes and
+// a descriptor, and a process often has no more than 1024 of those. idle is
+// nginx's keepalive_timeout.
 var defaultLimits = limits{
 	conns:   512,
 	first:   10 * time.Second,
@@ -25,22 +27,24 @@ var defaultLimits = limits{
 	settled: 100 * time.Millisecond,
 }
 
-// Of the descriptors that this process may have, the server leaves so many to what else usher does: checks that lacked one would fail for
-// what clients do. It takes at least a few.
+// The server leaves reservedDescriptors of the process's descriptors to the
+// rest of usher. Otherwise clients could make checks fail, for want of a
+// descriptor. The server takes at least minConns for itself.
 const (
-	leftDescriptors  = 32
-	leastDescriptors = 4
+	reservedDescriptors = 32
+	minConns            = 4
 )
 
-// fewer are the limits where there are only so many descriptors. With fewer connections, each has to go sooner for as many clients to have
-// their turn.
+// fewer returns the limits for a process that may have so many descriptors.
+// With fewer connections, each one may be closed sooner, so that as many
+// clients have their turn.
 func (l limits) fewer(descriptors uint64) limits {
-	conns := leastDescriptors
+	conns := minConns
 	switch {
-	case descriptors >= uint64(l.conns+leftDescriptors):
+	case descriptors >= uint64(l.conns+reservedDescriptors):
 		return l
-	case descriptors > leastDescriptors+leftDescriptors:
-		conns = int(descriptors - leftDescriptors)
+	case descriptors > minConns+reservedDescriptors:
+		conns = int(descriptors - reservedDescriptors)
 	}
 	l.settled = max(l.settled*time.Duration(conns)/time.Duration(l.conns), l.settled/10)
 	l.conns = conns

@@ -282,7 +282,7 @@ func TestVictim(t *testing.T) {
 	if s.victim() != last {
 		t.Error("it keeps others out, who have waited already")
 	}
-	s.recent -= waitedIn + time.Second
+	s.waitedSince -= waitedPeriod + time.Second
 	if s.victim() != nil {
 		t.Error("that they have waited is long past")
 	}

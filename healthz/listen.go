@@ -13,14 +13,15 @@ import (
 	"usher/healthz/socket"
 )
 
-// Addr is where endpoints are served.
+// Addr is the address at which endpoints are served.
 type Addr struct {
-	netip.AddrPort        // the IP is not valid for every interface
-	Path           string // of a socket instead; "" is none
+	netip.AddrPort        // an invalid IP stands for every interface
+	Path           string // path of a socket in the file system, instead of a port; "" for none
 }
 
-// ParseAddr reads the address of endpoints: ":8086" (every interface), "127.0.0.1:8086", "[::1]:0", "localhost:8086" (127.0.0.1; other names
-// are not resolved), "unix:/path" or "unix:///path".
+// ParseAddr reads the address of endpoints: ":8086" (every interface),
+// "127.0.0.1:8086", "[::1]:0", "localhost:8086", "unix:/path" or
+// "unix:///path". localhost stands for 127.0.0.1. Other names are not resolved.
 func ParseAddr(addr string) (a Addr, err error) {
 	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
 		a.Path = strings.TrimPrefix(path, "//")
@@ -55,7 +56,7 @@ func ParseAddr(addr string) (a Addr, err error) {
 	return a, nil
 }
 
-// maxPath is sun_path's size without the NUL at its end (unix(7)).
+// maxPath is the size of sun_path without the NUL at its end (unix(7)).
 const maxPath = 107
 
 // splitAddr splits host:port and [host]:port.
@@ -77,8 +78,7 @@ func splitAddr(addr string) (host, port string, err error) {
 	return host, port, nil
 }
 
-// Listener is a *socket.Listener. If it stands in the file system, it is
-// removed from there when it is closed.
+// Listener is a *socket.Listener. Close removes a socket in the file system.
 type Listener struct {
 	*socket.Listener
 	place *place // nil: a port
@@ -94,9 +94,13 @@ func (l *Listener) Close() error {
 	return l.Listener.Close()
 }
 
-// Listen listens at an address that ParseAddr can read. Without an IP, and with 0.0.0.0 or ::, that is every interface, IPv4 and
-// IPv6. Everybody may connect to a socket in the file system, as to a port; one that nobody listens at any more is replaced. For
-// such a socket it changes the umask and the working directory of the process for a moment. The descriptor is close-on-exec.
+// Listen listens at an address that ParseAddr can read. Without an IP, and with
+// 0.0.0.0 or ::, it listens on every interface, for IPv4 and IPv6. The
+// descriptor is close-on-exec.
+//
+// Every user may connect to a socket in the file system, as to a port. A socket
+// that no process listens at any more is replaced. For such an address, Listen
+// changes the umask and the working directory of the process for a moment.
 func Listen(addr string) (*Listener, error) {
 	at, err := ParseAddr(addr)
 	l := &Listener{}

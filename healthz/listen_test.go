@@ -45,7 +45,7 @@ func TestBackoff(t *testing.T) {
 			t.Errorf("paused %v, for %v, want %v", s.paused, got, wait)
 		}
 		s.now = s.due
-		if s.sweep(); s.paused || s.due != never {
+		if s.endExpired(); s.paused || s.due != never {
 			t.Error("does not go on")
 		}
 		wait = min(2*wait, time.Second)

@@ -145,7 +145,7 @@ func connected(t testing.TB, s *Server) (c *conn, client *os.File) {
 	client = os.NewFile(uintptr(fds[1]), "")
 	t.Cleanup(func() { client.Close() })
 	s.tick()
-	return s.take(fds[0]), client
+	return s.newConn(fds[0]), client
 }
 
 func (s *Server) addr() string { return s.listeners[0].Addr().String() }

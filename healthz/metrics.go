@@ -2,30 +2,33 @@ package healthz
 
 import "strconv"
 
-// Page is an endpoint of another kind than Endpoint: it appends a body in the Prometheus text format, or in OpenMetrics where that was
-// asked for. It never blocks.
+// Page is an endpoint that appends a body in the Prometheus text format, or in
+// OpenMetrics if the client asked for that. It never blocks.
 type Page func(b []byte, openMetrics bool) []byte
 
-// Metrics writes a page, a family of metrics after the other, in the text format 0.0.4 of Prometheus or in OpenMetrics 1.0.
+// Metrics writes a page, one family of metrics after the other, in Prometheus'
+// text format 0.0.4 or in OpenMetrics 1.0.
 type Metrics struct {
 	Body []byte
-	Open bool // OpenMetrics
+	Open bool // the format is OpenMetrics
 
 	name, kind string
 }
 
-// Family begins the next one. Its name has the unit at its end; a counter's is without _total. kind is gauge, counter or summary.
+// Family begins a family. Its name ends with the unit; a counter's name comes
+// without _total. kind is gauge, counter or summary.
 //
 //go:noinline
 func (m *Metrics) Family(name, kind, help string) {
 	m.name, m.kind = name, kind
-	if kind == "counter" && !m.Open { // OpenMetrics counts the suffix as the sample's
+	if kind == "counter" && !m.Open { // in OpenMetrics only the sample has the suffix
 		name += "_total"
 	}
 	m.text("# HELP ", name, " ", help, "\n# TYPE ", name, " ", kind, "\n")
 }
 
-// Sample adds one, with labels in the form `{a="b"}` or "". suffix is a summary's, _sum or _count.
+// Sample adds a sample to the family, with labels in the form `{a="b"}` or "".
+// suffix is for a summary: _sum or _count.
 //
 //go:noinline
 func (m *Metrics) Sample(suffix, labels string, value float64) {
@@ -36,7 +39,7 @@ func (m *Metrics) Sample(suffix, labels string, value float64) {
 	m.Body = append(strconv.AppendFloat(m.Body, value, 'g', -1, 64), '\n')
 }
 
-// Only is a family of one sample without labels.
+// Only adds a family of one sample without labels.
 //
 //go:noinline
 func (m *Metrics) Only(name, kind, help string, value float64) {
@@ -44,7 +47,7 @@ func (m *Metrics) Only(name, kind, help string, value float64) {
 	m.Sample("", "", value)
 }
 
-// End ends the page.
+// End completes the page and returns it.
 func (m *Metrics) End() []byte {
 	if m.Open {
 		m.text("# EOF\n")

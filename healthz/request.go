@@ -5,10 +5,11 @@ import (
 	"strings"
 )
 
-// Limits on a request's head, in bytes. Kubelet's is about 150, a proxy's seldom more than 2000.
+// Limits on a request's head, in bytes. Kubelet's head has about 150, a proxy's
+// seldom more than 2000.
 const (
-	maxHead   = 8192 // all of it; more is 431. Also the size of a connection's read buffer
-	maxTarget = 2048 // the request line; more is 414
+	maxHead   = 8192 // the whole head, beyond which the answer is 431; also the size of the server's read buffer
+	maxTarget = 2048 // the request line, beyond which the answer is 414
 )
 
 type method int
@@ -19,31 +20,35 @@ const (
 	methodHead
 )
 
-// request is what the server needs of a request's head. Its slices point into the connection's buffer.
+// request holds the parts of a request's head that the server needs. Its slices
+// point into the server's buffer.
 type request struct {
 	method  method
-	options bool   // the method was OPTIONS, which is answered as GET is
+	options bool   // the method was OPTIONS, which is answered like GET
 	path    []byte // percent-decoded, with its leading slash
 	query   []byte // as sent, without the question mark
 	http10  bool
-	keep    bool // the client will keep the connection open
+	keep    bool // the client keeps the connection open
 	body    bool // a body follows
 
-	openMetrics bool // the client takes OpenMetrics
+	openMetrics bool // the client accepts OpenMetrics
 }
 
-// refusal is why a request gets no endpoint's answer. The zero value is no refusal.
+// refusal is the reason for a request that no endpoint answers. The zero value
+// means that there is none.
 type refusal struct {
 	status int
-	reason string // goes into the answer: constant text, never what the client sent
+	reason string // goes into the answer: constant text, never text from the client
 }
 
 func bad(reason string) refusal { return refusal{400, reason} }
 
-// headEnd returns the length of the head at the start of b including the empty line that ends it, or -1 if that has not
-// come yet. The first from bytes are known to hold no such end. A line ends in LF, with or without CR (RFC 9112 2.2).
+// headEnd returns the length of the head at the start of b, with the empty line
+// that ends it, or -1 if b does not hold all of it yet. The caller knows that
+// the first from bytes hold no end. A line ends in LF, with or without CR (RFC
+// 9112 2.2).
 func headEnd(b []byte, from int) int {
-	for i := max(0, from-2); ; i++ { // an end that is still incomplete is at most \n\r
+	for i := max(0, from-2); ; i++ { // an incomplete end is at most \n\r
 		lf := bytes.IndexByte(b[i:], '\n')
 		if lf < 0 {
 			return -1
@@ -58,7 +63,8 @@ func headEnd(b []byte, from int) int {
 	}
 }
 
-// cutLine returns the first line of b without its end, and what follows. b holds an LF.
+// cutLine returns the first line of b without its end, and the rest. b holds an
+// LF.
 func cutLine(b []byte) (line, rest []byte) {
 	i := bytes.IndexByte(b, '\n')
 	line, rest = b[:i], b[i+1:]
@@ -68,35 +74,37 @@ func cutLine(b []byte) (line, rest []byte) {
 	return line, rest
 }
 
-// parseRequest reads a complete head, as headEnd delimits it. It decodes the path in place.
+// parseRequest reads a complete head, as headEnd delimits it. It decodes the
+// path in place.
 //
-// Where RFC 9112 lets a recipient choose between repairing and refusing, it refuses: nobody needs a repaired probe, and
-// every repair is a way for a proxy and us to see two different requests.
+// Where RFC 9112 lets a recipient choose between repairing and refusing,
+// parseRequest refuses. Probes need no repairs, and with every repair a proxy
+// and usher could see two different requests.
 func parseRequest(head []byte) (request, refusal) {
 	line, rest := cutLine(head)
-	r, no := parseRequestLine(line)
-	if no.status != 0 {
-		return r, no
+	r, refused := parseRequestLine(line)
+	if refused.status != 0 {
+		return r, refused
 	}
-	f, no := parseFields(rest)
+	f, refused := parseFields(rest)
 	switch {
-	case no.status != 0:
+	case refused.status != 0:
 	case f.hosts > 1:
-		no = bad("more than one Host")
+		refused = bad("more than one Host")
 	case f.hosts == 0 && !r.http10:
-		no = bad("no Host")
+		refused = bad("no Host")
 	case f.codings > 0 && (f.lengths > 0 || f.codings > 1 || r.http10):
-		no = bad("body of unclear length") // RFC 9112 6.1, 6.3: request smuggling
+		refused = bad("body of unclear length") // RFC 9112 6.1, 6.3: request smuggling
 	case f.codings > 0 && !f.chunked:
-		no = refusal{501, "unknown Transfer-Encoding"}
+		refused = refusal{501, "unknown Transfer-Encoding"}
 	}
 	r.body = f.codings > 0 || f.length
 	r.openMetrics = f.openMetrics
 	r.keep = !f.close && (!r.http10 || f.keepAlive)
-	return r, no
+	return r, refused
 }
 
-func parseRequestLine(line []byte) (r request, no refusal) {
+func parseRequestLine(line []byte) (r request, refused refusal) {
 	if len(line) > maxTarget {
 		return r, refusal{414, ""}
 	}
@@ -118,7 +126,7 @@ func parseRequestLine(line []byte) (r request, no refusal) {
 		r.method = methodGet
 	case "HEAD":
 		r.method = methodHead
-	case "OPTIONS": // what HAProxy's httpchk sends
+	case "OPTIONS": // HAProxy's httpchk sends it
 		r.method, r.options = methodGet, true
 		if string(target) == "*" { // the server as a whole (RFC 9112 3.2.4)
 			target = []byte("/")
@@ -126,7 +134,7 @@ func parseRequestLine(line []byte) (r request, no refusal) {
 	case "CONNECT": // its target is an authority
 		return r, refusal{405, ""}
 	}
-	if target[0] != '/' { // the absolute form, as sent to proxies; every server has to take it (RFC 9112 3.2.2)
+	if target[0] != '/' { // the absolute form, for proxies; a server has to accept it (RFC 9112 3.2.2)
 		var authority []byte
 		if authority, target = cutAuthority(target); len(authority) == 0 || !all(authority, isHost) {
 			return r, bad("malformed target")
@@ -142,7 +150,8 @@ func parseRequestLine(line []byte) (r request, no refusal) {
 	return r, refusal{}
 }
 
-// cutAuthority splits a target in absolute form; authority is empty where it is none.
+// cutAuthority splits a target in absolute form. For any other target,
+// authority is empty.
 func cutAuthority(target []byte) (authority, rest []byte) {
 	for _, scheme := range []string{"http://", "https://"} {
 		if len(target) > len(scheme) && equalFold(target[:len(scheme)], scheme) {
@@ -156,17 +165,17 @@ func cutAuthority(target []byte) (authority, rest []byte) {
 	return nil, nil
 }
 
-// fields is what the server needs of a request's header fields.
+// fields holds what the server needs of a request's header fields.
 type fields struct {
-	hosts, lengths, codings int  // how many there were of Host, Content-Length, Transfer-Encoding
-	length                  bool // a Content-Length other than 0
+	hosts, lengths, codings int  // number of Host, Content-Length, Transfer-Encoding
+	length                  bool // Content-Length is not 0
 	chunked                 bool
 	close, keepAlive        bool // options of Connection
-	openMetrics             bool // in Accept
+	openMetrics             bool // Accept names it
 }
 
 // parseFields reads header lines up to and including the empty one.
-func parseFields(b []byte) (f fields, no refusal) {
+func parseFields(b []byte) (f fields, refused refusal) {
 	for {
 		var line []byte
 		if line, b = cutLine(b); len(line) == 0 {
@@ -177,7 +186,7 @@ func parseFields(b []byte) (f fields, no refusal) {
 		}
 		name, value, ok := bytes.Cut(line, []byte{':'})
 		if !ok || len(name) == 0 || !all(name, isToken) || !all(value, isValue) {
-			return f, bad("malformed header") // a space before the colon is one too: RFC 9112 5.1
+			return f, bad("malformed header") // also for a space before the colon: RFC 9112 5.1
 		}
 		value = bytes.Trim(value, " \t")
 		switch {
@@ -218,7 +227,8 @@ func all(b []byte, is func(byte) bool) bool {
 	return true
 }
 
-// equalFold compares with ASCII letters' case ignored; want is in lower case.
+// equalFold compares without regard to the case of ASCII letters. want is in
+// lower case.
 func equalFold(b []byte, want string) bool {
 	if len(b) != len(want) {
 		return false
@@ -238,7 +248,7 @@ func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 func isAlnum(c byte) bool { return isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'z' }
 
-// isToken: tchar of RFC 9110 5.6.2.
+// isToken reports whether c may be in a token (tchar, RFC 9110 5.6.2).
 func isToken(c byte) bool {
 	if isAlnum(c) {
 		return true
@@ -250,13 +260,16 @@ func isToken(c byte) bool {
 	return false
 }
 
-// isTarget: visible ASCII; a fragment is never sent (RFC 9112 3.2).
+// isTarget reports whether c may be in a target: visible ASCII, without the #
+// of a fragment, which is never sent (RFC 9112 3.2).
 func isTarget(c byte) bool { return 0x20 < c && c < 0x7f && c != '#' }
 
-// isValue: what a field's value may hold (RFC 9110 5.5); no NUL, CR or other control.
+// isValue reports whether c may be in a field's value (RFC 9110 5.5): no NUL,
+// CR or other control character.
 func isValue(c byte) bool { return c == '\t' || 0x20 <= c && c != 0x7f }
 
-// isHost: uri-host and port (RFC 9110 7.2), not further analysed; no userinfo.
+// isHost reports whether c may be in a host with a port (RFC 9110 7.2). It does
+// not analyse them further, and allows no userinfo.
 func isHost(c byte) bool {
 	if isAlnum(c) {
 		return true

@@ -2,7 +2,8 @@ package healthz
 
 import "strconv"
 
-// statusText holds the reason phrases of every status this server sends (RFC 9110 15).
+// statusText returns the reason phrase of a status that this server sends (RFC
+// 9110 15).
 func statusText(status int) string {
 	switch status {
 	case 200:
@@ -37,18 +38,20 @@ const (
 	typeOpenMetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 )
 
-// response is one answer. It always has a Content-Length, so that its end never depends on the connection's.
+// response is one answer. It always has a Content-Length, so that the client
+// finds its end without waiting for the end of the connection.
 type response struct {
 	status int
-	kind   string // of the body; "" is typePlain
+	kind   string // content type of the body; "" stands for typePlain
 	body   []byte
-	allow  bool // the methods are listed
-	head   bool // the request was HEAD: the same header, no body
-	close  bool // the connection ends with it
-	http10 bool // …and if it does not, an HTTP/1.0 client has to be told
+	allow  bool // list the allowed methods
+	head   bool // the request was HEAD: send the header only
+	close  bool // the connection ends after this answer
+	http10 bool // the client speaks HTTP/1.0, and has to be told if the connection stays open
 }
 
-// appendTo appends the response. It announces HTTP/1.1 to HTTP/1.0 clients as well (RFC 9110 6.2).
+// appendTo appends the response. It announces HTTP/1.1 to HTTP/1.0 clients as
+// well (RFC 9110 6.2).
 func (r response) appendTo(b, date []byte) []byte {
 	b = append(b, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(r.status), 10)
@@ -79,24 +82,26 @@ func (r response) appendTo(b, date []byte) []byte {
 	return append(b, r.body...)
 }
 
-// httpDate is what answers of this turn are dated with, made once a second.
+// httpDate returns the Date of all answers in this turn. It is formatted once a
+// second.
 func (s *Server) httpDate() []byte {
-	if now := s.at.Unix(); now != s.dated || s.date == nil {
-		s.date, s.dated = s.at.UTC().AppendFormat(s.date[:0], "Mon, 02 Jan 2006 15:04:05 GMT"), now
+	if now := s.at.Unix(); now != s.dateSecond || s.date == nil {
+		s.date, s.dateSecond = s.at.UTC().AppendFormat(s.date[:0], "Mon, 02 Jan 2006 15:04:05 GMT"), now
 	}
 	return s.date
 }
 
-// paths is for who asks for something else.
+// paths is the hint in a 404.
 const paths = "try /livez, /readyz, /startupz or /metrics"
 
-// appendRefusal appends the body that goes with a refusal: "400 Bad Request: no Host\n".
-func appendRefusal(b []byte, no refusal) []byte {
-	b = strconv.AppendInt(b, int64(no.status), 10)
+// appendRefusal appends the body that goes with a refusal: "400 Bad Request: no
+// Host\n".
+func appendRefusal(b []byte, refused refusal) []byte {
+	b = strconv.AppendInt(b, int64(refused.status), 10)
 	b = append(b, ' ')
-	b = append(b, statusText(no.status)...)
-	if no.reason != "" {
-		b = append(append(b, ": "...), no.reason...)
+	b = append(b, statusText(refused.status)...)
+	if refused.reason != "" {
+		b = append(append(b, ": "...), refused.reason...)
 	}
 	return append(b, '\n')
 }

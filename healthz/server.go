@@ -16,48 +16,54 @@ import (
 	"usher/healthz/socket"
 )
 
-// Server serves endpoints over HTTP/1.0 and 1.1: GET, HEAD and OPTIONS, keep-alive, pipelining. It has no TLS, no HTTP/2, takes no
-// bodies, and allocates nothing for a request. Whatever clients send or hold back, it holds at most limits.conns of them:
-// when one more comes, another goes (victim).
+// Server serves endpoints over HTTP/1.0 and 1.1: GET, HEAD and OPTIONS,
+// keep-alive, pipelining. It has no TLS, no HTTP/2, takes no bodies, and
+// allocates nothing for a request. Whatever clients send or hold back, it holds
+// at most limits.conns of them: when one more comes, another one goes (see
+// victim).
 //
-// One goroutine serves all of them, and never waits for one: what a client has not sent yet, or does not take, stays with its connection.
+// One goroutine serves all clients, and never waits for one of them. An
+// incomplete request, and an answer that its client has not taken, stay with
+// the connection.
 type Server struct {
 	routes []route
 	logf   func(format string, args ...any)
 	limits limits
 	poll   *socket.Poller
-	open   atomic.Int32 // connections
+	open   atomic.Int32 // number of connections
 
 	mu        sync.Mutex
 	listeners []listener
 
-	// What follows belongs to Serve.
-	start   time.Time     // moments are measured from here
-	at      time.Time     // when the present turn began
-	now     time.Duration // …from start on
-	due     time.Duration // the first deadline; never is none
-	yielded time.Duration // when other goroutines had their turn
-	conns   []*conn       // a connection is known by its place here
-	free    []*conn       // those of them that have ended
-	paused  bool          // no accepting until resume
-	full    bool          // …or a connection ends
-	began   time.Duration // the pause
-	resume  time.Duration
-	waited  time.Duration // how long new clients have waited for a place, of late
-	recent  time.Duration // since when that counts
+	// The fields from here on belong to Serve.
+	start   time.Time     // all moments are measured from it
+	at      time.Time     // beginning of the present turn
+	now     time.Duration // from start to at
+	due     time.Duration // the first deadline, or never
+	yielded time.Duration // when other goroutines ran last
+	conns   []*conn       // indexed by conn.id
+	free    []*conn       // ended connections among conns, for reuse
 	parked  int           // connections that cannot be closed
-	backoff time.Duration // after the last accept, if that failed
-	tell    time.Duration // when that may be logged again
-	date    []byte        // for answers in the second dated
-	dated   int64
 
-	in      [maxHead]byte // what a connection has sent
+	paused      bool // no connections are accepted until resume
+	full        bool // …or until a connection ends
+	pausedAt    time.Duration
+	resume      time.Duration
+	waited      time.Duration // how long new clients have waited for a place since waitedSince
+	waitedSince time.Duration
+	backoff     time.Duration // pause after the last accept, if that failed
+	nextLog     time.Duration // earliest time to log such a failure again
+
+	date       []byte // of answers in the second dateSecond
+	dateSecond int64
+
+	in      [maxHead]byte // bytes from the connection that is served
 	out     []byte        // answers to it
 	body    []byte        // scratch
 	results []Result      // scratch
 }
 
-// listener is a *Listener.
+// listener is a *Listener. Tests have listeners that fail.
 type listener interface {
 	Accept() (fd int, err error)
 	Close() error
@@ -71,12 +77,14 @@ const never = time.Duration(math.MaxInt64)
 type route struct {
 	name     string
 	path     []byte
-	endpoint Endpoint // or
+	endpoint Endpoint // nil if page is set
 	page     Page
 }
 
-// NewServer returns a server of the given endpoints. The map's keys are names without slash: "livez", "readyz", "healthz".
-// logf, which may be nil, is told of what an operator has to know: no accepting, a panic. Never of what clients do.
+// NewServer returns a server of the given endpoints. The map's keys are names
+// without a slash: "livez", "readyz", "healthz". logf may be nil. It logs what
+// an operator has to know, such as a panic or that no connections can be
+// accepted, and never what clients do.
 func NewServer(endpoints map[string]Endpoint, logf func(format string, args ...any)) (*Server, error) {
 	if logf == nil {
 		logf = func(string, ...any) {}
@@ -96,42 +104,35 @@ func NewServer(endpoints map[string]Endpoint, logf func(format string, args ...a
 	return s, nil
 }
 
-// SetPage adds an endpoint that is a page. To be called before Serve.
+// SetPage adds an endpoint that is a page. Call it before Serve.
 func (s *Server) SetPage(name string, page Page) {
 	s.routes = append(s.routes, route{name: name, path: []byte("/" + name), page: page})
 }
 
 var readyzPath = []byte("/readyz")
 
-// route returns the endpoint of a path, or nil, and the name of the one check of it that /readyz/NAME asks for. What load balancers ask
-// for unless they are told otherwise is / (HAProxy, ALB, GCP), and what they want to know is readiness.
+// route returns the endpoint of a path, or nil, and the name of the single
+// check that /readyz/NAME asks for. Load balancers ask for / by default
+// (HAProxy, ALB, GCP), and want to know about readiness.
 func (s *Server) route(path []byte) (rt *route, check []byte) {
 	if len(path) == 1 {
 		path = readyzPath
 	}
 	for i := range s.routes {
-		if rest, ok := bytes.CutPrefix(path, s.routes[i].path); ok && (len(rest) == 0 || rest[0] == '/' && len(rest) > 1 && s.routes[i].page == nil) {
+		rest, ok := bytes.CutPrefix(path, s.routes[i].path)
+		if ok && (len(rest) == 0 || rest[0] == '/' && len(rest) > 1 && s.routes[i].page == nil) {
 			return &s.routes[i], rest[min(1, len(rest)):]
 		}
 	}
 	return nil, nil
 }
 
-// Back-off after an accept that failed for lack of something, usually descriptors.
-const (
-	minBackoff = 5 * time.Millisecond
-	maxBackoff = time.Second
-	tellEvery  = time.Minute
-)
+// maxTurns limits the time that turns may follow each other before other
+// goroutines run.
+const maxTurns = 500 * time.Microsecond
 
-// maxAccept is how many connections are accepted in a turn, and maxTurns how long turns may follow each other before other goroutines
-// have one.
-const (
-	maxAccept = 64
-	maxTurns  = 500 * time.Microsecond
-)
-
-// Listen adds an address that Listen takes. To be called before Serve.
+// Listen adds an address, in the form that the function Listen accepts. Call it
+// before Serve.
 func (s *Server) Listen(addr string) error {
 	l, err := Listen(addr)
 	if err == nil {
@@ -147,7 +148,7 @@ func (s *Server) add(l listener) error {
 	return l.Watch(s.poll, id(len(s.listeners)-1), true)
 }
 
-// Ports are those that it listens on.
+// Ports returns the ports that the server listens on.
 func (s *Server) Ports() (ports []uint16) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -157,8 +158,9 @@ func (s *Server) Ports() (ports []uint16) {
 	return ports
 }
 
-// Serve answers connections until Close is called. No error ends it: a server that gave up for a moment's lack of descriptors would have
-// its container killed. To be called once.
+// Serve answers connections until Close is called. No error ends it: if a
+// server gave up for a moment's lack of descriptors, kubelet would kill the
+// container. Call it once.
 func (s *Server) Serve() {
 	defer s.end()
 	for {
@@ -174,17 +176,17 @@ func (s *Server) Serve() {
 		for _, e := range events {
 			if e.Fd < 0 {
 				s.accept(s.listeners[-1-e.Fd])
-			} else if c := s.conns[e.Fd]; c.fd >= 0 { // or it has had to make room in this turn
+			} else if c := s.conns[e.Fd]; c.fd >= 0 { // otherwise it was evicted in this turn
 				c.ready()
 			}
 		}
-		if len(events) == cap(events) { // or a listener would have its turn only after all connections
+		if len(events) == cap(events) { // the listeners must not wait until all connections are served
 			for _, l := range s.listeners {
 				s.accept(l)
 			}
 		}
 		if s.now >= s.due {
-			s.sweep()
+			s.endExpired()
 		}
 		if s.now-s.yielded >= maxTurns {
 			s.yielded = s.now
@@ -193,10 +195,11 @@ func (s *Server) Serve() {
 	}
 }
 
-// id is what the poller knows the listener at that place by.
+// id returns the poller's id of a listener, given its index.
 func id(listener int) int32 { return -1 - int32(listener) }
 
-// Close closes listeners and connections and makes Serve return. It waits for nothing and may be called again.
+// Close closes listeners and connections and makes Serve return. It waits for
+// nothing, and may be called again.
 func (s *Server) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -206,7 +209,7 @@ func (s *Server) Close() {
 	}
 }
 
-// end closes what there is when Serve returns.
+// end closes everything when Serve returns.
 func (s *Server) end() {
 	s.Close()
 	for _, c := range s.conns {
@@ -222,164 +225,23 @@ func (s *Server) tick() {
 	s.now = s.at.Sub(s.start)
 }
 
-// wake has the connections' deadlines looked at then.
-func (s *Server) wake(at time.Duration) { s.due = min(s.due, at) }
+// wakeAt makes sure that deadlines are looked at then.
+func (s *Server) wakeAt(at time.Duration) { s.due = min(s.due, at) }
 
-// sweep ends what has waited too long.
-func (s *Server) sweep() {
+// endExpired ends pauses and connections whose time is over.
+func (s *Server) endExpired() {
 	s.due = never
 	if s.paused && s.now >= s.resume {
 		s.unpause()
 	} else if s.paused {
-		s.wake(s.resume)
+		s.wakeAt(s.resume)
 	}
 	for _, c := range s.conns {
 		if c.fd >= 0 && s.now >= c.deadline {
 			c.expired()
 		}
 		if c.fd >= 0 {
-			s.wake(c.deadline)
+			s.wakeAt(c.deadline)
 		}
 	}
-}
-
-// accept takes a listener's new connections, and answers those that have asked already.
-func (s *Server) accept(l listener) {
-	for i := range maxAccept {
-		if s.paused || s.givenUp(l) {
-			return
-		}
-		var victim *conn
-		if int(s.open.Load()) == s.limits.conns {
-			if victim = s.victim(); victim == nil {
-				if i == 0 { // later there may be nobody who waits
-					s.pause(s.limits.settled / 5) // then look again: others may have settled
-					s.full = true
-				}
-				return
-			}
-		}
-		fd, err := l.Accept()
-		switch {
-		case err == nil:
-			s.backoff = 0
-			if victim != nil {
-				victim.evict()
-			}
-			c := s.take(fd)
-			c.rights = l.Rights()
-			c.ready()
-		case err == unix.EAGAIN || errors.Is(err, os.ErrClosed):
-			return
-		default:
-			if s.backoff == 0 && s.now >= s.tell { // once an outage, and clients must not fill the log with short ones
-				s.logf("health: cannot accept connections: %v; trying again", err)
-				s.tell = s.now + tellEvery
-			}
-			if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
-				if victim = s.victim(); victim != nil {
-					victim.evict()
-					continue // with its descriptor
-				}
-			}
-			s.backoff = min(max(2*s.backoff, minBackoff), maxBackoff)
-			s.pause(s.backoff)
-		}
-	}
-}
-
-// pause stops accepting for a while.
-func (s *Server) pause(d time.Duration) {
-	s.paused, s.began, s.resume = true, s.now, s.now+d
-	s.wake(s.resume)
-	s.watchListeners()
-}
-
-func (s *Server) unpause() {
-	if s.full {
-		s.waited += s.now - s.began
-	}
-	s.paused, s.full = false, false
-	s.watchListeners()
-}
-
-func (s *Server) watchListeners() {
-	for i, l := range s.listeners {
-		_ = l.Watch(s.poll, id(i), !s.paused && !s.givenUp(l)) // or it is closed
-	}
-}
-
-// maxWaited is how long new clients may wait for others to settle, in all
-// and in waitedIn. It is less than the second for which kubelet waits for an
-// answer, whatever number of clients is queued before it.
-const (
-	maxWaited = 200 * time.Millisecond
-	waitedIn  = 10 * time.Second
-)
-
-// victim returns the connection that has to go for a new one, or nil, which
-// it is not for longer than maxWaited:
-//
-//  1. the one that has been idle longest;
-//  2. the one that has kept the server waiting longest, for a request or for
-//     taking an answer, if for at least limits.settled;
-//  3. one that has had an answer: it is not kept out;
-//  4. the oldest that has not had one. For limits.settled it has time for
-//     what an honest client's first packet has left out, but not where new
-//     clients have waited for maxWaited already.
-func (s *Server) victim() (victim *conn) {
-	if s.now-s.recent > waitedIn {
-		s.waited, s.recent = 0, s.now
-	}
-	best := 4
-	if s.waited >= maxWaited {
-		best = 5
-	}
-	for _, c := range s.conns {
-		rank := 4
-		switch {
-		case c.fd < 0:
-			continue
-		case c.idle():
-			rank = 1
-		case s.now-c.since >= s.limits.settled:
-			rank = 2
-		case c.answered:
-			rank = 3
-		}
-		if rank < best || rank == best && victim != nil && c.since < victim.since {
-			victim, best = c, rank
-		}
-	}
-	return victim
-}
-
-// maxParked is how many connections may stay open because closing them could
-// take any time (socket.CloseGuarded). Then no more are accepted where they
-// came from.
-const maxParked = 16
-
-func (s *Server) givenUp(l listener) bool { return s.parked >= maxParked && l.Rights() }
-
-// park counts one of them.
-func (s *Server) park() {
-	if s.parked++; s.parked == 1 {
-		s.logf("health: a client of a unix socket sends descriptors; after %d such connections the socket is no longer served", maxParked)
-	} else if s.parked == maxParked {
-		s.watchListeners()
-	}
-}
-
-// take begins a connection.
-func (s *Server) take(fd int) *conn {
-	var c *conn
-	if n := len(s.free); n > 0 {
-		c, s.free = s.free[n-1], s.free[:n-1]
-	} else {
-		c = &conn{s: s, id: int32(len(s.conns))}
-		s.conns = append(s.conns, c)
-	}
-	*c = conn{s: s, id: c.id, fd: fd, since: s.now, deadline: s.now + s.limits.first}
-	s.open.Add(1)
-	return c
 }

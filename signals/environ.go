@@ -2,8 +2,9 @@ package signals
 
 import _ "unsafe" // for go:linkname
 
-// rawEnviron is the runtime's copy of the environment. os.Environ leaves out all but the first of two variables with the same name,
-// which an init has no business with.
+// rawEnviron returns the runtime's copy of the environment. os.Environ keeps
+// only the first of two variables with the same name, but an init has to pass
+// on both.
 //
 //go:linkname rawEnviron syscall.runtime_envs
 func rawEnviron() []string

@@ -7,13 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Interrupt calls f, and from then on interrupts it every so often: a system
-// call of f's that waits, and that a signal can interrupt, waits no longer. It
-// is for those that say nothing of a wait and have no flag against one, such as
-// the end of a descriptor that is a socket with SO_LINGER. The signal is
-// SIGCHLD, the one that only means "look around": the loop gets one afterwards,
-// in the place of those that have come meanwhile. Where the kernel refuses a
-// timer, f is called all the same.
+// Interrupt calls f, and interrupts it periodically from then on. If f waits in
+// a system call that a signal can interrupt, that call ends. Interrupt is for
+// system calls that have no flag against waiting, such as the close of a
+// descriptor that is a socket with SO_LINGER.
+//
+// The signal is SIGCHLD, which only means "look around". The loop gets one
+// afterwards, in place of those that came meanwhile. If the kernel refuses a
+// timer, Interrupt calls f all the same.
 func Interrupt(every time.Duration, f func()) {
 	LockThread()
 	restore := unblockChild()
@@ -35,7 +36,7 @@ func Interrupt(every time.Duration, f func()) {
 	_ = unix.Kill(unix.Getpid(), unix.SIGCHLD)
 }
 
-// sigevent is the kernel's (sigevent(3type)), which has 64 bytes.
+// sigevent is the kernel's struct (sigevent(3type)), which has 64 bytes.
 type sigevent struct {
 	value              uintptr
 	signo, notify, tid int32

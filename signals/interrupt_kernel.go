@@ -8,11 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A signal interrupts a system call only where it has a handler, and is not
-// blocked. Here none has one, and all are blocked: for SIGCHLD, and one thread,
-// and while Interrupt is at work, this is as it is in every other Go program.
-// The runtime's handler does nothing: entry has cleared the flags that say what
-// there is to be done.
+// A signal interrupts a system call only if it has a handler and is not
+// blocked. In this build, signals have no handler, and all are blocked.
+// unblockChild gives SIGCHLD the state that it has in every other Go program,
+// on one thread, for as long as Interrupt works. The runtime's handler does
+// nothing, because entry has cleared the flags that tell it what to do.
 //
 //go:linkname setsig runtime.setsig
 func setsig(sig uint32, handler uintptr)
@@ -27,7 +27,9 @@ var handlingSig [65]uint32
 // called.
 func unblockChild() (restore func()) {
 	if handlingSig[unix.SIGCHLD] == 0 {
-		handlingSig[unix.SIGCHLD] = 1 // first: or the runtime would take it for one that ends the program, and Unhandle miss it
+		// First, or the runtime would let the signal end the program, and Unhandle
+		// would miss it.
+		handlingSig[unix.SIGCHLD] = 1
 		handler := sighandler
 		setsig(uint32(unix.SIGCHLD), **(**uintptr)(unsafe.Pointer(&handler)))
 	}

@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The limit that the runtime has saved before it raised it. To name it takes -checklinkname=0.
+// origRlimitNofile is the limit that the runtime has saved before it raised it.
+// Naming it takes -checklinkname=0.
 //
 //go:linkname origRlimitNofile syscall.origRlimitNofile
 var origRlimitNofile atomic.Pointer[syscall.Rlimit]

@@ -4,5 +4,6 @@ package signals
 
 import "golang.org/x/sys/unix"
 
-// originalNoFile is not to be had in a plain build: syscall keeps it to itself.
+// originalNoFile returns nil: in a plain build, package syscall keeps the limit
+// private.
 func originalNoFile() *unix.Rlimit { return nil }

@@ -10,22 +10,26 @@ import (
 
 var pollerOpen bool
 
-// OpenPoller has the runtime open the two descriptors that goroutines wait with, for timers and sockets. It would else do that when it first needs
-// them, and die if it can't have them: there may be none left by then, or a filter of system calls in the way. It is for the loop's goroutine.
+// OpenPoller makes the runtime open the two descriptors that it needs for
+// timers and sockets. Otherwise the runtime would open them at their first use,
+// and die if it could not: there may be none left by then, or a filter of
+// system calls in the way. Call it on the loop's goroutine.
 func OpenPoller() error {
 	if pollerOpen {
 		return nil
 	}
 	if call, errno := tryPoller(); errno != 0 {
-		return fmt.Errorf("no timers can be had: %s: %w", call, errno)
+		return fmt.Errorf("the Go runtime cannot have timers: %s: %w", call, errno)
 	}
-	// A timer with a channel would not do: since Go 1.23 it is none for the runtime before a goroutine waits for it.
+	// A timer with a channel would not do: since Go 1.23 the runtime starts it only
+	// when a goroutine waits for it.
 	time.AfterFunc(time.Hour, func() {}).Stop()
 	pollerOpen = true
 	return nil
 }
 
-// tryPoller does what the runtime is about to do, which can't report an error. It returns the last call, and its.
+// tryPoller makes the system calls that the runtime is about to make, because
+// the runtime cannot report an error. It returns the last call, and its error.
 func tryPoller() (call string, errno unix.Errno) {
 	fd, _, errno := unix.RawSyscall(unix.SYS_EPOLL_CREATE1, unix.EPOLL_CLOEXEC, 0, 0)
 	if errno != 0 {
@@ -36,7 +40,9 @@ func tryPoller() (call string, errno unix.Errno) {
 	if errno == 0 {
 		call = "epoll_ctl"
 		e := unix.EpollEvent{Events: unix.EPOLLIN}
-		if _, _, errno = unix.RawSyscall6(unix.SYS_EPOLL_CTL, fd, unix.EPOLL_CTL_ADD, event, uintptr(unsafe.Pointer(&e)), 0, 0); errno == 0 {
+		_, _, errno = unix.RawSyscall6(unix.SYS_EPOLL_CTL, fd, unix.EPOLL_CTL_ADD, event,
+			uintptr(unsafe.Pointer(&e)), 0, 0)
+		if errno == 0 {
 			call = "epoll_pwait"
 			_, _, errno = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, fd, uintptr(unsafe.Pointer(&e)), 1, 0, 0, 0)
 		}

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Set is the kernel's sigset_t: an array of words of the machine's size, signal n at bit n-1.
+// Set is the kernel's sigset_t: an array of words of the machine's size, with
+// signal n at bit n-1.
 type Set [numSignals / bits.UintSize]uint
 
 func (s *Set) word(sig Signal) (*uint, uint) {
@@ -28,7 +29,7 @@ func (s *Set) Has(sig Signal) bool {
 	return *w&bit != 0
 }
 
-// All is the set of all signals.
+// All returns the set of all signals.
 func All() (s Set) {
 	for i := range s {
 		s[i] = ^uint(0)
@@ -36,17 +37,20 @@ func All() (s Set) {
 	return s
 }
 
-// SetMask makes s the calling thread's signal mask and puts the one before into old; either may be nil. It makes one system
-// call and touches no memory of its own, so that it can be called between fork and exec.
+// SetMask sets the calling thread's signal mask to s and stores the previous
+// one in old. Either may be nil. It makes one system call and uses no memory of
+// its own, so it can be called between fork and exec.
 //
 //go:nosplit
 //go:norace
 func SetMask(s, old *Set) {
-	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(s)), uintptr(unsafe.Pointer(old)), unsafe.Sizeof(*s), 0, 0)
+	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK,
+		uintptr(unsafe.Pointer(s)), uintptr(unsafe.Pointer(old)), unsafe.Sizeof(*s), 0, 0)
 }
 
-// action is the kernel's struct sigaction as far as SIG_DFL and SIG_IGN need it: all zero but the handler, with room for
-// the rest of it on any architecture.
+// action is the kernel's struct sigaction, as far as SIG_DFL and SIG_IGN need
+// it: all fields but the handler are zero. It is large enough for any
+// architecture.
 type action [16]uintptr
 
 const (
@@ -54,7 +58,8 @@ const (
 	sigIgn = 1
 )
 
-// Ignore makes the process ignore sig, as sigaction(2) with SIG_IGN; fit for use between fork and exec.
+// Ignore makes the process ignore sig, as sigaction(2) with SIG_IGN does. It
+// can be called between fork and exec.
 //
 //go:nosplit
 //go:norace

@@ -1,4 +1,5 @@
-// Package signals is usher's side of signal(7): names, rewrites, and a Source that sees every signal usher is sent.
+// Package signals has the names of signal(7), rewrites, and a Source that sees
+// every signal that usher receives.
 package signals
 
 import (
@@ -11,20 +12,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Signal is a signal number, real-time ones included.
+// Signal is a signal number, which may be a real-time signal's.
 type Signal = syscall.Signal
 
-// The real-time range as the shells, kill(1) and glibc count it: the kernel's begins at 32, of which the C library keeps
-// two for itself (signal(7)). RTMAX is the last signal there is.
+// The real-time range, as the shells, kill(1) and glibc count it. The kernel's
+// range begins at 32, but the C library keeps two signals for itself
+// (signal(7)). RTMax is the last signal.
 const (
 	RTMin = Signal(34)
 	RTMax = Signal(lastSignal)
 )
 
-// aliases are the names of signal(7) that share a number with the one x/sys knows.
+// aliases are names of signal(7) for signals that x/sys knows by another name.
 var aliases = map[string]Signal{"SIGCLD": unix.SIGCHLD, "SIGIOT": unix.SIGABRT, "SIGPOLL": unix.SIGIO}
 
-// Parse reads a signal: a name with or without SIG, in either case, a number from 1 to RTMax, RTMIN+n or RTMAX-n.
+// Parse reads a signal: a name with or without SIG, in either case, a number
+// from 1 to RTMax, RTMIN+n or RTMAX-n.
 func Parse(s string) (Signal, error) {
 	if n, err := strconv.Atoi(s); err == nil {
 		if n < 1 || n > int(RTMax) {
@@ -67,7 +70,8 @@ func parseRealTime(name string) (Signal, bool) {
 	return sig, err == nil && sig >= RTMin && sig <= RTMax
 }
 
-// Name is the signal's name as Parse reads it: SIGTERM, SIGRTMIN+3; a number where it has none (32, 33).
+// Name returns the signal's name in a form that Parse reads: SIGTERM,
+// SIGRTMIN+3. A signal without a name (32, 33) gets its number.
 func Name(sig Signal) string {
 	if name := unix.SignalName(sig); name != "" {
 		return name
@@ -83,11 +87,13 @@ func Name(sig Signal) string {
 	return strconv.Itoa(int(sig))
 }
 
-// Rewrites says which signal the app gets instead of the one usher was sent; 0 swallows it.
+// Rewrites maps a signal that usher receives to the signal that the app gets
+// instead; 0 swallows it.
 type Rewrites map[Signal]Signal
 
-// Parse adds FROM:TO, each a signal as Parse reads it, TO also 0. To name one FROM twice is an error, and so is a FROM that
-// can't be caught or that is usher's own (SIGCHLD).
+// Parse adds FROM:TO. Each is a signal as the function Parse reads it, and TO
+// may be 0. It is an error to name the same FROM twice, or a FROM that cannot
+// be caught or is usher's own (SIGCHLD).
 func (r Rewrites) Parse(s string) error {
 	fromName, toName, ok := strings.Cut(s, ":")
 	if !ok {
@@ -113,7 +119,7 @@ func (r Rewrites) Parse(s string) error {
 	return nil
 }
 
-// Apply is the signal to send for the one received; 0 means none.
+// Apply returns the signal to send for the one received; 0 means none.
 func (r Rewrites) Apply(sig Signal) Signal {
 	if to, ok := r[sig]; ok {
 		return to

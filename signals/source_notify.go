@@ -12,9 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// notifySource is os/signal, for a plain `go build` and for architectures without an entry point of our own. What it can't do:
-// SIGURG, SIGPIPE, SIGXFSZ and SIGPROF are never forwarded, a real-time signal that arrives again before it was read is lost, as are values and
-// senders; signal 34 kills usher; and a signal that arrives in the first half millisecond, before Open, ends usher.
+// notifySource uses os/signal, for a plain `go build` and for architectures
+// without an entry point. Its limits: it never forwards SIGURG, SIGPIPE,
+// SIGXFSZ and SIGPROF. It loses values and senders, and a real-time signal that
+// arrives again before it was read. Signal 34 kills usher, and so does a signal
+// in the first half millisecond, before Open.
 type notifySource struct {
 	inherited Inherited
 	ch        chan os.Signal
@@ -22,19 +24,21 @@ type notifySource struct {
 	timer     *time.Timer
 }
 
-// Open returns the Source of this process. To be called once, first thing in main.
+// Open returns the Source of this process. Call it once, at the beginning of
+// main.
 func Open() (Source, error) {
-	if err := OpenPoller(); err != nil { // Wait has a timer
+	if err := OpenPoller(); err != nil { // Wait uses a timer
 		return nil, err
 	}
 	s := &notifySource{
-		// os/signal drops what finds no room; it holds each signal once itself, so there is more room than it can fill.
+		// os/signal drops a signal that finds no room. It holds each signal once
+		// itself, so it cannot fill this channel.
 		ch:    make(chan os.Signal, 4*numSignals),
 		wake:  make(chan struct{}, 1),
 		timer: time.NewTimer(time.Hour),
 	}
 	s.timer.Stop()
-	// To be read before Notify: it replaces SIG_IGN by a handler.
+	// Read them before Notify, which replaces SIG_IGN by a handler.
 	for sig := Signal(1); sig <= RTMax; sig++ {
 		if ignored(sig) {
 			s.inherited.Ignored.Add(sig)
@@ -46,10 +50,11 @@ func Open() (Source, error) {
 	return s, nil
 }
 
-// Environ is the environment as the process was given it.
+// Environ returns the environment that the process was started with.
 func Environ() []string { return rawEnviron() }
 
-// Default lets signals act on usher as on any program: for what is no init (--probe).
+// Default lets signals act on usher as on any program, in the modes in which
+// usher is no init (--probe, --plan).
 func Default() { signal.Reset() }
 
 func (s *notifySource) Wait(timeout time.Duration) (Event, bool) {
@@ -87,7 +92,8 @@ func (s *notifySource) Inherited() Inherited { return s.inherited }
 
 func resend(pid int, sig Signal, _ *unix.Siginfo) error { return unix.Kill(pid, sig) }
 
-// Unhandle resets every signal that has a handler, which is the Go runtime's: none must run in a forked child. Fit for use there.
+// Unhandle resets every signal that has a handler. The handlers are the Go
+// runtime's, and none may run in a forked child, which can call Unhandle.
 //
 //go:nosplit
 //go:norace

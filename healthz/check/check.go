@@ -1,6 +1,8 @@
-// Package check asks a server whether it is well, by Kubernetes' rules, and keeps asking.
+// Package check asks a server whether it is well, by Kubernetes' rules, once or
+// periodically.
 //
-// It has its own HTTP client for the same reason for which package healthz has its own server: size.
+// It has an HTTP client of its own for the same reason for which package
+// healthz has a server of its own: size.
 package check
 
 import (
@@ -11,14 +13,12 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"usher/healthz/check/resolve"
 	"usher/healthz/socket"
 	"usher/internal/contexts"
 	"usher/internal/file"
@@ -39,26 +39,28 @@ const ( // in the order of kinds
 	kindGRPCS
 )
 
-// Check is one thing that can be asked, as Parse reads it. It may be run any number of times at once; what looks up a path takes turns.
+// Check is one check, as Parse reads it. It may run any number of times at
+// once, but its look-ups of paths take turns.
 type Check struct {
 	spec string
 	kind kind
 
 	host, port string   // host without brackets
-	hostHeader string   // http: as the spec has it, without an IPv6 zone
+	hostHeader string   // http: the Host header: host and port of the spec, without an IPv6 zone
 	target     string   // http: path and query; unix, file: the path; grpc: the service
-	headers    []Header // http: further ones
+	headers    []Header // http: further header fields
 	argv       []string // exec: the command
-	tool       string   // usher-check
+	tool       string   // path of usher-check
 	exec       Exec
-	own        bool   // http: usher's own endpoint
-	socket     string // http: the path of a socket, instead of host and port; "" is none
+	own        bool   // http: the check asks usher's own endpoint
+	socket     string // http: the path of a socket, instead of host and port; "" for none
 	ports      *socket.Ports
-	turn       file.Turn // for one look at the file system at a time
+	turn       file.Turn // allows one look at the file system at a time
 }
 
-// Endpoint is a check of usher's own endpoint at an http spec, or at the socket with that path if there is one. Its failure is what the
-// endpoint lists as failed.
+// Endpoint returns a check of usher's own endpoint at an http spec, or at the
+// socket with that path if there is one. The check fails with the failures that
+// the endpoint lists.
 func Endpoint(spec, socket string) (*Check, error) {
 	c, err := Parse(spec)
 	if err == nil {
@@ -67,23 +69,30 @@ func Endpoint(spec, socket string) (*Check, error) {
 	return c, err
 }
 
-// Exec runs a command within ctx, kills it at its end and returns why it has failed, or nil. At a timeout the error is, or wraps,
-// context.DeadlineExceeded; the text after that is the command's last word.
+// Exec runs a command within ctx and kills it at the end of ctx. It returns
+// nil, or why the command has failed. At a timeout the error is, or wraps,
+// context.DeadlineExceeded; in its text, the command's last line of output
+// follows.
 type Exec func(ctx context.Context, argv []string) error
 
-// SetExec says how commands are run: a check never waits for a child of its own. To be called before Run.
+// SetExec sets the function that runs commands, because a check never waits for
+// a child itself. Call it before Run.
 func (c *Check) SetExec(exec Exec) { c.exec = exec }
 
-// SetPorts has ports told the local port of every connection that is made for the check. To be called before Run.
+// SetPorts makes ports remember the local port of each connection of the check.
+// Call it before Run.
 func (c *Check) SetPorts(ports *socket.Ports) { c.ports = ports }
 
-// SetTool says where usher-check is. To be called before Run where NeedsTool.
+// SetTool sets the path of usher-check. Call it before Run if NeedsTool returns
+// true.
 func (c *Check) SetTool(path string) { c.tool = path }
 
-// NeedsTool reports whether usher-check has to run this check, since TLS and HTTP/2 are too large for usher.
+// NeedsTool reports whether usher-check has to run this check, because TLS and
+// HTTP/2 are too large for usher.
 func (c *Check) NeedsTool() bool { return c.kind >= kindHTTPS }
 
-// LookUps is how many paths the check looks up at a time, those of a resolver's files included (see file.Within): 1, or 0, as for nil.
+// LookUps returns how many paths the check looks up at a time, the resolver's
+// files included (see file.Within): 1 or 0. For nil it is 0.
 func (c *Check) LookUps() int {
 	switch {
 	case c == nil || c.kind > kindFile || c.kind < kindUnix && c.host == localhost:
@@ -96,10 +105,12 @@ func (c *Check) LookUps() int {
 	return 1
 }
 
-// IsNotify reports whether this is what the app tells usher by itself: Run cannot ask for it.
+// IsNotify reports whether the app itself sends the result, by sd_notify. Run
+// cannot ask for it.
 func (c *Check) IsNotify() bool { return c.kind == kindNotify }
 
-// Command is what has to be run for the check, usher-check itself or exec's command; nil where that is nothing.
+// Command returns the command that runs for the check: usher-check, or the
+// command of exec. For other checks it is nil.
 func (c *Check) Command(timeout time.Duration) []string {
 	if !c.NeedsTool() {
 		return c.argv
@@ -111,12 +122,13 @@ func (c *Check) Command(timeout time.Duration) []string {
 	return append(argv, c.spec)
 }
 
-// String returns the spec as it was given.
+// String returns the spec, unchanged.
 func (c *Check) String() string { return c.spec }
 
-// Run asks once. It returns nil where the check holds, and otherwise an error of one line that says why not, and is meant
-// for an operator: "connection refused", "timeout after 1s: no connection", "HTTP 503 Service Unavailable". The context's
-// end bounds all of it: resolving, connecting, writing, reading.
+// Run runs the check once. It returns nil if the check holds. Otherwise the
+// error has one line for an operator: "connection refused", "timeout after 1s:
+// no connection", "HTTP 503 Service Unavailable". The end of ctx limits all of
+// it: resolving, connecting, writing, reading.
 func (c *Check) Run(ctx context.Context) error {
 	start := time.Now()
 	stage, err := c.ask(ctx)
@@ -132,7 +144,7 @@ func (c *Check) Run(ctx context.Context) error {
 			stage = err.Error()
 		}
 		if _, last, ok := strings.Cut(err.Error(), context.DeadlineExceeded.Error()+": "); ok {
-			stage += ": " + last // of a command
+			stage += ": " + last // a command's last line of output
 		}
 		limit := cmp.Or(contexts.Timeout(ctx), deadline.Sub(start).Round(time.Millisecond))
 		return fmt.Errorf("timeout after %v: %s", limit, stage)
@@ -140,7 +152,7 @@ func (c *Check) Run(ctx context.Context) error {
 	return plain(err)
 }
 
-// What was being waited for, for the text of a timeout.
+// The stage at which a timeout came, for its text.
 const (
 	stageResolve  = "no answer from a name server"
 	stageConnect  = "no connection"
@@ -153,12 +165,12 @@ func (c *Check) ask(ctx context.Context) (stage string, err error) {
 	case kindUnix:
 		return stageConnect, connectUnix(ctx, &c.turn, c.target)
 	case kindNotify:
-		return "", errors.New("only usher knows what its app has said")
+		return "", errors.New("only the usher that runs the app knows its notifications")
 	case kindFile:
 		return "", file.Within(ctx, &c.turn, func() error {
 			var st unix.Stat_t
 			err := unix.Stat(c.target, &st)
-			if err == unix.EACCES { // it may be for the app's user only
+			if err == unix.EACCES { // it may be readable only for the app's user
 				entry.Raise()
 				err = unix.Stat(c.target, &st)
 				entry.Restore()
@@ -180,17 +192,10 @@ func (c *Check) ask(ctx context.Context) (stage string, err error) {
 	if deadline, limited := ctx.Deadline(); limited {
 		conn.SetDeadline(deadline)
 	}
-	stop := contexts.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) }) // ends what waits for the connection
+	// The end of ctx ends all reads and writes.
+	stop := contexts.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	return stageResponse, c.get(ctx, conn)
-}
-
-func (c *Check) dial(ctx context.Context) (conn *socket.Conn, stage string, err error) {
-	if c.socket == "" {
-		return c.dialHost(ctx)
-	}
-	conn, err = socket.DialUnix(ctx, &c.turn, c.socket, unix.SOCK_STREAM)
-	return conn, stageConnect, err
 }
 
 func (c *Check) runCommand(ctx context.Context) error {
@@ -200,7 +205,7 @@ func (c *Check) runCommand(ctx context.Context) error {
 	}
 	err := c.exec(ctx, c.Command(left))
 	if reason, ok := strings.CutPrefix(text(err), "exit code 1: "); ok && c.NeedsTool() {
-		return errors.New(reason) // usher-check's own
+		return errors.New(reason) // the reason that usher-check has printed
 	}
 	return err
 }
@@ -212,57 +217,14 @@ func text(err error) string {
 	return err.Error()
 }
 
-// localhost is a name that is not looked up.
-const localhost = "localhost"
-
-// dialHost connects to host and port. Every address of a name is tried, each with its share of the time that is left.
-//
-// "localhost" is not looked up but means the loopback addresses (RFC 6761 6.3): an image from scratch may have no
-// /etc/hosts, and a name server would be asked.
-func (c *Check) dialHost(ctx context.Context) (conn *socket.Conn, stage string, err error) {
-	addrs := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
-	if c.host != localhost {
-		if addrs, err = resolve.Lookup(ctx, &c.turn, c.host); err != nil {
-			return nil, stageResolve, err
-		}
-	}
-	n, _ := strconv.ParseUint(c.port, 10, 16)
-	for i, addr := range addrs {
-		conn, dialErr := dialOne(ctx, addr, uint16(n), len(addrs)-i, c.ports)
-		if dialErr == nil {
-			return conn, "", nil
-		}
-		if err == nil || isTimeout(err) {
-			err = dialErr // the first, or the first that says more than that time has passed
-		}
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	return nil, stageConnect, err
-}
-
-// dialOne connects to one address, within an equal share of the time that is left for as many.
-func dialOne(ctx context.Context, addr netip.Addr, port uint16, shares int, ports *socket.Ports) (*socket.Conn, error) {
-	sa, err := socket.Address(addr, port)
-	if err != nil {
-		return nil, err
-	}
-	if deadline, limited := ctx.Deadline(); limited {
-		var cancel context.CancelFunc
-		ctx, cancel = contexts.WithTimeout(ctx, time.Until(deadline)/time.Duration(shares))
-		defer cancel()
-	}
-	return socket.Dial(ctx, sa, unix.SOCK_STREAM, ports)
-}
-
 func isTimeout(err error) bool {
 	return err == file.ErrNoAnswer || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// plain strips an error to what an operator needs: the endpoint's answer names the check, not addresses and operations.
+// plain reduces an error to what an operator needs. The endpoint's answer names
+// the check, not addresses and operations.
 func plain(err error) error {
-	for e := err; e != nil; e = errors.Unwrap(e) { // errors.As, which goes by reflection, would cost 27 kB
+	for e := err; e != nil; e = errors.Unwrap(e) { // not errors.As, whose reflection is large
 		if errno, ok := e.(syscall.Errno); ok {
 			return errno
 		}
@@ -273,16 +235,17 @@ func plain(err error) error {
 	return err
 }
 
-// URL is an http or https check's, as net/http takes it.
+// URL returns the URL of an http or https check, in the form for net/http.
 func (c *Check) URL() string {
 	authority := c.hostHeader
 	if strings.Contains(c.host, "%") {
-		authority = c.authority() // the zone is not in the header
+		authority = c.authority() // with the zone, which the header lacks
 	}
 	return kinds[c.kind] + "://" + authority + c.target
 }
 
-// Service is a gRPC check's address, as a URL has it, and the service's name.
+// Service returns the address of a gRPC check, as in a URL, and the name of the
+// service.
 func (c *Check) Service() (address, name string) { return c.authority(), c.target }
 
 func (c *Check) authority() string {

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Header is a field that goes with HTTP checks. A Host, User-Agent or Accept replaces usher's own, as in Kubernetes' httpHeaders.
+// Header is a header field of HTTP checks. A Host, User-Agent or Accept
+// replaces usher's own, as in Kubernetes' httpHeaders.
 type Header struct{ Name, Value string }
 
 // ParseHeader reads "Name: value".
@@ -34,20 +35,22 @@ func validHeader(name, value string, colon bool) error {
 		}
 	}
 	if given([]Header{{Name: "connection"}, {Name: "content-length"}, {Name: "transfer-encoding"}}, name) {
-		return errors.New("a check sends its own, or none")
+		return errors.New("a check sets this header field itself, or sends none")
 	}
 	return nil
 }
 
-// SetHeaders adds header fields to an HTTP check; any other kind leaves them alone. To be called before Run.
+// SetHeaders adds header fields to an HTTP check, and does nothing for any
+// other kind. Call it before Run.
 func (c *Check) SetHeaders(headers []Header) { c.headers = headers }
 
-// request is the whole of it. What a Header says replaces what usher would.
+// request returns the text of an HTTP check's request. A header field of the
+// check replaces usher's own of that name.
 func (c *Check) request() string {
-	fields := append([]Header{{"Host", c.hostHeader}, {"User-Agent", "usher/" + Version}, {"Accept", "*/*"}}, c.headers...)
+	own := []Header{{"Host", c.hostHeader}, {"User-Agent", "usher/" + Version}, {"Accept", "*/*"}}
 	r := "GET " + c.target + " HTTP/1.1\r\n"
-	for i, h := range fields {
-		if own := len(fields) - len(c.headers); i >= own || !given(c.headers, h.Name) {
+	for i, h := range append(own, c.headers...) {
+		if i >= len(own) || !given(c.headers, h.Name) {
 			r += h.Name + ": " + h.Value + "\r\n"
 		}
 	}

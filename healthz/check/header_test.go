@@ -48,7 +48,7 @@ func TestHeaders(t *testing.T) {
 func TestHeaderMistakes(t *testing.T) {
 	for s, want := range map[string]string{
 		"": "want NAME: VALUE", "X": "want NAME: VALUE", ": y": "want NAME: VALUE", "X y: z": `" " cannot be in a name`, "X : z": `" " cannot be in a name`,
-		"X: a\nY: b": `"\n" cannot be in a value`, "Content-Length: 3": "a check sends its own, or none", "connection: close": "a check sends its own, or none",
+		"X: a\nY: b": `"\n" cannot be in a value`, "Content-Length: 3": "a check sets this header field itself, or sends none", "connection: close": "a check sets this header field itself, or sends none",
 	} {
 		if _, err := ParseHeader(s); err == nil || !strings.HasSuffix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: %v, want %s", s, err, want)

@@ -14,22 +14,25 @@ import (
 	"usher/healthz/socket"
 )
 
-// Version is what HTTP checks say they are: "User-Agent: usher/VERSION". To be set before the first check is run.
+// Version is the version of usher in the User-Agent of HTTP checks:
+// "usher/VERSION". Set it before the first check is run.
 var Version = "dev"
 
 const (
-	maxResponseHead = 64 << 10 // bytes of header lines of one response, interim ones included
-	maxResponseLine = 4096     // bytes kept of one line; what is longer is skipped
-	maxResponseBody = 10 << 10 // bytes of body read, as kubelet does
+	maxResponseHead = 64 << 10 // bytes of header lines of one response, with those of interim responses
+	maxResponseLine = 4096     // bytes kept of one line; the rest of a longer line is skipped
+	maxResponseBody = 10 << 10 // bytes of body read: kubelet's limit
 	maxInterim      = 8        // 1xx responses before the final one
 
-	// drainTime bounds the courtesy of reading a body whose content does not matter.
+	// drainTime limits the time for reading a body whose content does not matter.
 	drainTime = 100 * time.Millisecond
 )
 
-// get asks for the target over a connection that the context's end interrupts. 200 to 399 is success; redirects are not followed.
+// get sends the request over a connection that the end of ctx interrupts. A
+// status from 200 to 399 is success. Redirects are not followed.
 func (c *Check) get(ctx context.Context, conn *socket.Conn) error {
-	// An error in writing shows in reading as well, unless the server has answered without reading: then that counts.
+	// An error in writing shows in reading as well. If the server has answered
+	// without reading the request, its answer counts.
 	io.WriteString(conn, c.request())
 	r := bufio.NewReaderSize(conn, maxResponseLine)
 	res, err := readResponse(r)
@@ -39,17 +42,18 @@ func (c *Check) get(ctx context.Context, conn *socket.Conn) error {
 	if c.own && res.status == 503 {
 		return failedLines(r)
 	}
-	// Closing with something unread resets the connection, which servers log as an error.
+	// Closing a connection with unread bytes resets it, and servers log that as an
+	// error.
 	if body := res.length; body != 0 && body <= maxResponseBody {
 		if body < 0 {
-			body = maxResponseBody // up to the end of the connection, which was asked for
+			body = maxResponseBody // it ends with the connection, as the request asked for
 		}
 		enough := time.Now().Add(drainTime)
 		if deadline, limited := ctx.Deadline(); limited && deadline.Before(enough) {
 			enough = deadline
 		}
 		conn.SetReadDeadline(enough)
-		r.Discard(int(body)) // the outcome is known already
+		r.Discard(int(body)) // the result of the check is known already
 	}
 	if res.status >= 200 && res.status < 400 {
 		return nil
@@ -60,7 +64,8 @@ func (c *Check) get(ctx context.Context, conn *socket.Conn) error {
 	return fmt.Errorf("HTTP %d %s", res.status, res.reason)
 }
 
-// failedLines is what usher's own endpoint lists as failed, in one line.
+// failedLines returns the failures that usher's own endpoint lists, in one
+// line.
 func failedLines(r *bufio.Reader) error {
 	budget, all := maxResponseBody, ""
 	for {
@@ -74,15 +79,16 @@ func failedLines(r *bufio.Reader) error {
 	}
 }
 
-// response is what a check needs of a response's head.
+// response holds what a check needs of a response's head.
 type response struct {
 	status int    // 100 to 999
-	reason string // printable ASCII, perhaps empty
-	length int64  // of the body in bytes; -1 where only its end tells
+	reason string // printable ASCII; may be empty
+	length int64  // of the body, in bytes; -1 if it ends with the connection
 }
 
-// readResponse reads the head of the first response that is not an interim one (RFC 9110 15.2). 101 is final: nothing was
-// asked to be upgraded.
+// readResponse reads the head of the first response that is not an interim one
+// (RFC 9110 15.2). 101 counts as final, because the request asked for no
+// upgrade.
 func readResponse(r *bufio.Reader) (response, error) {
 	budget := maxResponseHead
 	for range maxInterim {
@@ -129,7 +135,8 @@ func readHead(r *bufio.Reader, budget *int) (response, error) {
 	return res, nil
 }
 
-// parseStatusLine reads "HTTP/1.1 503 Service Unavailable". The reason, and even the space before it, may be missing.
+// parseStatusLine reads "HTTP/1.1 503 Service Unavailable". The reason may be
+// missing, and the space before it as well.
 func parseStatusLine(line []byte) (res response, ok bool) {
 	res.length = -1
 	const status = len("HTTP/1.1 ")
@@ -156,8 +163,9 @@ func parseStatusLine(line []byte) (res response, ok bool) {
 	return res, true
 }
 
-// readLine returns the next line without its end, cut to maxResponseLine bytes; it is valid until the next call. It takes
-// the line's length from the budget.
+// readLine returns the next line without its end, cut to maxResponseLine bytes.
+// The line is valid until the next call. readLine subtracts the line's length
+// from the budget.
 func readLine(r *bufio.Reader, budget *int) ([]byte, error) {
 	line, err := r.ReadSlice('\n')
 	*budget -= len(line)

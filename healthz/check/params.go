@@ -9,11 +9,11 @@ import (
 
 // Params are Kubernetes' probe parameters.
 type Params struct {
-	InitialDelay     time.Duration // before the first probe; 0s
-	Period           time.Duration // from the start of a probe to the start of the next; 10s
-	Timeout          time.Duration // for one probe; 1s. It may be longer than the period
-	SuccessThreshold int           // successes in a row that turn not OK into OK; 1
-	FailureThreshold int           // failures in a row that turn OK into not OK; 3
+	InitialDelay     time.Duration // before the first probe; default 0s
+	Period           time.Duration // from the start of a probe to the start of the next one; default 10s
+	Timeout          time.Duration // for one probe; default 1s. It may be longer than the period
+	SuccessThreshold int           // successes in a row that turn not OK into OK; default 1
+	FailureThreshold int           // failures in a row that turn OK into not OK; default 3
 }
 
 // DefaultParams returns Kubernetes' defaults.
@@ -21,11 +21,13 @@ func DefaultParams() Params {
 	return Params{Period: 10 * time.Second, Timeout: time.Second, SuccessThreshold: 1, FailureThreshold: 3}
 }
 
-// minInterval bounds Period and Timeout from below, so that a typing error cannot make checks a load. Kubernetes counts
-// in whole seconds and has no need of it.
+// minInterval is the lower limit of Period and Timeout: a typing error must not
+// turn checks into a load. Kubernetes counts in whole seconds and needs no such
+// limit.
 const minInterval = 10 * time.Millisecond
 
-// Validate reports all mistakes at once, each beginning with the flag's name: "--live-period 0s: must be at least 10ms".
+// Validate reports all mistakes at once. Each one begins with the name of the
+// flag: "--live-period 0s: must be at least 10ms".
 func (p Params) Validate(role Role) error {
 	name := "--" + role.String()
 	var errs *multierror.Error
@@ -39,13 +41,15 @@ func (p Params) Validate(role Role) error {
 		errs = multierror.Append(errs, fmt.Errorf("%s-timeout %v: must be at least %v", name, p.Timeout, minInterval))
 	}
 	if p.SuccessThreshold < 1 {
-		errs = multierror.Append(errs, fmt.Errorf("%s-success-threshold %d: must be at least 1", name, p.SuccessThreshold))
+		errs = multierror.Append(errs,
+			fmt.Errorf("%s-success-threshold %d: must be at least 1", name, p.SuccessThreshold))
 	}
-	if p.SuccessThreshold > 1 && role != Ready {
-		errs = multierror.Append(errs, fmt.Errorf("%s-success-threshold %d: must be 1", name, p.SuccessThreshold)) // as in Kubernetes
+	if p.SuccessThreshold > 1 && role != Ready { // as in Kubernetes
+		errs = multierror.Append(errs, fmt.Errorf("%s-success-threshold %d: must be 1", name, p.SuccessThreshold))
 	}
 	if p.FailureThreshold < 1 {
-		errs = multierror.Append(errs, fmt.Errorf("%s-failure-threshold %d: must be at least 1", name, p.FailureThreshold))
+		errs = multierror.Append(errs,
+			fmt.Errorf("%s-failure-threshold %d: must be at least 1", name, p.FailureThreshold))
 	}
 	return errs.ErrorOrNil()
 }

@@ -17,7 +17,8 @@ import (
 //	exec:command args…                   file:/path
 //	notify:
 //
-// An IPv6 address is in brackets, an IPv4 address may be. A path of unix and file is taken as it is, without escapes; a command is split by Words.
+// An IPv6 address is in brackets, and an IPv4 address may be. The path of unix
+// and file has no escapes. Words splits a command.
 func Parse(spec string) (*Check, error) {
 	c := &Check{spec: spec}
 	if err := c.parse(); err != nil {
@@ -26,13 +27,13 @@ func Parse(spec string) (*Check, error) {
 	return c, nil
 }
 
-// kinds are what a check can begin with, up to the colon.
+// kinds are the words before the colon of a check.
 var kinds = [...]string{"tcp", "http", "unix", "file", "exec", "notify", "https", "grpc", "grpcs"}
 
 func (c *Check) parse() (err error) {
 	name, rest, ok := strings.Cut(c.spec, ":")
 	if c.kind = kind(slices.Index(kinds[:], name)); c.kind < 0 || !ok {
-		return fmt.Errorf("it has to begin with one of %s, and a colon", strings.Join(kinds[:], ", "))
+		return fmt.Errorf("must begin with one of %s, and a colon", strings.Join(kinds[:], ", "))
 	}
 	switch c.kind {
 	case kindUnix, kindFile:
@@ -47,11 +48,11 @@ func (c *Check) parse() (err error) {
 		return err
 	}
 	if rest, ok = strings.CutPrefix(rest, "//"); !ok {
-		return fmt.Errorf("%q is to be followed by ://", name)
+		return fmt.Errorf("%q must be followed by ://", name)
 	}
 	for i := range len(rest) {
 		if ch := rest[i]; ch <= ' ' || ch >= 0x7f {
-			return fmt.Errorf("%q is to be percent-encoded", rest[i:i+1])
+			return fmt.Errorf("%q must be percent-encoded", rest[i:i+1])
 		}
 	}
 	switch c.kind {
@@ -63,7 +64,7 @@ func (c *Check) parse() (err error) {
 	return c.parseTCP(rest)
 }
 
-// maxUnixPath is sun_path's size without the NUL at its end (unix(7)).
+// maxUnixPath is the size of sun_path without the NUL at its end (unix(7)).
 const maxUnixPath = 107
 
 func (c *Check) parsePath(path string) error {
@@ -79,7 +80,8 @@ func (c *Check) parsePath(path string) error {
 	return nil
 }
 
-// parseTCP reads what has an address and no URL's defaults: tcp and grpc.
+// parseTCP reads the checks that have an address but none of a URL's defaults:
+// tcp and grpc.
 func (c *Check) parseTCP(rest string) error {
 	if c.kind != kindTCP {
 		if rest, c.target, _ = strings.Cut(rest, "/"); strings.ContainsAny(c.target, "/?#") {
@@ -87,7 +89,7 @@ func (c *Check) parseTCP(rest string) error {
 		}
 	}
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-		return fmt.Errorf("%q: only a host and a port are wanted", rest[i:])
+		return fmt.Errorf("%q: want only a host and a port", rest[i:])
 	}
 	if err := c.parseAuthority(rest); err != nil {
 		return err
@@ -104,7 +106,7 @@ func (c *Check) parseHTTP(rest, port string) error {
 		authority, c.target = rest[:i], rest[i:]
 	}
 	if strings.Contains(c.target, "#") {
-		return errors.New("a fragment (#) is never sent to a server; write %23 where one is meant")
+		return errors.New("a fragment (#) is never sent to a server; write %23 for a # in the path")
 	}
 	if !strings.HasPrefix(c.target, "/") {
 		c.target = "/" + c.target
@@ -121,7 +123,7 @@ func (c *Check) parseHTTP(rest, port string) error {
 	if authority[0] == '[' && !strings.Contains(c.host, ":") {
 		c.hostHeader = c.host + authority[len("[]")+len(c.host):]
 	}
-	if zone := strings.IndexByte(c.host, '%'); zone >= 0 { // means something on this machine only (RFC 6874 4)
+	if zone := strings.IndexByte(c.host, '%'); zone >= 0 { // a zone has a meaning on this machine only (RFC 6874 4)
 		c.hostHeader = strings.Replace(authority, c.host[zone:], "", 1)
 	}
 	if c.port == "" {
@@ -131,8 +133,8 @@ func (c *Check) parseHTTP(rest, port string) error {
 	return nil
 }
 
-// parseAuthority reads host[:port]; port stays "" where there is none. An
-// IPv4 address may be in brackets: a template for both families writes
+// parseAuthority reads host[:port]. Without a port, c.port is "". An IPv4
+// address may be in brackets: a template for both families writes
 // http://[$(POD_IP)]/.
 func (c *Check) parseAuthority(s string) error {
 	if strings.Contains(s, "@") {
@@ -168,8 +170,9 @@ func (c *Check) parseAuthority(s string) error {
 	return nil
 }
 
-// validName accepts host names and IPv4 addresses. A name whose last label is a number is meant as an address and has to
-// be one: a resolver would ask for "10.0.0.256" in vain, on every probe.
+// validName accepts host names and IPv4 addresses. A name whose last label is a
+// number has to be an address. Otherwise a resolver would ask for "10.0.0.256"
+// in vain, at every probe.
 func validName(host string) error {
 	if host == "" {
 		return errors.New("no host")

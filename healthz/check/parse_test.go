@@ -48,7 +48,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-const noKind = "it has to begin with one of tcp, http, unix, file, exec, notify, https, grpc, grpcs, and a colon"
+const noKind = "must begin with one of tcp, http, unix, file, exec, notify, https, grpc, grpcs, and a colon"
 
 func TestParseMistakes(t *testing.T) {
 	for _, tt := range []struct{ spec, want string }{
@@ -58,9 +58,9 @@ func TestParseMistakes(t *testing.T) {
 		{"ftp://x", noKind},
 		{"HTTP://x", noKind},
 		{"grpc://h", "no port"},
-		{"grpc:h:1", `"grpc" is to be followed by ://`},
+		{"grpc:h:1", `"grpc" must be followed by ://`},
 		{"grpc://h:1/a/b", `"a/b" is not the name of a service`},
-		{"grpcs://h:1?x", `"?x": only a host and a port are wanted`},
+		{"grpcs://h:1?x", `"?x": want only a host and a port`},
 		{"notify:x", `"x": notify: takes nothing more`},
 		{"exec:", "no command given"},
 		{"exec:  ", "no command given"},
@@ -71,8 +71,8 @@ func TestParseMistakes(t *testing.T) {
 		{"unix:///" + strings.Repeat("x", 107), "the path of a socket has at most 107 bytes, not 108"},
 		{"file:x", `"x" is not an absolute path`},
 		{"file:/x\x00", "a path cannot hold a NUL"},
-		{"tcp:x:1", `"tcp" is to be followed by ://`},
-		{"http:/x", `"http" is to be followed by ://`},
+		{"tcp:x:1", `"tcp" must be followed by ://`},
+		{"http:/x", `"http" must be followed by ://`},
 		{"tcp", noKind},
 		{"tcp://", "no host"},
 		{"tcp://x", "no port"},
@@ -82,7 +82,7 @@ func TestParseMistakes(t *testing.T) {
 		{"tcp://x:65536", `port "65536" is not a number from 1 to 65535`},
 		{"tcp://x:redis", `port "redis" is not a number from 1 to 65535`},
 		{"tcp://x:+1", `port "+1" is not a number from 1 to 65535`},
-		{"tcp://x:1/", `"/": only a host and a port are wanted`},
+		{"tcp://x:1/", `"/": want only a host and a port`},
 		{"tcp://::1:80", `host "::1:80": write an IPv6 address in brackets`},
 		{"tcp://[::1:80", `host "[::1:80": no closing bracket`},
 		{"tcp://[::1]80", `host "[::1]80": only a port may follow the bracket`},
@@ -97,10 +97,10 @@ func TestParseMistakes(t *testing.T) {
 		{"http://", "no host"},
 		{"http:///x", "no host"},
 		{"http://u:p@h/", `"u:p@h": a user is not supported`},
-		{"http://h/a b", `" " is to be percent-encoded`},
-		{"http://h/\r\nX: y", `"\r" is to be percent-encoded`},
-		{"http://h/ü", `"\xc3" is to be percent-encoded`},
-		{"http://h/#top", "a fragment (#) is never sent to a server; write %23 where one is meant"},
+		{"http://h/a b", `" " must be percent-encoded`},
+		{"http://h/\r\nX: y", `"\r" must be percent-encoded`},
+		{"http://h/ü", `"\xc3" must be percent-encoded`},
+		{"http://h/#top", "a fragment (#) is never sent to a server; write %23 for a # in the path"},
 		{"http://h/%zz", `"%zz" is not a percent escape`},
 		{"http://h/%2", `"%2" is not a percent escape`},
 	} {

@@ -5,25 +5,28 @@ import (
 	"time"
 )
 
-// Status is what a prober knows at a moment. Neither OK nor Failed is a startup check that has not decided yet.
+// Status is the state of a check at a moment. A startup check that is not
+// decided yet is neither OK nor Failed.
 type Status struct {
 	OK      bool
-	Failed  bool   // so often in a row that it counts; OK and Failed are never both true
-	Failure string // why not OK: the last reason, how often and how long; "" where OK
+	Failed  bool   // the failure threshold is reached; OK and Failed are never both true
+	Failure string // why it is not OK: the last reason, how often and for how long; "" if OK
 }
 
-// notYet is the failure of a check that has not been run.
+// notYet is the failure of a check that has not run yet.
 const notYet = "not yet checked"
 
-// threshold turns results into a state as kubelet's prober does (pkg/kubelet/prober/worker.go): a result changes the state
-// once it has come often enough in a row. The state begins as success for liveness, as failure for readiness, and as neither for startup.
+// threshold turns results into a state as kubelet's prober does
+// (pkg/kubelet/prober/worker.go): a result changes the state when it has come
+// often enough in a row. The state begins as success for liveness, as failure
+// for readiness, and as neither for startup.
 type threshold struct {
-	success, failure int // how often is enough
+	success, failure int // results in a row that change the state
 
 	status Status
 	last   bool      // the last result
-	run    int       // how often it has come in a row
-	since  time.Time // when the first of these came
+	run    int       // number of such results in a row
+	since  time.Time // when the first of them came
 	reason string    // of the last failure
 }
 
@@ -67,7 +70,8 @@ func (t *threshold) explain(now time.Time) string {
 	return t.reason
 }
 
-// round cuts a duration to what people read.
+// round rounds a duration for people: to seconds, or to milliseconds below one
+// second.
 func round(d time.Duration) time.Duration {
 	if d >= time.Second {
 		return d.Round(time.Second)

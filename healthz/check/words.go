@@ -6,16 +6,18 @@ import (
 	"strings"
 )
 
-// Words splits a command into words where an unquoted blank is, with the quotes and backslashes of the shell (POSIX, Shell Command
-// Language, 2.2), and without all else a shell does: no variables, no patterns, no comments. An operator that stands alone ("|", "&&")
-// is an error, since whoever writes it expects a shell.
+// Words splits a command into words at unquoted blanks, with the quotes and
+// backslashes of the shell (POSIX, Shell Command Language, 2.2). It does
+// nothing else that a shell does: no variables, no patterns, no comments. An
+// operator on its own ("|", "&&") is an error, because its author expects a
+// shell.
 func Words(s string) ([]string, error) {
 	if strings.IndexByte(s, 0) >= 0 {
-		return nil, errors.New("a NUL byte can't be in an argument")
+		return nil, errors.New("an argument cannot have a NUL byte")
 	}
 	var words []string
 	var word strings.Builder
-	begun, quoted := false, false // of the word
+	begun, quoted := false, false // state of the present word
 	end := func() error {
 		if !begun {
 			return nil
@@ -75,7 +77,8 @@ func Words(s string) ([]string, error) {
 	return words, nil
 }
 
-// doubleQuoted adds what s has before the closing quote to word, and returns how many bytes that takes, the quote included.
+// doubleQuoted appends the text before the closing quote of s to word. It
+// returns how many bytes of s it has used, with the quote.
 func doubleQuoted(word *strings.Builder, s string) (int, error) {
 	for i := 0; i < len(s); i++ {
 		switch {
@@ -93,7 +96,7 @@ func doubleQuoted(word *strings.Builder, s string) (int, error) {
 	return 0, errors.New("a \" is not closed")
 }
 
-// isOperator reports whether s is one of the shell's operators, such as && or 2>&1.
+// isOperator reports whether s is an operator of the shell, such as && or 2>&1.
 func isOperator(s string) bool {
 	return strings.Trim(s, "|&;<>0123456789") == "" && strings.ContainsAny(s, "|&;<>")
 }

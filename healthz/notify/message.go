@@ -1,4 +1,4 @@
-// Package notify is the receiving end of sd_notify(3): what an app says about itself, without being asked.
+// Package notify receives sd_notify(3): what the app reports of its own accord.
 package notify
 
 import (
@@ -8,18 +8,19 @@ import (
 	"time"
 )
 
-// Message is what usher takes from one datagram. What it does not know it passes on, see Forward.
+// Message holds what usher reads from one datagram. Forward passes the rest on.
 type Message struct {
 	Ready, Reloading, Stopping bool
 	Alive                      bool           // WATCHDOG=1
-	Trigger                    bool           // WATCHDOG=trigger: as if the watchdog had run out
-	Watchdog                   *time.Duration // WATCHDOG_USEC: another interval; 0 is none
-	Extend                     time.Duration  // EXTEND_TIMEOUT_USEC: more time from now on; 0 is not asked for
+	Trigger                    bool           // WATCHDOG=trigger: acts as if the watchdog had run out
+	Watchdog                   *time.Duration // WATCHDOG_USEC: a new interval; 0 turns the watchdog off
+	Extend                     time.Duration  // EXTEND_TIMEOUT_USEC: more time, from now on; 0 if not asked for
 	Status                     *string
-	MainPID                    bool // MAINPID, whatever it is
+	MainPID                    bool // MAINPID, with any value
 }
 
-// Parse reads a datagram: KEY=VALUE lines. What can't be read is not there.
+// Parse reads a datagram: KEY=VALUE lines. It ignores malformed lines and
+// values.
 func Parse(datagram []byte) (m Message) {
 	var line []byte
 	for len(datagram) > 0 {
@@ -53,7 +54,8 @@ func Parse(datagram []byte) (m Message) {
 	return m
 }
 
-// microseconds reads a number of them; more than a Duration holds are as many as it does.
+// microseconds reads a number of microseconds. A number that is too large for a
+// Duration becomes the largest one.
 func microseconds(b []byte) (time.Duration, bool) {
 	n, err := strconv.ParseUint(string(b), 10, 64)
 	if err != nil {
@@ -62,8 +64,10 @@ func microseconds(b []byte) (time.Duration, bool) {
 	return time.Duration(min(n, math.MaxInt64/1000)) * time.Microsecond, true
 }
 
-// Forward is the datagram for whoever supervises usher: READY=1 comes first, since runc passes on only what begins with it, and what is
-// between the app and usher is left out: which process is the main one, and descriptors. It is empty where nothing is left.
+// Forward returns the datagram for usher's own supervisor. READY=1 comes first,
+// because runc forwards only datagrams that begin with it. The result lacks
+// what concerns the app and usher alone: the main process, and descriptors. It
+// is empty if nothing is left.
 func Forward(datagram []byte) []byte {
 	var first, rest, line []byte
 	for len(datagram) > 0 {

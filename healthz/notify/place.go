@@ -9,31 +9,31 @@ import (
 
 // Where says who has to reach a socket.
 type Where struct {
-	// EveryUser is set where the app may run as another user than usher's own.
+	// EveryUser is set if the app may run as another user than usher's own.
 	// Root's sockets are for every user anyway: an app that is root may become
 	// another (gosu).
 	EveryUser bool
-	// OtherNetwork is set where the app may be in another network namespace, from
+	// OtherNetwork is set if the app may be in another network namespace, from
 	// which an abstract name can't be reached.
 	OtherNetwork bool
 }
 
-// place is where a socket stands.
+// place is the name of a socket.
 type place struct {
-	name     string // a path, or an abstract one, that begins with @
-	dev, ino uint64 // of the path
+	name     string // a path, or an abstract name, which begins with @
+	dev, ino uint64 // identify the file with that path
 }
 
-// bind gives a socket a name. An abstract one is known in the whole network
-// namespace, which is the pod's: each container of it could fill the queue. So
-// a path in the container's own file system comes first, if there is a
-// directory in which nobody else can remove it.
+// bind gives a socket a name. An abstract name is known in the whole network
+// namespace, which is the pod's: each container of the pod could fill the
+// queue. So bind prefers a path in the container's own file system, if there is
+// a directory in which no other user can remove it.
 //
-// A path's mode is there before its name is, since what is done by name may be
-// done to another file: bind(2) takes it from the umask, which is the
-// process's. So nothing else may be at work yet.
+// A path's mode has to be right when its name appears, because a later call by
+// name could change another file. bind(2) takes the mode from the umask of the
+// whole process. So no other goroutine may create files yet.
 func (p *place) bind(fd int, w Where) error {
-	// The last is the pod's as well, but writable even where the root is read-only.
+	// /dev/shm is the pod's as well, but is writable even if the root is read-only.
 	dirs := []string{"/run", "/tmp", "/dev/shm"}
 	if !w.OtherNetwork {
 		dirs = dirs[:2]
@@ -50,7 +50,7 @@ func (p *place) bind(fd int, w Where) error {
 
 func (p *place) bindIn(dirs []string, fd int) error {
 	name := "usher-notify-" + strconv.Itoa(unix.Getpid())
-	// Another usher of this network namespace, or on a shared volume, may have the
+	// Another usher in this network namespace, or on a shared volume, may have the
 	// same pid in a PID namespace of its own.
 	unique := name + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	for _, dir := range dirs {
@@ -67,8 +67,8 @@ func (p *place) bindIn(dirs []string, fd int) error {
 	return unix.Bind(fd, &unix.SockaddrUnix{Name: p.name})
 }
 
-// own reports whether only root, and usher's own user, can put something else
-// in the place of what they have in a directory.
+// own reports whether only root and usher's own user can replace their files in
+// a directory.
 func own(dir string) bool {
 	var st unix.Stat_t
 	return unix.Stat(dir, &st) == nil && (st.Uid == 0 || int(st.Uid) == unix.Geteuid()) &&
@@ -90,8 +90,8 @@ func (p *place) bindPath(fd int, path string) error {
 	return err
 }
 
-// stale reports whether a path is a socket of an usher that was killed. A very
-// young one may be about to be listened at: bind(2) makes the name first.
+// stale reports whether a path is a socket that a killed usher has left. A very
+// young socket may have no listener yet: bind(2) makes the name first.
 func stale(sa *unix.SockaddrUnix) bool {
 	var st unix.Stat_t
 	if unix.Lstat(sa.Name, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK ||
@@ -111,7 +111,8 @@ func (p *place) remove() {
 	}
 }
 
-// look is which file a path names; 0 is none.
+// look returns the device and the inode of the file with that path, or 0 if
+// there is none.
 func look(path string) (dev, ino uint64) {
 	var st unix.Stat_t
 	if unix.Lstat(path, &st) != nil {

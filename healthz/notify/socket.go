@@ -11,31 +11,31 @@ import (
 	"usher/signals/entry"
 )
 
-// Socket is what an app's NOTIFY_SOCKET names.
+// Socket is the socket of an app's NOTIFY_SOCKET.
 type Socket struct {
-	_       [0]func() // none is compared with another: that saves the code for it
+	_       [0]func() // sockets are never compared, so no code is generated for it
 	file    *os.File
 	place   place
 	buf     [maxDatagram]byte
 	control credentials
-	cut     bool // the datagram has descriptors, for which there is no room in control
+	cut     bool // the datagram has descriptors, which do not fit into control
 }
 
-// credentials is what the kernel says of a sender (cmsg(3)), and has room for
-// nothing else.
+// credentials holds the kernel's message about a sender (cmsg(3)), and has room
+// for nothing else.
 type credentials struct {
 	header unix.Cmsghdr
 	sender unix.Ucred
 }
 
 const (
-	// maxDatagram is systemd's own bound (NOTIFY_BUFFER_MAX).
+	// maxDatagram is systemd's own limit (NOTIFY_BUFFER_MAX).
 	maxDatagram = 4096
 	// closeTime is how long the kernel may wait when it closes descriptors.
 	closeTime = time.Millisecond
 )
 
-// Listen makes a socket, where Where says.
+// Listen creates a socket that the processes of w can reach.
 func Listen(w Where) (*Socket, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -50,25 +50,25 @@ func Listen(w Where) (*Socket, error) {
 		return nil, err
 	}
 	s.file = os.NewFile(uintptr(fd), "")
-	if err = s.file.SetDeadline(time.Time{}); err != nil { // epoll has not taken it: Receive could not wait
+	if err = s.file.SetDeadline(time.Time{}); err != nil { // epoll has refused it, so Receive could not wait
 		s.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-// Name is the value of NOTIFY_SOCKET: an abstract name begins with @.
+// Name returns the value of NOTIFY_SOCKET. An abstract name begins with @.
 func (s *Socket) Name() string { return s.place.name }
 
-// Receive waits for a datagram, which is good until the next call, and says who
-// has sent it. A pid of 0 is a process that this PID namespace can't see. Of
-// one that is longer than maxDatagram nothing is returned. The caller has to
-// call done before the next Receive, when it has dealt with the datagram: that
-// is what the sender of BARRIER=1 waits for.
+// Receive waits for a datagram and returns it, with its sender. The datagram is
+// valid until the next call. A pid of 0 is a process that this PID namespace
+// cannot see. For a datagram longer than maxDatagram, nothing is returned. The
+// caller has to call done before the next Receive, after it has dealt with the
+// datagram: the sender of BARRIER=1 waits for that.
 //
-// Whoever knows the name may send descriptors, and to close one can wait for as
-// long as its owner likes (SO_LINGER). So none is ever taken: the datagram is
-// read in the queue, where it stays with what belongs to it, and done has the
+// Every process that knows the name may send descriptors, and closing one can
+// take as long as its owner likes (SO_LINGER). So Receive takes none. It reads
+// the datagram in the queue, where the descriptors stay, and done makes the
 // kernel drop both.
 func (s *Socket) Receive() (datagram []byte, sender unix.Ucred, done func(), err error) {
 	iov := unix.Iovec{Base: &s.buf[0]}
@@ -87,17 +87,18 @@ func (s *Socket) Receive() (datagram []byte, sender unix.Ucred, done func(), err
 		return nil, sender, nil, err
 	}
 	c := &s.control.header
-	if int(h.Controllen) >= unix.CmsgLen(unix.SizeofUcred) && c.Level == unix.SOL_SOCKET && c.Type == unix.SCM_CREDENTIALS {
+	if int(h.Controllen) >= unix.CmsgLen(unix.SizeofUcred) &&
+		c.Level == unix.SOL_SOCKET && c.Type == unix.SCM_CREDENTIALS {
 		sender = s.control.sender
 	}
-	if h.Flags&unix.MSG_TRUNC != 0 { // the last line that is left could say something else
+	if h.Flags&unix.MSG_TRUNC != 0 { // a line that was cut short could have another meaning
 		n = 0
 	}
 	s.cut = h.Flags&unix.MSG_CTRUNC != 0
 	return s.buf[:n], sender, s.drop, nil
 }
 
-// drop takes the datagram that Receive has returned out of the queue.
+// drop removes the datagram that Receive has returned from the queue.
 func (s *Socket) drop() {
 	_ = s.read(func(fd uintptr) bool {
 		drop := func() { _, _ = receive(fd, &unix.Msghdr{}, 0) }
@@ -110,8 +111,8 @@ func (s *Socket) drop() {
 	})
 }
 
-// read calls f, and again whenever there may be something to read, until f
-// returns true.
+// read calls f until it returns true, each time that there may be something to
+// read.
 func (s *Socket) read(f func(fd uintptr) bool) error {
 	raw, err := s.file.SyscallConn()
 	if err == nil {
@@ -120,8 +121,7 @@ func (s *Socket) read(f func(fd uintptr) bool) error {
 	return err
 }
 
-// receive is recvmsg(2). It is not unix.Recvmsg, which brings along all kinds
-// of addresses: 25 kB.
+// receive is recvmsg(2). unix.Recvmsg is larger, because it knows all families.
 func receive(fd uintptr, h *unix.Msghdr, flags uintptr) (int, error) {
 	for {
 		n, _, errno := unix.Syscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(h)), flags|unix.MSG_DONTWAIT)
@@ -135,14 +135,14 @@ func receive(fd uintptr, h *unix.Msghdr, flags uintptr) (int, error) {
 	}
 }
 
-// Close makes Receive return, and removes what there is of the socket.
+// Close makes Receive return, and removes the socket's path.
 func (s *Socket) Close() {
 	s.place.remove()
 	s.file.Close()
 }
 
-// Send sends a datagram to the socket that a NOTIFY_SOCKET names. It does not
-// wait for room.
+// Send sends a datagram to the socket of a NOTIFY_SOCKET. It does not wait for
+// room.
 func Send(name string, datagram []byte) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

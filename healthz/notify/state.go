@@ -5,19 +5,20 @@ import (
 	"time"
 )
 
-// State is what the app has said so far; the zero value is nothing. Nobody changes one: Observe makes the next.
+// State holds what the app has reported so far. The zero value stands for no
+// report. A State never changes: Observe returns the next one.
 type State struct {
 	Ready    bool          // READY=1 has come
 	Stopping bool          // STOPPING=1 has come
-	Status   string        // the last one
-	Watchdog time.Duration // how often the app has to say that it is alive; 0 is not at all
+	Status   string        // the last STATUS
+	Watchdog time.Duration // how often the app has to report that it is alive; 0 for no watchdog
 
-	alive    time.Time // when it last said so, or that it is ready
+	alive    time.Time // when the app last reported that it is alive, or ready
 	trigger  bool
-	extended time.Time // it has asked for time until then
+	extended time.Time // the app has asked for time until then
 }
 
-// Observe takes a message.
+// Observe returns the state after a message.
 func (s State) Observe(m Message, now time.Time) State {
 	if m.Ready && !s.Ready || m.Alive {
 		s.alive, s.trigger = now, false // the watchdog begins with readiness (systemd.service(5), WatchdogSec=)
@@ -37,10 +38,12 @@ func (s State) Observe(m Message, now time.Time) State {
 	return s
 }
 
-// Extended is until when the app has asked for more time to start or to stop; zero if it has not.
+// Extended returns until when the app has asked for time to start or to stop.
+// It is zero if the app has not asked.
 func (s State) Extended() time.Time { return s.extended }
 
-// Due is when the watchdog runs out. It begins with began, which is when the app had started; ok is whether there is one.
+// Due returns when the watchdog runs out. The watchdog starts at began, the
+// start of the app. If there is no watchdog, ok is false.
 func (s State) Due(began time.Time) (due time.Time, ok bool) {
 	if s.alive.After(began) {
 		began = s.alive
@@ -51,7 +54,7 @@ func (s State) Due(began time.Time) (due time.Time, ok bool) {
 	return began.Add(s.Watchdog), s.Watchdog > 0
 }
 
-// Overdue says that the watchdog has run out; "" if it has not.
+// Overdue says that the watchdog has run out; it returns "" if it has not.
 func (s State) Overdue(began, now time.Time) string {
 	due, ok := s.Due(began)
 	switch {
@@ -63,7 +66,8 @@ func (s State) Overdue(began, now time.Time) string {
 	return "no WATCHDOG=1 for " + now.Sub(due.Add(-s.Watchdog)).Round(time.Millisecond).String()
 }
 
-// Unready says why the app is not ready by its own account; "" if it is.
+// Unready says why the app is not ready by its own account; it returns "" if it
+// is.
 func (s State) Unready() string {
 	switch {
 	case s.Stopping:

@@ -12,20 +12,23 @@ import (
 
 // Listener is a listening socket.
 type Listener struct {
-	mu sync.Mutex // Close may come while another goroutine accepts
-	fd int        // -1: closed
+	mu sync.Mutex // other goroutines may call Close during Accept
+	fd int        // -1 after Close
 
-	watched bool // by a poller
-	rights  bool // its clients can send descriptors: rights.go
+	watched bool // a poller watches it
+	rights  bool // clients can send descriptors: rights.go
 }
 
-// backlog is the most that listen(2) takes; the kernel lowers it to net.core.somaxconn.
+// backlog is the maximum for listen(2). The kernel lowers it to
+// net.core.somaxconn.
 const backlog = 1<<16 - 1
 
-// Listen listens on sa, closed on exec. Every interface's IPv6 address takes in those of IPv4, which it stands for where there is no IPv6.
+// Listen listens on sa. The descriptor is closed on exec. The IPv6 address of
+// every interface includes IPv4, and stands for IPv4 alone if there is no IPv6.
 func Listen(sa unix.Sockaddr) (*Listener, error) {
 	l, err := listen(sa)
-	if all, ok := sa.(*unix.SockaddrInet6); ok && all.Addr == [16]byte{} && (errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL)) {
+	noIPv6 := errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL)
+	if all, ok := sa.(*unix.SockaddrInet6); ok && all.Addr == [16]byte{} && noIPv6 {
 		return listen(&unix.SockaddrInet4{Port: all.Port})
 	}
 	return l, err
@@ -38,8 +41,9 @@ func listen(sa unix.Sockaddr) (*Listener, error) {
 	}
 	_, local := sa.(*unix.SockaddrUnix)
 	if !local {
-		// A port whose last connections are in TIME_WAIT can be had again; connections inherit TCP_NODELAY. All of them can only
-		// fail for want of IPv6, which bind says.
+		// SO_REUSEADDR allows a port whose last connections are in TIME_WAIT.
+		// Connections inherit TCP_NODELAY. All three calls can only fail because there
+		// is no IPv6, and then bind reports that.
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
 		_ = unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_NODELAY, 1)
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0)
@@ -54,17 +58,19 @@ func listen(sa unix.Sockaddr) (*Listener, error) {
 	return &Listener{fd: fd, rights: local && !refuseRights(fd)}, nil
 }
 
-// Rights reports whether what it accepts needs ReceiveGuarded and
+// Rights reports whether accepted connections need ReceiveGuarded and
 // CloseGuarded.
 func (l *Listener) Rights() bool { return l.rights }
 
-// ClientFirst has TCP connections come with their first bytes, or a second later without: who accepts one need not wait for them.
+// ClientFirst delays TCP connections until their first bytes have come, or for
+// a second. So the server need not wait for these bytes after Accept.
 func (l *Listener) ClientFirst() {
 	_ = unix.SetsockoptInt(l.fd, unix.SOL_TCP, unix.TCP_DEFER_ACCEPT, 1)
 }
 
-// Accept takes the next connection, non-blocking and closed on exec. It does not wait for one: the error is then unix.EAGAIN, after Close
-// os.ErrClosed.
+// Accept returns the next connection, non-blocking and closed on exec. It does
+// not wait: if there is none, the error is unix.EAGAIN. After Close, the error
+// is os.ErrClosed.
 func (l *Listener) Accept() (fd int, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -72,7 +78,7 @@ func (l *Listener) Accept() (fd int, err error) {
 		return -1, os.ErrClosed
 	}
 	if fd, err = accept(l.fd); err != nil && err != unix.EAGAIN {
-		if err == unix.EINVAL { // it no longer listens: somebody has had the kernel end it, as ss -K does
+		if err == unix.EINVAL { // the kernel has shut the socket down for an administrator: ss -K
 			_ = listenAgain(l.fd)
 		}
 		err = os.NewSyscallError("accept4", err)
@@ -80,8 +86,9 @@ func (l *Listener) Accept() (fd int, err error) {
 	return fd, err
 }
 
-// listenAgain has a socket listen that was shut down. What it accepted would be shut down as well but for connect(2), which to no address
-// (AF_UNSPEC) makes it new; it stays bound.
+// listenAgain makes a socket listen again that was shut down. connect(2) to no
+// address (AF_UNSPEC) resets its state, and leaves it bound. Without that, the
+// accepted connections would be shut down as well.
 func listenAgain(fd int) error {
 	var none [16]byte
 	unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&none)), uintptr(len(none)))
@@ -91,18 +98,20 @@ func listenAgain(fd int) error {
 // accept is accept4(2) without asking for the peer's address.
 func accept(listener int) (int, error) {
 	for {
-		fd, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(listener), 0, 0, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+		const flags = unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC
+		fd, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(listener), 0, 0, flags, 0, 0)
 		switch errno {
 		case 0:
 			return int(fd), nil
-		case unix.EINTR, unix.ECONNABORTED: // the latter is a connection that has gone already
+		case unix.EINTR, unix.ECONNABORTED: // ECONNABORTED: the client has closed the connection already
 		default:
 			return -1, errno
 		}
 	}
 }
 
-// Watch has the poller wait, or no longer wait, for connections, and call that id.
+// Watch makes the poller wait for connections, or no longer wait for them.
+// Their events have that id.
 func (l *Listener) Watch(p *Poller, id int32, wait bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -125,13 +134,14 @@ func (l *Listener) Close() error {
 	}
 	fd := l.fd
 	l.fd = -1
-	if l.rights { // what it has not accepted would be closed with it
+	if l.rights { // closing would also close the connections that were not accepted
 		return unix.Shutdown(fd, unix.SHUT_RDWR)
 	}
 	return unix.Close(fd)
 }
 
-// Addr is where it listens, with the port that 0 has become; not valid for a socket without a port.
+// Addr returns the address of the socket, with the port that the kernel chose
+// for port 0. It is not valid for a socket without a port.
 func (l *Listener) Addr() netip.AddrPort {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -11,13 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Poller waits for many sockets on one goroutine. It is an epoll of its own, for which the runtime's epoll waits in its turn: a goroutine that
-// waits takes no thread, and one that serves many sockets is not switched for each of them. Methods are for one goroutine, but Close.
+// Poller waits for many sockets on one goroutine. It is an epoll of its own,
+// and the runtime's epoll waits for that one. So a waiting goroutine takes no
+// thread, and a goroutine that serves many sockets is not switched for each of
+// them. All methods but Close belong to one goroutine.
 type Poller struct {
 	file   *os.File
 	raw    syscall.RawConn
 	fd     int
-	until  time.Time // the end of a wait, as the runtime has it
+	until  time.Time // the deadline that the runtime knows
 	closed atomic.Bool
 	events [64]unix.EpollEvent
 	n      int
@@ -25,19 +27,19 @@ type Poller struct {
 	look   func(uintptr) bool
 }
 
-// NewPoller returns one that waits for nothing yet.
+// NewPoller returns a poller without sockets.
 func NewPoller() (*Poller, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	_ = unix.SetNonblock(fd, true) // that is how os.NewFile knows that the runtime can wait for it
+	_ = unix.SetNonblock(fd, true) // tells os.NewFile that the runtime can wait for it
 	p := &Poller{file: os.NewFile(uintptr(fd), ""), fd: fd}
 	p.look = func(uintptr) bool {
 		p.n, p.err = unix.EpollWait(p.fd, p.events[:], 0)
 		return p.n > 0 || p.err != nil && p.err != unix.EINTR
 	}
-	if err = p.file.SetDeadline(time.Time{}); err == nil { // fails where the runtime's epoll has not taken it
+	if err = p.file.SetDeadline(time.Time{}); err == nil { // fails if the runtime's epoll has refused it
 		p.raw, err = p.file.SyscallConn()
 	}
 	if err != nil {
@@ -47,14 +49,18 @@ func NewPoller() (*Poller, error) {
 	return p, nil
 }
 
-// Watch says for which events of a socket to wait, and the id they come with; known is whether it waits for some. Without events it is
-// forgotten: errors and hang-ups come unasked. So it is to be before it is closed: for the kernel it is still there while a child of usher's
-// that has yet to become another program holds it.
+// Watch sets the events of a socket to wait for, and the id that comes with
+// them. known is the caller's variable: whether the poller knows the socket.
+// Without events, the poller forgets the socket; otherwise it reports errors
+// and hang-ups, too.
+//
+// Forget a socket before closing it. A forked child of usher that has not
+// called execve(2) yet still holds the socket, and with it the epoll entry.
 func (p *Poller) Watch(fd int, id int32, events uint32, known *bool) error {
 	op := unix.EPOLL_CTL_ADD
 	switch {
 	case p.closed.Load():
-		return os.ErrClosed // its descriptor may be another's by now
+		return os.ErrClosed // p.fd may be another file's descriptor by now
 	case events == 0 && !*known:
 		return nil
 	case events == 0:
@@ -66,17 +72,18 @@ func (p *Poller) Watch(fd int, id int32, events uint32, known *bool) error {
 	return unix.EpollCtl(p.fd, op, fd, &unix.EpollEvent{Events: events, Fd: id})
 }
 
-// Wait returns some of the events that there are. It waits until there are any, or the time has come; the zero time is never. After Close
-// the error is os.ErrClosed, and the Poller's descriptor is gone.
+// Wait returns some of the present events. If there are none, it waits for one,
+// until the given time; the zero time is never. After Close the error is
+// os.ErrClosed, and the poller's descriptor is gone.
 func (p *Poller) Wait(until time.Time) ([]unix.EpollEvent, error) {
-	if p.n = 0; !p.closed.Load() && p.look(0) { // under load, a wait would take longer than what it is for
+	if p.n = 0; !p.closed.Load() && p.look(0) { // under load, a wait would take longer than serving the events
 		return p.events[:max(p.n, 0)], p.err
 	}
 	if !until.Equal(p.until) {
 		p.until = until
 		p.file.SetReadDeadline(until)
 	}
-	if p.closed.Load() { // asked after the deadline is set: Close then sets one that has passed
+	if p.closed.Load() { // checked after setting the deadline, because Close sets one that has passed
 		p.file.Close()
 		return nil, os.ErrClosed
 	}
@@ -99,16 +106,19 @@ func (p *Poller) Close() {
 	p.file.SetReadDeadline(time.Unix(1, 0))
 }
 
-// Receive is recv(2) on a non-blocking socket: 0 bytes are the end of what the peer sends.
+// Receive is recv(2) on a non-blocking socket. 0 bytes mean that the peer sends
+// no more.
 func Receive(fd int, b []byte) (int, error) { return transfer(unix.SYS_RECVFROM, fd, b) }
 
 // Send is send(2) on a non-blocking socket. It never raises SIGPIPE.
 func Send(fd int, b []byte) (int, error) { return transfer(unix.SYS_SENDTO, fd, b) }
 
-// transfer does not tell the scheduler of the system call, as others do in case it takes time: it doesn't.
+// transfer makes a system call that never blocks. So it does not announce the
+// call to the scheduler, as unix.Syscall does.
 func transfer(call uintptr, fd int, b []byte) (int, error) {
 	for {
-		n, _, errno := unix.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
+		n, _, errno := unix.RawSyscall6(call, uintptr(fd),
+			uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
 		switch errno {
 		case 0:
 			return int(n), nil
@@ -119,5 +129,5 @@ func transfer(call uintptr, fd int, b []byte) (int, error) {
 	}
 }
 
-// CloseWrite tells the peer that nothing more will come.
+// CloseWrite tells the peer that no more data will come.
 func CloseWrite(fd int) error { return unix.Shutdown(fd, unix.SHUT_WR) }

@@ -6,13 +6,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Ports remembers the local ports of the connections made last: who sees the other end of one can tell whose it is.
+// Ports remembers the local ports of the last connections. With them, an
+// observer of the other ends can recognise the connections that are usher's
+// own.
 type Ports struct {
 	n    atomic.Uint32
 	last [128]atomic.Uint32
 }
 
-// Has reports whether a port is one of them.
+// Has reports whether a port is among them.
 func (p *Ports) Has(port uint16) bool {
 	for i := range p.last {
 		if p.last[i].Load() == uint32(port) {
@@ -22,8 +24,10 @@ func (p *Ports) Has(port uint16) bool {
 	return false
 }
 
-// note gives fd, which is to connect to sa, a local port, which connect(2) would do later, and notes it before the other end can exist.
-// Where there is none to be had it is left to connect, which can share a port among destinations.
+// note gives fd, which will connect to sa, a local port and remembers it.
+// connect(2) would choose the port later, when the other end can exist already.
+// If bind(2) finds no port, connect chooses one, since it can share a port
+// among destinations.
 func (p *Ports) note(fd int, sa unix.Sockaddr) {
 	switch sa.(type) {
 	case *unix.SockaddrInet4:

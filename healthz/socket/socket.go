@@ -1,4 +1,5 @@
-// Package socket listens, accepts and connects without package net, whose resolver and dialer would cost usher 430 kB: the kernel's
+// Package socket listens, accepts and connects without package net, whose
+// resolver and dialer are large (cmd/usher/guard_test.go). It uses the kernel's
 // sockets as os.File, which the runtime polls and gives deadlines.
 package socket
 
@@ -16,8 +17,8 @@ import (
 	"usher/internal/contexts"
 )
 
-// Conn is a connected socket. Its methods are os.File's, but that an error is the plain one: os.ErrDeadlineExceeded, os.ErrClosed, or what
-// the kernel says.
+// Conn is a connected socket. Its methods are those of os.File, but return the
+// plain error: os.ErrDeadlineExceeded, os.ErrClosed, or the kernel's.
 type Conn struct{ file *os.File }
 
 func (c *Conn) Read(b []byte) (int, error) {
@@ -31,7 +32,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 }
 
 func plain(err error) error {
-	if e, ok := err.(*os.PathError); ok { // of a file, which this is not
+	if e, ok := err.(*os.PathError); ok { // it speaks of a path, and a socket has none
 		return e.Err
 	}
 	return err
@@ -42,7 +43,8 @@ func (c *Conn) SetDeadline(t time.Time) error      { return c.file.SetDeadline(t
 func (c *Conn) SetReadDeadline(t time.Time) error  { return c.file.SetReadDeadline(t) }
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.file.SetWriteDeadline(t) }
 
-// Address is where IP and port are for the kernel. An address without an IP is every interface's.
+// Address returns an IP and a port as the kernel's address. Without a valid IP,
+// it is the address of every interface.
 func Address(ip netip.Addr, port uint16) (unix.Sockaddr, error) {
 	if ip.Is4() {
 		return &unix.SockaddrInet4{Port: int(port), Addr: ip.As4()}, nil
@@ -61,7 +63,8 @@ func Address(ip netip.Addr, port uint16) (unix.Sockaddr, error) {
 	return sa, nil
 }
 
-// interfaceIndex is the index of a network interface, given as its name or its index (RFC 4007 11.2).
+// interfaceIndex returns the index of a network interface, given as its name or
+// its index (RFC 4007 11.2).
 func interfaceIndex(zone string) (uint32, error) {
 	if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
 		return uint32(n), nil
@@ -81,7 +84,7 @@ func interfaceIndex(zone string) (uint32, error) {
 	return ifr.Uint32(), nil
 }
 
-// open makes a socket for addresses such as sa: non-blocking, closed on exec.
+// open makes a socket of sa's family: non-blocking, closed on exec.
 func open(sa unix.Sockaddr, kind int) (int, error) {
 	family := unix.AF_INET6
 	switch sa.(type) {
@@ -100,9 +103,11 @@ func open(sa unix.Sockaddr, kind int) (int, error) {
 	return fd, nil
 }
 
-// local is the address of a socket's own end; not valid where that has no port. unix.Getsockname knows every family there is: 28 kB.
+// local returns the address of a socket's own end. It is not valid if the
+// address has no port. unix.Getsockname is larger, because it knows all
+// families.
 func local(fd int) netip.AddrPort {
-	var sa [unix.SizeofSockaddrInet6]byte // ip(7) and ipv6(7): family, port, address, behind IPv6's flow label
+	var sa [unix.SizeofSockaddrInet6]byte // ip(7), ipv6(7): family, port, IPv6's flow label, address
 	size := uint32(len(sa))
 	unix.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)))
 	port := binary.BigEndian.Uint16(sa[2:])
@@ -115,8 +120,9 @@ func local(fd int) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// Dial connects to sa with a socket of kind unix.SOCK_STREAM or SOCK_DGRAM, until the context ends; the error is then
-// os.ErrDeadlineExceeded. The deadline stays on the connection. Ports, if not nil, are told its local port.
+// Dial connects to sa with a socket of kind unix.SOCK_STREAM or SOCK_DGRAM,
+// until ctx ends; then the error is os.ErrDeadlineExceeded. The deadline stays
+// on the connection. If ports is not nil, it remembers the local port.
 func Dial(ctx context.Context, sa unix.Sockaddr, kind int, ports *Ports) (*Conn, error) {
 	fd, err := open(sa, kind)
 	if err != nil {
@@ -133,7 +139,8 @@ func Dial(ctx context.Context, sa unix.Sockaddr, kind int, ports *Ports) (*Conn,
 	defer stop()
 	raw, err := c.file.SyscallConn()
 	if err == nil {
-		// connect(2) once more, when the socket has become writable, is EALREADY, EISCONN, or what went wrong.
+		// The second connect(2), after the socket has become writable, returns
+		// EALREADY, EISCONN, or the error of the connection.
 		waitErr := raw.Write(func(fd uintptr) bool {
 			err = unix.Connect(int(fd), sa)
 			return err != unix.EINPROGRESS && err != unix.EALREADY && err != unix.EINTR

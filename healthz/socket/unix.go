@@ -11,27 +11,31 @@ import (
 	"usher/signals/entry"
 )
 
-// How long to wait before the next try to connect to a server whose queue is full: at first, and at most.
+// The pauses before the next attempt to connect to a server whose queue is
+// full: the first one, and the longest one.
 const (
 	firstPause = 5 * time.Millisecond
 	lastPause  = 100 * time.Millisecond
 )
 
-// DialUnix connects to a socket of that kind in the file system; see file.Within for turn. At the end of ctx the error is os.ErrDeadlineExceeded or
+// DialUnix connects to a socket of that kind in the file system. turn is for
+// file.Within. At the end of ctx the error is os.ErrDeadlineExceeded or
 // file.ErrNoAnswer. The deadline stays on the connection.
 //
-// While the server's queue is full, connect(2) waits. A socket that does not block has it fail instead, and nothing tells when to try again. A
-// thread that waits would be one more for the Go runtime, which dies if there is none to be had: so there are several tries.
+// While the server's queue is full, connect(2) waits on a blocking socket and
+// fails on a non-blocking one, and the kernel does not tell when to try again.
+// A thread that waits could be one too many: the Go runtime dies if it cannot
+// create another one. So DialUnix tries several times.
 func DialUnix(ctx context.Context, turn *file.Turn, path string, kind int) (*Conn, error) {
 	sa := &unix.SockaddrUnix{Name: path}
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		var c *Conn // closed by its finalizer where it comes too late
+		var c *Conn // if it comes too late, its finalizer closes it
 		err := file.Within(ctx, turn, func() error {
 			fd, err := open(sa, kind)
 			if err != nil {
 				return err
 			}
-			if err = unix.Connect(fd, sa); err == unix.EACCES { // it may be for the app's user only
+			if err = unix.Connect(fd, sa); err == unix.EACCES { // it may be writable only for the app's user
 				entry.Raise()
 				err = unix.Connect(fd, sa)
 				entry.Restore()

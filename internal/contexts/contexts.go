@@ -1,6 +1,6 @@
-// Package contexts makes contexts as the standard library does, of what usher
-// needs of them: they end by hand, with a parent, or in time, and carry no
-// values and no causes. It is 20 kB smaller.
+// Package contexts makes contexts like those of the standard library, but only
+// as far as usher needs them: they end by a call, with a parent, or at a time,
+// and carry no values and no causes. So it is smaller.
 package contexts
 
 import (
@@ -9,21 +9,21 @@ import (
 	"time"
 )
 
-// start is what deadlines are counted from.
+// start is the beginning of the clock that deadlines use.
 var start = time.Now()
 
 // node is a context, and the contexts below it.
 type node struct {
 	done     chan struct{}
 	deadline time.Duration // since start; 0 is none
-	timeout  time.Duration // as WithTimeout was given it
+	timeout  time.Duration // argument of WithTimeout
 
 	mu       sync.Mutex
 	err      error              // not nil once done is closed
-	timer    *time.Timer        // of deadline
+	timer    *time.Timer        // cancels the node at deadline
 	after    func()             // called when done is closed
 	children map[*node]struct{} // canceled with this node
-	parent   *node              // nil for one of another package
+	parent   *node              // nil if another package has made the parent
 }
 
 func (n *node) Done() <-chan struct{}       { return n.done }
@@ -61,7 +61,8 @@ func WithTimeout(parent context.Context, timeout time.Duration) (context.Context
 	return n, func() { n.cancel(context.Canceled) }
 }
 
-// Timeout is what WithTimeout was given for ctx; 0 for any other context.
+// Timeout returns the timeout that WithTimeout was called with to make ctx; 0
+// for any other context.
 func Timeout(ctx context.Context) time.Duration {
 	if n, ok := ctx.(*node); ok {
 		return n.timeout
@@ -91,7 +92,7 @@ func newNode(parent context.Context, after func()) *node {
 	return n
 }
 
-// join has n canceled with parent.
+// join makes n end with parent.
 func (n *node) join(parent context.Context) {
 	if p, ok := parent.(*node); ok {
 		n.parent = p
@@ -120,7 +121,8 @@ func (n *node) join(parent context.Context) {
 	}
 }
 
-// cancel closes done, here and below, unless that has happened.
+// cancel closes done, of n and of all contexts below it, unless n has ended
+// already.
 func (n *node) cancel(err error) {
 	n.mu.Lock()
 	if n.err != nil {

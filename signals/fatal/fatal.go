@@ -1,7 +1,9 @@
-// Package fatal is what usher says where the Go runtime dies.
+// Package fatal reports that the Go runtime dies.
 //
-// A runtime that lacks something it needs prints a trace and ends the process with 2. Before there is an app, a line and 125 say more: what is
-// missing is the container's to give (a thread, memory), and the trace is about nothing but the runtime.
+// A runtime that lacks a resource prints a trace and ends the process with 2.
+// Before the app has started, one line and exit code 125 say more: the
+// container has to provide the resource (a thread, memory), and the trace only
+// shows the runtime's own code.
 package fatal
 
 import (
@@ -14,23 +16,25 @@ import (
 	"usher/signals/entry"
 )
 
-// overrideWrite is the runtime's hook for all that it prints (runtime/time_nofake.go). It has to be set by the linker: the runtime may die
-// before any Go code of usher's has run.
+// overrideWrite is the runtime's hook for everything that it prints
+// (runtime/time_nofake.go). The linker has to set it, because the runtime may
+// die before any Go code of usher's has run.
 //
 //go:linkname overrideWrite runtime.overrideWrite
 var overrideWrite = died
 
-// intro comes before a line of the runtime's.
+// intro precedes a line of the runtime's.
 const intro = "usher: error: the Go runtime cannot run: "
 
-// The line that the runtime is printing, behind intro.
+// The line that the runtime is printing, after intro.
 var (
 	line   [256]byte
 	length int
 )
 
-// died takes the place of a write of the runtime's, which are not only to stderr: it wakes its poller with one. It may be called on any stack,
-// and without a heap.
+// died replaces the runtime's write(2). The runtime writes not only to stderr:
+// it also wakes its poller by a write. died may be called on any stack, and
+// without a heap.
 //
 //go:nosplit
 //go:norace
@@ -55,16 +59,18 @@ func died(fd uintptr, p unsafe.Pointer, n int32) int32 {
 			continue
 		}
 		text := unsafe.String(&line[len(intro)], length-len(intro))
-		if strings.HasPrefix(text, "fatal error: ") || strings.HasPrefix(text, "runtime: ") || strings.HasPrefix(text, "panic: ") || strings.HasPrefix(text, "futex") {
+		if strings.HasPrefix(text, "fatal error: ") || strings.HasPrefix(text, "runtime: ") ||
+			strings.HasPrefix(text, "panic: ") || strings.HasPrefix(text, "futex") {
 			end(text)
 		}
-		write(&line[len(intro)], length-len(intro)) // what GODEBUG asks for
+		write(&line[len(intro)], length-len(intro)) // GODEBUG has asked for it
 		length = len(intro)
 	}
 	return n
 }
 
-// end writes the line, whose text is the runtime's, what may help, and ends usher.
+// end writes the runtime's line and a hint, and ends usher. text is the line
+// without intro.
 //
 //go:nosplit
 //go:norace
@@ -72,13 +78,14 @@ func end(text string) {
 	write(&line[0], length)
 	hint := ""
 	if strings.HasSuffix(text, "errno=22)\n") { // EINVAL of clone(2)
-		hint = "usher: hint: after unshare --pid only a child can have threads: unshare --pid --fork\n"
+		hint = "usher: hint: after unshare --pid only a child can have threads: use unshare --pid --fork\n"
 	}
 	for _, resource := range [...]uintptr{unix.RLIMIT_AS, unix.RLIMIT_DATA} {
 		limit := syscall.Rlimit{Cur: unix.RLIM_INFINITY}
 		syscall.RawSyscall6(unix.SYS_PRLIMIT64, 0, resource, 0, uintptr(unsafe.Pointer(&limit)), 0, 0)
 		if limit.Cur != unix.RLIM_INFINITY {
-			hint = "usher: hint: there is a limit of memory (ulimit -v, ulimit -d): limit the container's instead\n"
+			hint = "usher: hint: there is a limit of memory (ulimit -v, ulimit -d): " +
+				"limit the container's memory instead\n"
 		}
 	}
 	write(unsafe.StringData(hint), len(hint))

@@ -5,14 +5,17 @@ import (
 	"strings"
 )
 
-// dropped are variables that change what shells, make, Go programs and the protocols of systemd do. A star stands for any ending.
+// dropped are variables that change what shells, make, Go programs and
+// systemd's protocols do. A star stands for any ending.
 var dropped = []string{
 	"BASH_ENV", "BASHOPTS", "CDPATH", "ENV", "POSIXLY_CORRECT", "PS4", "SHELLOPTS", // shells
 	"LANG", "LANGUAGE", "LC_*", // messages of all programs
-	"MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "GNUMAKEFLAGS", "MAKELEVEL", // the caller's make. What its command line sets is in the environment, too
+	// The caller's make. The variables of its command line are in the environment,
+	// too.
+	"MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "GNUMAKEFLAGS", "MAKELEVEL",
 	"GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", // the runtime in usher
-	"LISTEN_*", "NOTIFY_SOCKET", "WATCHDOG_*", // of a service manager
-	"DUMB_INIT_*", "TINI_*", "USHER_*", // of inits
+	"LISTEN_*", "NOTIFY_SOCKET", "WATCHDOG_*", // a service manager's
+	"DUMB_INIT_*", "TINI_*", "USHER_*", // settings of inits
 	"TMPDIR", // see tempDir
 }
 
@@ -35,13 +38,14 @@ func environ(of, keep []string) []string {
 			env = append(env, variable)
 		}
 	}
-	// nginx, ip and others are there, which the PATH of a user does not always have.
+	// nginx, ip and others are in these directories, which the PATH of a user does
+	// not always have.
 	for _, dir := range []string{"/usr/local/sbin", "/usr/sbin", "/sbin"} {
 		if !slices.Contains(strings.Split(path, ":"), dir) {
 			path += ":" + dir
 		}
 	}
-	// curl asks a proxy for localhost, too.
+	// curl uses a proxy for localhost, too.
 	noProxy := strings.Join(append(proxyless, "localhost", "127.0.0.1", "::1"), ",")
 	return append(env, "PATH="+path, "NO_PROXY="+noProxy, "no_proxy="+noProxy)
 }
@@ -55,8 +59,9 @@ func matches(patterns []string, name string) bool {
 	})
 }
 
-// goFlags keeps of GOFLAGS what says how to find code. What the caller wants of the test binary (-race, -v, -tags …) would change the programs
-// that the tests build.
+// goFlags keeps the flags in GOFLAGS that say how to find code. Flags for the
+// test binary (-race, -v, -tags …) would change the programs that the tests
+// build.
 func goFlags(value string) string {
 	return strings.Join(slices.DeleteFunc(strings.Fields(value), func(flag string) bool {
 		name, _, _ := strings.Cut(strings.TrimLeft(flag, "-"), "=")

@@ -12,7 +12,6 @@
 package testmain
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/signal"
@@ -28,16 +27,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kept is set where a keeper watches already: in the second process, and in test binaries that tests start.
+// kept is set if a keeper watches already: in the second process, and in test
+// binaries that tests start.
 const kept = "TESTMAIN_KEPT"
 
-// patience is how long the keeper waits for processes that are about to end, such as the rest of a PID namespace that was just killed.
+// patience is how long the keeper waits for processes that are about to end,
+// such as the other processes of a PID namespace that was just killed.
 var patience = 10 * time.Second
 
-// Main runs the tests and ends the process; call it from TestMain. run is testing.M's Run, or a function around it. Of the variables whose names
-// begin with USHER_, which configure usher, the tests see those in keep alone; a star at the end stands for any ending.
+// Main runs the tests and ends the process. Call it from TestMain. run is the
+// Run of testing.M, or a function around it. Of the variables that begin with
+// USHER_, which configure usher, the tests see only those in keep; a star at
+// the end stands for any ending.
 func Main(run func() int, keep ...string) {
-	// A worker of `go test -fuzz` speaks with its parent over inherited descriptors, and starts no processes.
+	// A worker of `go test -fuzz` speaks with its parent over inherited
+	// descriptors, and starts no processes.
 	if argument("-test.fuzzworker") || os.Getenv(kept) != "" {
 		os.Exit(run())
 	}
@@ -49,7 +53,8 @@ func Main(run func() int, keep ...string) {
 	os.Exit(code)
 }
 
-// Fuzzing reports whether `go test -fuzz` is at work, or whether tests are only listed. Then nothing has to be built for them.
+// Fuzzing reports whether this is `go test -fuzz`, or whether tests are only
+// listed. Then nothing has to be built for them.
 func Fuzzing() bool {
 	return argument("-test.fuzz=") || argument("-test.fuzzworker") || argument("-test.list=")
 }
@@ -58,9 +63,11 @@ func argument(prefix string) bool {
 	return slices.ContainsFunc(os.Args, func(arg string) bool { return strings.HasPrefix(arg, prefix) })
 }
 
-// keepWatch is the keeper: it runs the tests in a process of their own, and returns that process's exit code.
+// keepWatch is the keeper: it runs the tests in a process of their own, and
+// returns that process's exit code.
 func keepWatch(keep []string) (int, error) {
-	// PR_SET_PDEATHSIG goes by the thread, and so does the mask of blocked signals. This goroutine never gives its thread back.
+	// PR_SET_PDEATHSIG and the mask of blocked signals belong to the thread. This
+	// goroutine never gives its thread back.
 	runtime.LockOSThread()
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return 0, fmt.Errorf("PR_SET_CHILD_SUBREAPER: %w", err)
@@ -90,7 +97,8 @@ func keepWatch(keep []string) (int, error) {
 	pid, err := syscall.ForkExec("/proc/self/exe", os.Args, &syscall.ProcAttr{
 		Env:   append(environ(os.Environ(), keep), "TMPDIR="+tmp, kept+"=1"),
 		Files: []uintptr{null.Fd(), 1, 2},
-		// Without a terminal, as in CI. Its Ctrl-C and its end come to the keeper.
+		// Without a terminal, as in CI. The keeper gets the terminal's Ctrl-C and its
+		// end.
 		Sys: &syscall.SysProcAttr{Setsid: true, Pdeathsig: unix.SIGKILL},
 	})
 	if err != nil {
@@ -98,7 +106,8 @@ func keepWatch(keep []string) (int, error) {
 	}
 	go func() {
 		for sig := range stops {
-			// The keeper stays, to clean up. `go test` sends SIGQUIT for a trace when the time limit has passed.
+			// The keeper stays, to clean up. `go test` sends SIGQUIT, for a trace, when the
+			// time limit has passed.
 			if sig := sig.(syscall.Signal); !slices.Contains(ignored, sig) {
 				_ = unix.Kill(pid, sig)
 			}
@@ -127,106 +136,8 @@ func reap(tests int) (code int) {
 	}
 }
 
-// endSurvivors kills what is left of the processes that the tests have started, and says what it was.
-func endSurvivors() error {
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if !children() {
-			return nil
-		}
-	}
-	var names []string
-	for _, pid := range Descendants(os.Getpid()) {
-		names = append(names, fmt.Sprintf("%d: %s", pid, commandLine(pid)))
-	}
-	for deadline := time.Now().Add(patience); children(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			names = append(names, "(some of them could not be killed)")
-			break
-		}
-		for _, pid := range Descendants(os.Getpid()) {
-			_ = unix.Kill(pid, unix.SIGKILL)
-		}
-	}
-	return fmt.Errorf("processes have outlived the tests and were killed:\n\t%s", strings.Join(names, "\n\t"))
-}
-
-// children reaps what has ended and reports whether there is more to wait for.
-func children() bool {
-	for {
-		switch pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); {
-		case err == unix.ECHILD:
-			return false
-		case err == nil && pid == 0:
-			return true
-		}
-	}
-}
-
-// KillTree kills a process and all its descendants. It is for a process that is PID 1 or a subreaper, so that orphans of its own remain its
-// descendants. It is stopped first, and can start no more.
-func KillTree(p *os.Process) {
-	if p.Signal(unix.SIGSTOP) != nil {
-		return
-	}
-	// All are stopped before one is killed: what a process that forks leaves behind would be another's child, and not found.
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		running := 0
-		for _, pid := range Descendants(p.Pid) {
-			if state, _, ok := stat(pid); ok && state != 'T' && state != 'Z' && state != 'X' {
-				_ = unix.Kill(pid, unix.SIGSTOP)
-				running++
-			}
-		}
-		if running == 0 {
-			break
-		}
-	}
-	for _, pid := range Descendants(p.Pid) {
-		_ = unix.Kill(pid, unix.SIGKILL)
-	}
-	_ = p.Kill()
-}
-
-// Descendants lists the children of a process, their children, and so on.
-func Descendants(pid int) []int {
-	entries, _ := os.ReadDir("/proc")
-	of := map[int][]int{}
-	for _, entry := range entries {
-		if n, err := strconv.Atoi(entry.Name()); err == nil {
-			if _, parent, ok := stat(n); ok {
-				of[parent] = append(of[parent], n)
-			}
-		}
-	}
-	all := slices.Clone(of[pid])
-	for i := 0; i < len(all); i++ {
-		all = append(all, of[all[i]]...)
-	}
-	return all
-}
-
-// stat returns the state and the parent of a process, from /proc/PID/stat.
-func stat(pid int) (state byte, parent int, ok bool) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	// The name, in parentheses, may have spaces and parentheses of its own.
-	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	if err != nil || len(fields) < 2 {
-		return 0, 0, false
-	}
-	parent, err = strconv.Atoi(string(fields[1]))
-	return fields[0][0], parent, err == nil
-}
-
-func commandLine(pid int) string {
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	if len(b) == 0 {
-		b, _ = os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-	}
-	line := strings.Join(strings.FieldsFunc(string(b), func(r rune) bool { return r == 0 || r == '\n' }), " ")
-	return line[:min(len(line), 200)]
-}
-
-// ignoredSignals are those that this process ignores since its start.
+// ignoredSignals returns the signals that this process has ignored since its
+// start.
 func ignoredSignals() (ignored []syscall.Signal) {
 	b, _ := os.ReadFile("/proc/self/status")
 	_, after, _ := strings.Cut(string(b), "\nSigIgn:")
@@ -240,8 +151,9 @@ func ignoredSignals() (ignored []syscall.Signal) {
 	return ignored
 }
 
-// defaultSignals sees to it that children of this thread start with no signal ignored or blocked. What has a handler here gets the default
-// action from the runtime, in the child.
+// defaultSignals makes the children of this thread start with no signal ignored
+// or blocked. For a signal that has a handler in this process, the runtime
+// restores the default action in the child.
 func defaultSignals(ignored []syscall.Signal) error {
 	size := uintptr(8)
 	if strings.HasPrefix(runtime.GOARCH, "mips") {
@@ -252,15 +164,18 @@ func defaultSignals(ignored []syscall.Signal) error {
 		if handled := sig == unix.SIGHUP || sig == unix.SIGINT || sig == unix.SIGQUIT || sig == unix.SIGTERM; handled {
 			continue
 		}
-		if _, _, err := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&zero)), 0, size, 0, 0); err != 0 {
+		_, _, err := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig),
+			uintptr(unsafe.Pointer(&zero)), 0, size, 0, 0)
+		if err != 0 {
 			return fmt.Errorf("%v: rt_sigaction: %w", sig, err)
 		}
 	}
 	return unix.PthreadSigmask(unix.SIG_SETMASK, new(unix.Sigset_t), nil)
 }
 
-// tempDir makes the directory that holds all temporary files of the tests. Tests put sockets there, whose paths are limited to 107 bytes, and
-// programs that other users run.
+// tempDir makes the directory for all temporary files of the tests. Tests put
+// sockets there, whose paths are limited to 107 bytes, and programs that other
+// users run.
 func tempDir() (string, error) {
 	dirs := []string{os.TempDir(), "/tmp", "/var/tmp", "/dev/shm"}
 	for _, dir := range dirs {
@@ -273,7 +188,8 @@ func tempDir() (string, error) {
 		}
 		return tmp, os.Chmod(tmp, 0o755)
 	}
-	return "", fmt.Errorf("no directory for temporary files in any of %q that has a short path and lets every user through", dirs)
+	return "", fmt.Errorf("none of %q has a short path and lets every user through: "+
+		"no directory for temporary files", dirs)
 }
 
 // forAll reports whether every user may pass through a directory.

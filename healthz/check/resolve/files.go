@@ -10,15 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// files are where the system keeps what is known of names, read at each lookup: they are short, and engines rewrite them.
+// files are the system's files about names. They are read at each lookup: they
+// are short, and container engines rewrite them.
 type files struct {
 	hosts, resolv string
-	port          uint16 // of name servers
+	port          uint16 // port of name servers
 }
 
 var system = files{hosts: "/etc/hosts", resolv: "/etc/resolv.conf", port: 53}
 
-// fromHosts returns the addresses that hosts(5), of this text, has for a host.
+// fromHosts returns the addresses of a host in the text of a hosts(5) file.
 func fromHosts(hosts, host string) (addrs []netip.Addr) {
 	for hosts != "" {
 		var line string
@@ -40,24 +41,25 @@ func fromHosts(hosts, host string) (addrs []netip.Addr) {
 	return addrs
 }
 
-// config is resolv.conf(5).
+// config is the content of resolv.conf(5).
 type config struct {
 	servers  []netip.Addr
 	search   []string
-	dots     int           // a name with as many is asked for as it is first
-	timeout  time.Duration // of one try
-	attempts int           // at each server
-	first    int           // which server is asked first
-	kind     int           // of socket, unix.SOCK_DGRAM or SOCK_STREAM
-	kinds    int           // of address: 1 is IPv4, 2 is IPv6 as well
-	single   bool          // one question at a time
-	port     uint16        // of servers
+	dots     int           // a name with that many dots is first asked for without the search list
+	timeout  time.Duration // for one try
+	attempts int           // number of tries at each server
+	first    int           // index of the server to ask first
+	kind     int           // kind of socket: unix.SOCK_DGRAM or SOCK_STREAM
+	kinds    int           // kinds of address: 1 for IPv4, 2 for IPv6 as well
+	single   bool          // ask one question at a time
+	port     uint16        // port of the servers
 }
 
 // maxServers is MAXNS of resolv.conf(5).
 const maxServers = 3
 
-// parseConfig reads resolv.conf's text. Without servers, this machine's own is meant.
+// parseConfig reads the text of resolv.conf. Without a server in it, the server
+// is this machine's own.
 func parseConfig(resolv string) config {
 	c := config{dots: 1, timeout: 5 * time.Second, attempts: 2, kind: unix.SOCK_DGRAM, kinds: 2}
 	for resolv != "" { // without an iterator: 1 kB
@@ -77,7 +79,7 @@ func parseConfig(resolv string) config {
 			}
 		case "domain":
 			c.search = fields[1:2]
-		case "search": // the last of both counts
+		case "search": // of domain and search, the last line counts
 			c.search = fields[1:]
 		case "options":
 			for _, option := range fields[1:] {
@@ -91,8 +93,10 @@ func parseConfig(resolv string) config {
 	return c
 }
 
-// option takes one of "options", within the bounds of resolv.conf(5). The others make no difference here: each question has a socket of its
-// own (single-request-reopen), the file is read each time (no-reload), and answers that are long come over TCP (edns0).
+// option applies one of "options", within the limits of resolv.conf(5). The
+// options that it ignores make no difference here: each question has a socket
+// of its own (single-request-reopen), the file is read each time (no-reload),
+// and long answers come over TCP (edns0).
 func (c *config) option(s string) {
 	switch s {
 	case "rotate":
@@ -119,7 +123,8 @@ func (c *config) option(s string) {
 	}
 }
 
-// names are those to ask for, in order: a name without a last dot may be meant within a domain of the search list.
+// names returns the names to ask for, in order. A name without a dot at its end
+// may belong to a domain of the search list.
 func (c *config) names(host string) (names []string) {
 	if name, whole := strings.CutSuffix(host, "."); whole {
 		return []string{name}

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Messages of RFC 1035 4, as much of them as a stub resolver needs.
+// The messages of RFC 1035 4, as far as a stub resolver needs them.
 
 const (
 	typeA    = 1
@@ -14,7 +14,7 @@ const (
 	classIN  = 1
 
 	headerLen = 12
-	maxUDP    = 512 // RFC 1035 4.2.1: what is longer is cut, marked so, and asked for again over TCP
+	maxUDP    = 512 // RFC 1035 4.2.1: a longer message is truncated, and asked for again over TCP
 	maxName   = 255 // RFC 1035 2.3.4
 	maxLabel  = 63
 )
@@ -32,7 +32,8 @@ const (
 	codeUnknown = 3 // NXDOMAIN
 )
 
-// newQuery asks for the records of a name, without its last dot; not ok for what can't be a name.
+// newQuery returns a query for the records of a name that has no dot at its
+// end. If the name is not valid, ok is false.
 func newQuery(id uint16, name string, qtype uint16) (query []byte, ok bool) {
 	query = binary.BigEndian.AppendUint16(make([]byte, 0, headerLen+len(name)+6), id)
 	query = append(query, flagAskRecursion>>8, flagAskRecursion&0xff, 0, 1, 0, 0, 0, 0, 0, 0)
@@ -50,21 +51,24 @@ func newQuery(id uint16, name string, qtype uint16) (query []byte, ok bool) {
 	return binary.BigEndian.AppendUint16(query, classIN), true
 }
 
-// reply is what a name server says.
+// reply is an answer of a name server.
 type reply struct {
 	flags uint16
-	empty bool // no record of any type
+	empty bool // there are no records of any type
 	addrs []netip.Addr
 }
 
-// isReply is whether a message answers this query: the same id and question, whose capitals may differ. What does not was sent by
-// somebody else, or too late.
+// isReply reports whether a message answers this query: it has the same id and
+// the same question, except for capitals. Any other message comes too late, or
+// from another sender.
 func isReply(msg, query []byte) bool {
 	return len(msg) >= len(query) && string(msg[:2]) == string(query[:2]) && msg[2]&(flagResponse>>8) != 0 &&
-		string(msg[4:6]) == string(query[4:6]) && strings.EqualFold(string(msg[headerLen:len(query)]), string(query[headerLen:]))
+		string(msg[4:6]) == string(query[4:6]) &&
+		strings.EqualFold(string(msg[headerLen:len(query)]), string(query[headerLen:]))
 }
 
-// parseReply reads a message for which isReply holds: every address in the answer section, whatever alias it is for.
+// parseReply reads a message for which isReply holds. It returns all addresses
+// in the answer section, for whatever alias.
 func parseReply(msg, query []byte) (r reply, ok bool) {
 	qtype := binary.BigEndian.Uint16(query[len(query)-4:])
 	r.flags = binary.BigEndian.Uint16(msg[2:])
@@ -75,7 +79,8 @@ func parseReply(msg, query []byte) (r reply, ok bool) {
 		if rest, ok = skipName(rest); !ok || len(rest) < 10 {
 			return r, false
 		}
-		rtype, class, length := binary.BigEndian.Uint16(rest), binary.BigEndian.Uint16(rest[2:]), int(binary.BigEndian.Uint16(rest[8:]))
+		rtype, class := binary.BigEndian.Uint16(rest), binary.BigEndian.Uint16(rest[2:])
+		length := int(binary.BigEndian.Uint16(rest[8:]))
 		if rest = rest[10:]; len(rest) < length {
 			return r, false
 		}
@@ -89,7 +94,8 @@ func parseReply(msg, query []byte) (r reply, ok bool) {
 	return r, true
 }
 
-// skipName returns what follows a name: labels up to the empty one, or to a pointer to labels elsewhere (RFC 1035 4.1.4).
+// skipName returns the bytes after a name. A name is a sequence of labels up to
+// the empty one, or up to a pointer to other labels (RFC 1035 4.1.4).
 func skipName(b []byte) (rest []byte, ok bool) {
 	for len(b) > 0 {
 		n := int(b[0])

@@ -1,5 +1,7 @@
-// Package resolve finds the addresses of a host: a stub resolver of /etc/hosts and /etc/resolv.conf. Package net has one, which can't be
-// had without its dialer: together they would cost usher 420 kB.
+// Package resolve finds the addresses of a host. It is a stub resolver that
+// reads /etc/hosts and /etc/resolv.conf. Package net has one as well, but only
+// together with its dialer, and usher would become much larger
+// (cmd/usher/guard_test.go).
 package resolve
 
 import (
@@ -21,15 +23,16 @@ import (
 	"usher/internal/file"
 )
 
-// What a name server can say instead of an address.
+// The answers of a name server that has no address.
 var (
 	errNoName    = errors.New("no such name")
 	errNoAddress = errors.New("no address of that kind")
 )
 
-// Lookup returns the addresses of a host, at least one: IPv4 before IPv6, otherwise in the order of /etc/hosts, or of the name server.
-// Where the context's end has cut it short, the error is os.ErrDeadlineExceeded or file.ErrNoAnswer; others are of one line that names the host.
-// The files are read with turn.
+// Lookup returns the addresses of a host, at least one: IPv4 before IPv6, and
+// otherwise in the order of /etc/hosts or of the name server. If ctx ends
+// before that, the error is os.ErrDeadlineExceeded or file.ErrNoAnswer. Any
+// other error has one line that names the host. The files are read with turn.
 func Lookup(ctx context.Context, turn *file.Turn, host string) ([]netip.Addr, error) {
 	return system.lookup(ctx, turn, host)
 }
@@ -67,20 +70,23 @@ func (f files) lookup(ctx context.Context, turn *file.Turn, host string) ([]neti
 	return nil, fmt.Errorf("cannot resolve %q: %v", host, err)
 }
 
-// over is whether ctx has ended, or is just about to: the last try ends with it, and may do so first.
+// over reports whether ctx has ended, or is about to end: the last try ends at
+// the same time, and may do so a moment earlier.
 func over(ctx context.Context) bool {
 	deadline, limited := ctx.Deadline()
 	return ctx.Err() != nil || limited && !time.Now().Before(deadline)
 }
 
-// ask asks for a name's addresses of both kinds. It asks the servers in turn, as often as attempts says, each time for at most its share of the
-// time that is left: a lost datagram or a dead server are to be got over within a check's timeout, which is shorter than resolv.conf's. Without
-// addresses, the error is nil if the name has none.
+// ask asks for both kinds of address of a name. It asks the servers in turn, as
+// often as attempts says. Each try gets at most its share of the time that is
+// left: a lost datagram or a dead server must not use up a check's timeout,
+// which is shorter than that of resolv.conf. If the name has no addresses, the
+// error is nil.
 func (c *config) ask(ctx context.Context, name string) (addrs []netip.Addr, err error) {
 	var both [2]question
 	questions := both[:c.kinds]
 	for i := range questions {
-		// The source port, which the kernel chooses, makes a forger guess as well.
+		// A forger has to guess the id, and the source port that the kernel chooses.
 		query, ok := newQuery(uint16(rand.Uint32()), name, [...]uint16{typeA, typeAAAA}[i])
 		if !ok {
 			return nil, nil
@@ -105,11 +111,12 @@ func (c *config) ask(ctx context.Context, name string) (addrs []netip.Addr, err 
 	return addrs, err
 }
 
-// secondAnswer is how much later than the answer for one kind of address that for the other may come (RFC 8305, 3). Some servers, and what
-// lies before them, never answer for AAAA.
+// secondAnswer limits the time between the answers for the two kinds of address
+// (RFC 8305, 3). Some servers and middleboxes never answer for AAAA.
 const secondAnswer = 50 * time.Millisecond
 
-// askServer asks one server, once, what is not settled: both questions at the same time, so that none has to wait for the other.
+// askServer asks one server, once, all questions that are not settled. It sends
+// them at the same time, so that no question waits for the other.
 func (c *config) askServer(ctx context.Context, wait time.Duration, server netip.Addr, questions []question) {
 	ctx, cancel := contexts.WithTimeout(ctx, wait)
 	defer cancel()
@@ -129,7 +136,7 @@ func (c *config) askServer(ctx context.Context, wait time.Duration, server netip
 	for waiting := true; waiting; {
 		waiting = false
 		for i := range questions {
-			if q := &questions[i]; q.conn != nil { // for a moment: it may be the one that is not answered
+			if q := &questions[i]; q.conn != nil { // listen only for a moment: it may never be answered
 				q.listen(ctx, sa, c.kind, known(questions))
 				waiting = true
 			}
@@ -142,19 +149,22 @@ func (c *config) askServer(ctx context.Context, wait time.Duration, server netip
 	}
 }
 
-// question is for the addresses of one kind that a name has.
+// question asks for the addresses of one kind of a name.
 type question struct {
 	query []byte
-	conn  *socket.Conn // where the answer is to come; nil is none
+	conn  *socket.Conn // the answer comes on it; nil if none is expected
 	addrs []netip.Addr
-	err   error // why there are none
+	err   error // why there are no addresses
 }
 
-// settled is whether a server has answered in a way that needs no other server.
+// settled reports whether a server has answered in such a way that no other
+// server has to be asked.
 func (q *question) settled() bool { return q.err == nil || q.err == errNoAddress || q.err == errNoName }
 
-// known is whether an address is known, or that there is no such name. A server that has not heard of AAAA may say the latter (RFC 4074, 4.2), and
-// is believed for A only; or all is settled.
+// known reports whether no more questions have to be asked: an address is
+// known, there is no such name, or all questions are settled. A server that
+// does not know AAAA may say that there is no such name (RFC 4074, 4.2). So
+// only its answer for A counts.
 //
 //go:noinline
 func known(questions []question) bool {
@@ -169,7 +179,7 @@ func known(questions []question) bool {
 	return all
 }
 
-// send has no error: it is the question's.
+// send sends the question. An error is stored in the question.
 func (q *question) send(ctx context.Context, sa unix.Sockaddr, kind int) {
 	conn, err := socket.Dial(ctx, sa, kind, nil)
 	if q.err = err; err != nil {
@@ -190,7 +200,8 @@ func (q *question) close(err error) {
 	q.conn, q.err = nil, err
 }
 
-// listen waits for the answer: a datagram only for a moment, which is the last one if the answer is not needed any more.
+// listen waits for the answer, over UDP only for a moment. If enough is set,
+// the answer is not needed any more, and this moment is the last one.
 func (q *question) listen(ctx context.Context, sa unix.Sockaddr, kind int, enough bool) {
 	until, _ := ctx.Deadline()
 	if slot := time.Now().Add(secondAnswer); (enough || kind == unix.SOCK_DGRAM) && slot.Before(until) {
@@ -218,7 +229,7 @@ func (q *question) listen(ctx context.Context, sa unix.Sockaddr, kind int, enoug
 				q.close(whole.err)
 				q.addrs = whole.addrs
 				return
-			} // else what was not cut off has to do
+			} // otherwise the truncated answer has to do
 		} else if !ok {
 			q.close(errors.New("malformed answer"))
 			return
@@ -229,7 +240,7 @@ func (q *question) listen(ctx context.Context, sa unix.Sockaddr, kind int, enoug
 	}
 }
 
-// failure is why there are no addresses.
+// failure says why there are no addresses, or returns nil if there are.
 func (r *reply) failure() error {
 	switch code := r.flags & codeMask; {
 	case r.addrs != nil:
@@ -239,12 +250,12 @@ func (r *reply) failure() error {
 	case code != codeOK:
 		return fmt.Errorf("response code %d", code)
 	case r.empty && r.flags&(flagAuthoritative|flagRecursion) == 0:
-		return errors.New("it refers to others") // a server that should not have been asked
+		return errors.New("it refers to other servers") // it is not one that resolvers should ask
 	}
 	return errNoAddress
 }
 
-// receive reads a datagram, or over TCP a message behind its length.
+// receive reads a datagram, or over TCP a message after its length.
 func receive(conn *socket.Conn, kind int) ([]byte, error) {
 	if kind == unix.SOCK_DGRAM {
 		msg := make([]byte, maxUDP)

@@ -138,7 +138,7 @@ func TestServers(t *testing.T) {
 			return [][]byte{nil, {1}, forged, answer(append(q[:headerLen:headerLen], "\x04evil\x00\x00\x01\x00\x01"...), 0, record(typeA, "\x06\x06\x06\x06")), ten(q, 0)}
 		}},
 		{"server failure", one, `cannot resolve "db": name server 127.0.0.1: response code 2`, func(q []byte, _ int) [][]byte { return [][]byte{answer(q, 2)} }},
-		{"referral", one, `cannot resolve "db": name server 127.0.0.1: it refers to others`, func(q []byte, _ int) [][]byte { return [][]byte{answer(q, 0)} }},
+		{"referral", one, `cannot resolve "db": name server 127.0.0.1: it refers to other servers`, func(q []byte, _ int) [][]byte { return [][]byte{answer(q, 0)} }},
 		{"malformed", one, `cannot resolve "db": name server 127.0.0.1: malformed answer`, func(q []byte, _ int) [][]byte { return [][]byte{answer(q, 0, "\xff")} }},
 		{"no such name", two, `no such host "db"`, func(q []byte, _ int) [][]byte { return [][]byte{answer(q, codeUnknown)} }},
 		{"cut, and no TCP", one, "10.0.0.1", func(q []byte, _ int) [][]byte { return [][]byte{ten(q, flagTruncated)} }},
