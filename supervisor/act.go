@@ -140,7 +140,7 @@ func (s *Supervisor) startApp() {
 			s.log.Infof("the app ended with exit code %d, started again at once", s.exitCode())
 		}
 		s.writeAhead() // in the place of what the last run has left
-		s.health = s.newHealth()
+		s.health = s.view.NewHealth()
 		s.steps = ""
 		s.tty.Hand(s.group, unix.Getpgrp()) // the last run's group has it
 	}
@@ -168,14 +168,14 @@ func (s *Supervisor) checkPending() {
 
 // appStarted is called when the app's program has begun.
 func (s *Supervisor) appStarted() {
-	s.counters.starts.Add(1)
+	s.view.Counters.Starts.Add(1)
 	if s.config.leavesDirectory() {
 		_ = unix.Chdir("/")
 	}
-	if s.config.checks() || s.notify != nil {
+	if s.config.Any() || s.notify != nil {
 		h := s.health
-		go s.tell(h, s.started)
-		go h.run(s.started, func(why string) { s.unhealthy(h, why) })
+		go s.view.Tell(h, s.started)
+		go h.Run(s.started, func(why string) { s.unhealthy(h, why) })
 	}
 	for i := range s.kept {
 		s.forward(lifecycle.Action{Signal: &s.kept[i].event, Deliver: s.kept[i].deliver})
@@ -212,7 +212,7 @@ func (s *Supervisor) start() error {
 	} else {
 		s.tty = terminal.Open()
 	}
-	env = s.notifyEnv(env)
+	env = s.notify.Env(env)
 	foreground := -1                        // the terminal that the app gets
 	if s.tty.IsForeground(unix.Getpgrp()) { // an usher in the background leaves it alone
 		foreground = s.tty.FD
@@ -330,7 +330,7 @@ func (s *Supervisor) send(e *signals.Event, sig signals.Signal) {
 	if s.pid == 0 {
 		return
 	}
-	s.counters.forwarded[sig].Add(1)
+	s.view.Counters.Forwarded[sig].Add(1)
 	err := unix.ESRCH
 	if s.config.ProcessGroup {
 		err, _ = e.Send(-s.pid, sig).(unix.Errno)

@@ -14,6 +14,7 @@ import (
 	"usher/signals"
 	"usher/supervisor/command"
 	"usher/supervisor/lifecycle"
+	"usher/supervisor/probe"
 	"usher/supervisor/traffic"
 )
 
@@ -77,14 +78,10 @@ type Config struct {
 
 	// HealthAddrs are where the endpoints are served, each host:port or unix:/path.
 	HealthAddrs []string
-	// ReadyWhileDraining has /readyz hold in a stop until the app is told of it, and not fail from the first signal on.
-	ReadyWhileDraining bool
-	// Checks are asked of the app, by what they are for.
-	Checks [check.Roles]Checks
+	// Settings say when the app is healthy.
+	probe.Settings
 	// OnUnhealthy is what usher does when a live check has failed.
 	OnUnhealthy UnhealthyPolicy
-	// Watchdog is how often the app has to say that it is alive (sd_notify(3), WATCHDOG=1); 0 is not at all.
-	Watchdog time.Duration
 
 	// TerminationLog is the file for the last word; "" is none.
 	TerminationLog string
@@ -195,22 +192,12 @@ func (c *Config) hooks() bool {
 	return len(c.WaitFor) > 0 || len(c.PreStart) > 0 || c.PostStart != nil || c.PreStop != nil || c.PostStop != nil
 }
 
-// checks is whether there are any.
-func (c *Config) checks() bool {
-	for _, of := range c.Checks {
-		if len(of.Checks) > 0 {
-			return true
-		}
-	}
-	return false
-}
-
 // watches is whether a stop looks at traffic.
 func (c *Config) watches() bool { return c.QuietPeriod > 0 || c.DrainTimeout > 0 }
 
 // besides is whether anything runs beside the loop, on goroutines that wait and on timers.
 func (c *Config) besides() bool {
-	return c.checks() || c.watches() || c.hooks() || c.Watchdog > 0 || len(c.HealthAddrs) > 0
+	return c.Any() || c.watches() || c.hooks() || c.Watchdog > 0 || len(c.HealthAddrs) > 0
 }
 
 // lookUps is how many calls that look up a path checks and hooks can have in the kernel at a time, for as long as the file system does not
@@ -227,7 +214,7 @@ func (c *Config) lookUps() int {
 			n += hook.Request.LookUps()
 		}
 	}
-	if c.checks() || c.hooks() {
+	if c.Any() || c.hooks() {
 		n++ // for an explanation
 	}
 	return min(n, file.MaxCalls)
@@ -236,7 +223,7 @@ func (c *Config) lookUps() int {
 // leavesDirectory is whether usher needs its working directory no more, once the app has started.
 func (c *Config) leavesDirectory() bool {
 	log := c.TerminationLog
-	return c.LeaveDirectory && !c.checks() && !c.hooks() && c.Restart == lifecycle.RestartNo && (log == "" || log[0] == '/')
+	return c.LeaveDirectory && !c.Any() && !c.hooks() && c.Restart == lifecycle.RestartNo && (log == "" || log[0] == '/')
 }
 
 // mistakes are the single errors in err, which may be nil.

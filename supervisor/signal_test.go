@@ -33,7 +33,7 @@ func TestSignalAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, func() { s.signalled(e, now) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
-	if s.counters.forwarded[unix.SIGWINCH].Load() < 1000 {
+	if s.view.Counters.Forwarded[unix.SIGWINCH].Load() < 1000 {
 		t.Error("it was not passed on")
 	}
 }

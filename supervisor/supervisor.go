@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/healthz"
-	"usher/healthz/notify"
 	"usher/healthz/socket"
 	"usher/signals"
 	"usher/signals/entry"
@@ -20,6 +19,7 @@ import (
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
 	"usher/supervisor/memory"
+	"usher/supervisor/probe"
 	"usher/supervisor/process"
 	"usher/supervisor/spawn"
 	"usher/supervisor/tail"
@@ -41,15 +41,15 @@ type Logger interface {
 
 // Supervisor is one run of one app.
 type Supervisor struct {
-	config   Config
-	source   signals.Source
-	log      Logger
-	word     lastword.Pen
-	health   *health
-	server   *healthz.Server // of the endpoints; nil where there are none
-	notify   *notify.Socket  // for the app; nil where nobody wants to know
-	notifyUp string          // the NOTIFY_SOCKET that usher was given
-	as       *spawn.Identity // who the app runs as; nil is usher's own
+	config Config
+	source signals.Source
+	log    Logger
+	word   lastword.Pen
+	view   probe.View
+	health *probe.Health   // of this life of the app
+	server *healthz.Server // of the endpoints; nil where there are none
+	notify *probe.Notify   // the app's NOTIFY_SOCKET; nil where no message is of use
+	as     *spawn.Identity // who the app runs as; nil is usher's own
 
 	// The loop's own.
 	self        int   // usher's pid
@@ -94,10 +94,7 @@ type Supervisor struct {
 	busy    atomic.Int32  // connections with unfinished business, at the last look
 	drained string        // how the drain went
 
-	// What others read: probe requests never reach the loop.
-	snapshot atomic.Pointer[snapshot]
-	counters counters
-	posts    posts
+	posts posts
 }
 
 // New takes a valid Config, and does what can fail before the app is started: it listens.
@@ -134,12 +131,7 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 			return nil, err
 		}
 	}
-	if err := s.listenNotify(); err != nil {
-		return nil, err
-	}
-	s.prepareChecks()
-	s.health = s.newHealth()
-	s.publish()
+	s.view.Settings, s.view.Log, s.view.Memory, s.view.Watches = &s.config.Settings, log, s.memory, s.ports != nil
 	if config.User != "" {
 		var err error
 		entry.Raise()
@@ -150,23 +142,22 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 		}
 		s.commands.User, s.explain.User = s.as, s.as
 	}
-	if len(config.HealthAddrs) > 0 {
-		var err error
-		if s.server, err = healthz.NewServer(s.endpoints(), log.Errorf); err != nil {
-			return nil, err
-		}
-		s.server.SetPage("metrics", s.metrics)
+	s.prepareChecks()
+	if err := s.listen(); err != nil {
+		s.close()
+		return nil, err
 	}
-	for _, addr := range config.HealthAddrs {
-		entry.Raise()
-		err := s.server.Listen(addr)
-		entry.Restore()
-		if err != nil {
-			s.close()
-			return nil, err
-		}
-	}
+	s.health = s.view.NewHealth()
+	s.publish()
 	return s, nil
+}
+
+// appUID returns the uid that the app runs as, or -1 if it is usher's own.
+func (s *Supervisor) appUID() int {
+	if s.as == nil {
+		return -1
+	}
+	return int(s.as.UID)
 }
 
 // Run starts the app, stands by it until its end and returns usher's exit code. It has to be called on the main thread, locked.
@@ -190,11 +181,7 @@ func (s *Supervisor) Run() int {
 	running := entry.App() != 0 // already, with the threads that usher may need then
 	busy := 0
 	if n := s.config.TerminationTail; n > 0 {
-		uid := -1
-		if s.as != nil {
-			uid = int(s.as.UID)
-		}
-		if s.tail = tail.New(n, uid, s.log); s.tail != nil {
+		if s.tail = tail.New(n, s.appUID(), s.log); s.tail != nil {
 			busy = 1
 		}
 	}
@@ -307,7 +294,7 @@ func (s *Supervisor) reap(now time.Time) {
 				if c.Status.Signaled() && c.Status.Signal() == unix.SIGKILL {
 					s.memory.Killed(process.Proc{PID: c.PID})
 				}
-				s.counters.reaped.Add(1)
+				s.view.Counters.Reaped.Add(1)
 				if s.config.Orphan != nil && s.life.Phase().Alive() {
 					s.config.Orphan(c.PID)
 				}
@@ -336,8 +323,8 @@ func (s *Supervisor) reap(now time.Time) {
 			}
 			s.status = c.Status
 			s.ended(c)
-			s.counters.exitCode.Store(int64(exitcode.Of(c.Status)))
-			s.counters.ends.Add(1)
+			s.view.Counters.ExitCode.Store(int64(exitcode.Of(c.Status)))
+			s.view.Counters.Ends.Add(1)
 			ended = true
 		}
 	})
@@ -386,7 +373,7 @@ func (s *Supervisor) signalled(e signals.Event, now time.Time) {
 		s.arrival = lifecycle.Event{Kind: lifecycle.Signalled, At: now, Signal: &s.arrived, Deliver: deliver}
 	} else {
 		s.arrived.Sender = named(e.Sender)
-		s.arrival = lifecycle.Event{Kind: lifecycle.StopRequested, At: now, Signal: &s.arrived, Deliver: deliver, NoHold: s.noHold()}
+		s.arrival = lifecycle.Event{Kind: lifecycle.StopRequested, At: now, Signal: &s.arrived, Deliver: deliver, NoHold: s.view.NoHold()}
 	}
 	s.step(&s.arrival)
 }

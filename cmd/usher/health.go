@@ -26,7 +26,7 @@ func healthFlags(fs *pflag.FlagSet, o *options) {
 	}}, "on-unhealthy", "")
 	fs.DurationVar(&c.Watchdog, "watchdog", 0, "")
 	for role := range check.Roles {
-		checkFlags(fs, role, &c.Checks[role])
+		checkFlags(fs, role, c)
 	}
 	fs.Var(&list{add: func(s string) error {
 		header, err := check.ParseHeader(s)
@@ -36,7 +36,8 @@ func healthFlags(fs *pflag.FlagSet, o *options) {
 }
 
 // checkFlags are those of one role: --live-check, --live-period, and so on.
-func checkFlags(fs *pflag.FlagSet, role check.Role, of *supervisor.Checks) {
+func checkFlags(fs *pflag.FlagSet, role check.Role, config *supervisor.Config) {
+	of := &config.Checks[role]
 	name := role.String()
 	of.Params = check.DefaultParams()
 	p := &of.Params

@@ -91,3 +91,18 @@ func list() (names []string) {
 		_, _, names = unix.ParseDirent(b[:max(n, 0)], -1, names)
 	}
 }
+
+// Descends reports whether a process is a descendant of this one, whose pid is self.
+// It is not ok if the process, or one between the two, has ended.
+func Descends(self, pid int) (ours, ok bool) {
+	for p := pid; p != self; {
+		found, ok := Read(p)
+		if !ok || found.Group < 0 { // reaped while it was read: its parent is 0 as well
+			return false, false
+		}
+		if p = found.Parent; p == 0 {
+			return false, true // came in from outside: docker exec
+		}
+	}
+	return pid != self, true
+}

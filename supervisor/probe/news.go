@@ -1,4 +1,4 @@
-package supervisor
+package probe
 
 import (
 	"fmt"
@@ -68,13 +68,13 @@ func (n *news) overdue(why string, now time.Time) string {
 	return fmt.Sprintf("%s yet after %v: %s", n.bad, lastword.Round(now.Sub(n.since)), why)
 }
 
-// tell writes the news of one life of the app, until a stop begins or the app
+// Tell writes the news of one life of the app, until a stop begins or the app
 // ends. It sleeps while nothing changes.
-func (s *Supervisor) tell(h *health, began time.Time) {
+func (v *View) Tell(h *Health, began time.Time) {
 	ready := news{good: "ready", bad: "not ready", again: "ready again", since: began}
 	live := news{bad: "unhealthy", again: "live again", told: true, known: true, last: true, since: began}
 	waits := len(h.probers[check.Startup])+len(h.probers[check.Ready]) > 0
-	patience := time.NewTimer(s.patience())
+	patience := time.NewTimer(v.patience())
 	defer patience.Stop()
 	pause := time.NewTimer(time.Hour)
 	defer pause.Stop()
@@ -92,19 +92,19 @@ func (s *Supervisor) tell(h *health, began time.Time) {
 			return
 		}
 		now := time.Now()
-		line, next := live.see(failures(s.livez(nil)), now)
-		s.inform(line)
+		line, next := live.see(failures(v.livez(nil)), now)
+		v.inform(line)
 		if waits {
-			why := failures(s.ready(nil))
+			why := failures(v.ready(nil))
 			if late {
-				s.inform(ready.overdue(why, now))
+				v.inform(ready.overdue(why, now))
 			}
 			if !ready.known && why != "" { // no news yet: it has never been ready
 				ready.last = false
 			} else {
 				var at time.Time
 				line, at = ready.see(why, now)
-				s.inform(line)
+				v.inform(line)
 				if next.IsZero() || !at.IsZero() && at.Before(next) {
 					next = at
 				}
@@ -117,17 +117,17 @@ func (s *Supervisor) tell(h *health, began time.Time) {
 	}
 }
 
-func (s *Supervisor) inform(line string) {
+func (v *View) inform(line string) {
 	if line != "" {
-		s.log.Infof("%s", line)
+		v.Log.Infof("%s", line)
 	}
 }
 
 // patience is how long the app may take to become ready, by the parameters of
 // its startup and ready checks.
-func (s *Supervisor) patience() (d time.Duration) {
+func (v *View) patience() (d time.Duration) {
 	for _, role := range []check.Role{check.Startup, check.Ready} {
-		if of := s.config.Checks[role]; len(of.Checks) > 0 {
+		if of := v.Checks[role]; len(of.Checks) > 0 {
 			d += of.Params.InitialDelay + of.Params.Period*time.Duration(of.Params.FailureThreshold)
 		}
 	}

@@ -1,7 +1,6 @@
-package supervisor
+package probe
 
 import (
-	"sync/atomic"
 	"time"
 
 	"usher/healthz"
@@ -11,48 +10,42 @@ import (
 	"usher/supervisor/memory"
 )
 
-// counters are what /metrics shows beside the snapshot and the checks. The loop counts, a request reads.
-type counters struct {
-	starts    atomic.Int64
-	ends      atomic.Int64
-	exitCode  atomic.Int64 // of the last end
-	reaped    atomic.Int64
-	forwarded [signals.RTMax + 1]atomic.Int64
-}
-
-// metrics is /metrics. Names follow Prometheus' conventions (prometheus.io/docs/practices/naming).
-func (s *Supervisor) metrics(b []byte, open bool) []byte {
+// Metrics appends the page /metrics to b. Names follow Prometheus' conventions
+// (prometheus.io/docs/practices/naming).
+func (v *View) Metrics(b []byte, open bool) []byte {
 	m := healthz.Metrics{Body: b, Open: open}
-	snap, c := s.snapshot.Load(), &s.counters
+	snap, c := v.snapshot.Load(), &v.Counters
 	m.Family("usher_build_info", "gauge", "The version of usher.")
 	m.Sample("", `{version="`+check.Version+`"}`, 1)
-	m.Only("usher_app_up", "gauge", "Whether the app runs.", oneIf(snap.alive))
-	m.Only("usher_app_ready", "gauge", "Whether /readyz holds.", oneIf(!failing(s.readyz(nil))))
-	m.Only("usher_app_live", "gauge", "Whether /livez holds.", oneIf(!failing(s.livez(nil))))
-	m.Only("usher_app_starts", "counter", "How often the app was started.", float64(c.starts.Load()))
-	m.Only("usher_app_restarts", "counter", "How often the app was started again.", float64(snap.restarts))
-	if c.ends.Load() > 0 {
-		m.Only("usher_app_exit_code", "gauge", "The exit code of the app's last end, 128+n if signal n killed it.", float64(c.exitCode.Load()))
+	m.Only("usher_app_up", "gauge", "Whether the app runs.", oneIf(snap.Phase.Alive()))
+	m.Only("usher_app_ready", "gauge", "Whether /readyz holds.", oneIf(!failing(v.readyz(nil))))
+	m.Only("usher_app_live", "gauge", "Whether /livez holds.", oneIf(!failing(v.livez(nil))))
+	m.Only("usher_app_starts", "counter", "How often the app was started.", float64(c.Starts.Load()))
+	m.Only("usher_app_restarts", "counter", "How often the app was started again.", float64(snap.Restarts))
+	if c.Ends.Load() > 0 {
+		m.Only("usher_app_exit_code", "gauge", "The exit code of the app's last end, 128+n if signal n killed it.",
+			float64(c.ExitCode.Load()))
 	}
 	uptime := 0.0
-	if snap.alive {
-		uptime = time.Since(snap.started).Seconds()
+	if snap.Phase.Alive() {
+		uptime = time.Since(snap.Started).Seconds()
 	}
 	m.Only("usher_app_uptime_seconds", "gauge", "How long the app has been running.", uptime)
 	m.Family("usher_phase", "gauge", "Where usher is: 1 for the present phase.")
 	for p := range lifecycle.Phases {
-		m.Sample("", `{phase="`+p.String()+`"}`, oneIf(p == snap.phase))
+		m.Sample("", `{phase="`+p.String()+`"}`, oneIf(p == snap.Phase))
 	}
 	m.Family("usher_signals_forwarded", "counter", "Signals that the app was sent, by the name under which it got them.")
-	for sig := range c.forwarded {
-		if n := c.forwarded[sig].Load(); n > 0 {
+	for sig := range c.Forwarded {
+		if n := c.Forwarded[sig].Load(); n > 0 {
 			m.Sample("", `{signal="`+signals.Name(signals.Signal(sig))+`"}`, float64(n))
 		}
 	}
-	m.Only("usher_zombies_reaped", "counter", "Processes that were nobody else's to be waited for.", float64(c.reaped.Load()))
-	memoryMetrics(&m, s.memory.Cgroup())
-	if s.config.checks() {
-		checkMetrics(&m, snap.checks)
+	m.Only("usher_zombies_reaped", "counter", "Processes that were nobody else's to be waited for.",
+		float64(c.Reaped.Load()))
+	memoryMetrics(&m, v.Memory.Cgroup())
+	if v.Any() {
+		checkMetrics(&m, snap.Health)
 	}
 	return m.End()
 }
@@ -75,7 +68,7 @@ func memoryMetrics(m *healthz.Metrics, group *memory.Cgroup) {
 	m.Only("usher_memory_oom_kills", "counter", "Processes that the kernel has killed for want of memory.", float64(n.Kills))
 }
 
-func checkMetrics(m *healthz.Metrics, h *health) {
+func checkMetrics(m *healthz.Metrics, h *Health) {
 	const state, results, duration = 0, 1, 2
 	for family := state; family <= duration; family++ {
 		switch family {

@@ -1,0 +1,90 @@
+package probe
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"usher/healthz"
+	"usher/healthz/check"
+	"usher/signals"
+	"usher/supervisor/lastword"
+)
+
+// Endpoints returns the endpoints by name.
+func (v *View) Endpoints() map[string]healthz.Endpoint {
+	return map[string]healthz.Endpoint{"livez": v.livez, "healthz": v.livez, "readyz": v.readyz, "startupz": v.startupz}
+}
+
+//go:noinline
+func (v *View) app(results []healthz.Result) []healthz.Result {
+	r := healthz.Result{Name: "app", Note: v.health().said.Load().Status}
+	if note := v.Memory.Note(); note != "" {
+		r.Note = strings.TrimSuffix(note+"; "+r.Note, "; ")
+	}
+	// While an app is still to come, nothing is wrong: a liveness probe that failed
+	// would end what the app waits for.
+	if snap := v.snapshot.Load(); !snap.Phase.Alive() && snap.Waiting == "" {
+		r.Failure = "not running"
+	}
+	return append(results, r)
+}
+
+//go:noinline
+func (v *View) startupz(results []healthz.Result) []healthz.Result {
+	results = v.app(results)
+	if waiting := v.snapshot.Load().Waiting; waiting != "" {
+		results[0].Failure = waiting
+	}
+	return v.health().appendTo(results, check.Startup, false)
+}
+
+// livez fails for a startup check only when that has used up its failure threshold,
+// which is when Kubernetes would restart the app.
+func (v *View) livez(results []healthz.Result) []healthz.Result {
+	h := v.health()
+	results = h.appendTo(h.appendTo(v.app(results), check.Startup, true), check.Live, false)
+	if failure, asked := h.watchdog(time.Now()); asked {
+		results = append(results, healthz.Result{Name: "watchdog", Failure: failure})
+	}
+	return results
+}
+
+// ready is the app's own readiness, whether or not a stop is in progress.
+func (v *View) ready(results []healthz.Result) []healthz.Result {
+	return v.health().appendTo(v.startupz(results), check.Ready, false)
+}
+
+func (v *View) readyz(results []healthz.Result) []healthz.Result {
+	r := healthz.Result{Name: "shutdown"} // the apiserver's name for it
+	switch snap := v.snapshot.Load(); {
+	case !snap.RequestedAt.IsZero() && !(v.ReadyWhileDraining && snap.Phase.Serves()):
+		r.Failure = fmt.Sprintf("%s received %v ago", signals.Name(snap.Signal), lastword.Round(time.Since(snap.RequestedAt)))
+	case snap.Health.said.Load().Stopping:
+		r.Failure = "the app said STOPPING=1"
+	}
+	return append(v.ready(results), r)
+}
+
+// LiveFails is why there is no hold if a live check is failing.
+const LiveFails = "its live check is failing"
+
+// NoHold says why there is nothing to hold a stop signal for. It is "" if there is.
+func (v *View) NoHold() string {
+	switch {
+	case failing(v.livez(nil)):
+		return LiveFails
+	case failing(v.ready(nil)):
+		return "the app was not ready"
+	}
+	return ""
+}
+
+func failing(results []healthz.Result) bool {
+	for _, r := range results {
+		if r.Failure != "" {
+			return true
+		}
+	}
+	return false
+}
