@@ -71,7 +71,7 @@ func want(t *testing.T, says string, args ...string) {
 func TestMistakes(t *testing.T) {
 	for _, tt := range []struct{ args, says string }{
 		{"", "no check given"},
-		{"nonsense", "it has to begin with"},
+		{"nonsense", "must begin with"},
 		{"tcp://x", "no port"},
 		{"grpc://x", "no port"},
 		{"https://x y", "more than one check"},

@@ -13,7 +13,8 @@ import (
 	"usher/supervisor/lifecycle"
 )
 
-// aroundFlags are those of the stop, and of what is done before, beside and after the app.
+// aroundFlags adds the flags for a stop, and for what runs before, beside and
+// after the app.
 func aroundFlags(fs *pflag.FlagSet, c *supervisor.Config) {
 	fs.Var(&list{add: func(s string) error {
 		for name := range strings.SplitSeq(s, ",") {
@@ -36,11 +37,15 @@ func aroundFlags(fs *pflag.FlagSet, c *supervisor.Config) {
 	}}, "wait-for", "")
 	fs.DurationVar(&c.WaitTimeout, "wait-timeout", time.Minute, "")
 	fs.Var(&list{add: func(s string) error {
-		words, err := check.Words(strings.TrimPrefix(s, "exec:")) // as the others have it
+		words, err := check.Words(strings.TrimPrefix(s, "exec:")) // the prefix that other hooks need
 		c.PreStart = append(c.PreStart, words)
 		return err
 	}}, "pre-start", "")
-	for name, hook := range map[string]**command.Action{"post-start": &c.PostStart, "pre-stop": &c.PreStop, "post-stop": &c.PostStop} {
+	for name, hook := range map[string]**command.Action{
+		"post-start": &c.PostStart,
+		"pre-stop":   &c.PreStop,
+		"post-stop":  &c.PostStop,
+	} {
 		fs.Var(&list{add: func(s string) (err error) {
 			*hook, err = command.ParseAction(s)
 			return err

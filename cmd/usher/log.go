@@ -18,33 +18,37 @@ import (
 type level int
 
 const (
-	quiet   level = iota // errors only
-	normal               // events as well
-	verbose              // everything
+	quiet   level = iota // errors
+	normal               // errors and events
+	verbose              // all lines
 )
 
-// String is the level of a line.
+// String returns the level in a line of JSON.
 func (l level) String() string { return [...]string{"error", "info", "debug"}[l] }
 
 const (
-	// room is how many lines may wait for stderr, or as many times what a command has written at once.
+	// room is the number of entries that may wait for stderr: a line each, or the
+	// lines that a command has written at once.
 	room = 256
-	// roomBytes is how many bytes may wait before commands have to.
+	// roomBytes is the number of bytes that may wait before usher stops reading the
+	// output of commands.
 	roomBytes = 256 << 10
-	// flushTime is how long the end of usher waits for a reader of stderr that has stalled.
+	// flushTime limits how long usher's exit waits for a stalled reader of stderr.
 	flushTime = 200 * time.Millisecond
 )
 
-// logger writes events to stderr, one line and one write each, from a goroutine of its own: the reader of stderr may stall, and
-// usher must not stall with it. What finds no room is dropped, and the next line that does says how many. The goroutine starts
-// with the first line, since a plain run has none.
+// logger writes events to stderr, one line and one write each, on a goroutine
+// of its own: the reader of stderr may stall, and usher must not stall with it.
+// A line that finds no room is dropped, and the next line that finds room
+// reports the number of dropped lines. The goroutine starts with the first
+// line, because a plain run has no line.
 type logger struct {
 	level level
 	json  bool
-	lines chan string // whole lines, one or several
+	lines chan string // one or more complete lines
 	done  atomic.Bool
 
-	waiting atomic.Int64 // bytes of lines
+	waiting atomic.Int64 // bytes in lines
 
 	mu      sync.Mutex
 	begun   bool
@@ -68,11 +72,13 @@ func (l *logger) log(at level, format string, args ...any) {
 
 func (l *logger) Verbose() bool { return l.level >= verbose }
 
-// line is one line of the log, from a command beside the app if hook is not "".
+// line formats one line of the log. If hook is not "", it is a line of output
+// of the command with that name.
 func (l *logger) line(at level, hook, msg string) string {
 	switch {
 	case l.json:
-		b := []byte(`{"time":"` + time.Now().UTC().Format("2006-01-02T15:04:05.000Z") + `","level":"` + at.String() + `"`)
+		now := time.Now().UTC().Format("2006-01-02T15:04:05.000Z")
+		b := []byte(`{"time":"` + now + `","level":"` + at.String() + `"`)
 		if hook != "" {
 			b = lastword.AppendString(append(b, `,"hook":`...), hook, math.MaxInt)
 		}
@@ -83,8 +89,9 @@ func (l *logger) line(at level, hook, msg string) string {
 	return "usher: " + printable.Line(msg) + "\n"
 }
 
-// Output passes on what a command beside the app has written, whole lines, each under the command's name. It is not usher's own word, so
-// that no level silences it.
+// Output logs what a command beside the app has written: complete lines, each
+// after the command's name. These are not usher's own events, so no level
+// silences them.
 func (l *logger) Output(name, lines string) {
 	var b strings.Builder
 	for line := range strings.Lines(lines) {
@@ -93,10 +100,11 @@ func (l *logger) Output(name, lines string) {
 	l.put(b.String())
 }
 
-// Stalled reports whether half of the room is taken, or many bytes wait: a command's empty lines are longer here.
+// Stalled reports whether half of the room is taken, or too many bytes wait.
+// The bytes count separately, because lines become longer here.
 func (l *logger) Stalled() bool { return len(l.lines) > room/2 || l.waiting.Load() > roomBytes }
 
-// put queues a line, or several, as they are.
+// put queues one or more complete lines.
 func (l *logger) put(line string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -125,17 +133,20 @@ func (l *logger) write() {
 	l.done.Store(true)
 }
 
-// writeLines writes each line by itself, so that other writers' come between them, and not into one.
+// writeLines writes each line by itself, so that lines of other writers can
+// come between them, but not into one.
 func writeLines(lines string) {
 	for line := range strings.Lines(lines) {
 		writeAll(2, []byte(line))
 	}
 }
 
-// flush ends the log and waits for what is still to be written, for flushTime at most. It is the last thing before the exit.
-// It waits as the loop does, and not with a timer of Go's: the first of those opens descriptors, and dies if there are none left.
+// flush ends the log and waits for the remaining lines to be written, for at
+// most flushTime. It is the last step before the exit. It waits as the loop
+// does, without a timer of Go's: the first timer opens descriptors, and the
+// runtime dies if there are none left.
 func (l *logger) flush(source signals.Source) {
-	l.mu.Lock() // for good: a probe's goroutine that logs now waits for the exit, and does not write to a closed channel
+	l.mu.Lock() // never unlocked: goroutines that log now wait for the exit
 	if !l.begun {
 		return
 	}
@@ -145,8 +156,9 @@ func (l *logger) flush(source signals.Source) {
 	}
 }
 
-// writeAll writes b to fd and reports whether it could. It is not os.File: that one dies of SIGPIPE for 1 and 2, and would make
-// the very descriptors that the app has non-blocking.
+// writeAll writes b to fd and reports whether it could. It does not use
+// os.File, which dies of SIGPIPE for 1 and 2, and would make the app's own
+// descriptors non-blocking.
 func writeAll(fd int, b []byte) bool {
 	for len(b) > 0 {
 		n, err := unix.Write(fd, b)
@@ -155,7 +167,8 @@ func writeAll(fd int, b []byte) bool {
 			b = b[n:]
 		case unix.EINTR:
 		case unix.EAGAIN: // the app has made it non-blocking
-			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1); err != nil && err != unix.EINTR {
+			_, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1)
+			if err != nil && err != unix.EINTR {
 				return false
 			}
 		default:

@@ -10,11 +10,11 @@ import (
 	"usher/signals"
 )
 
-// The versions whose flags and variables these are.
+// The versions that have these flags and variables.
 const (
 	tiniVersion      = "tini version 0.19.0"
 	dumbInitVersion  = "dumb-init v1.2.5"
-	catatonitVersion = "tini version 0.1.7_catatonit" // it says tini, since `docker info` asks for that
+	catatonitVersion = "tini version 0.1.7_catatonit" // `docker info` looks for tini
 )
 
 const license = "usher is licensed under the Apache License 2.0: https://www.apache.org/licenses/LICENSE-2.0\n"
@@ -32,12 +32,12 @@ This is usher, called as tini.
   -l         show the licence
 `
 
-// tini, which Docker installs as docker-init.
+// tini is krallin/tini, which Docker installs as docker-init.
 var tini = personality{
 	names:    []string{"tini", "tini-static", "docker-init"},
 	usage:    "tini -h lists the flags",
 	wrong:    1,
-	operands: true, // its usage says PROGRAM -- [ARGS]
+	operands: true, // tini's usage says PROGRAM -- [ARGS]
 	flags: []word{
 		{short: 's', means: nothing},
 		{short: 'p', value: true, means: same("parent-death-signal")},
@@ -58,7 +58,8 @@ var tini = personality{
 		}},
 	},
 	begin: func(m *mimicry) { m.o.level, m.verbosity = quiet, 1 },
-	// Its levels are fatal, warnings, information and debugging; usher has no mere warnings but this one.
+	// tini's levels are fatal, warnings, information and debugging. Of usher's
+	// lines, only this one is a mere warning.
 	end: func(m *mimicry) {
 		m.o.warnOrphans = m.warn && m.verbosity > 0
 		if m.verbosity > 1 {
@@ -81,7 +82,8 @@ This is usher, called as dumb-init.
   -h, --help
 `
 
-// dumb-init: its command leads a session, and gets its signals as a group.
+// dumbInit is Yelp/dumb-init: its command leads a session, and gets its signals
+// as a group.
 var dumbInit = personality{
 	names: []string{"dumb-init"},
 	usage: "dumb-init --help lists the flags",
@@ -112,7 +114,8 @@ var dumbInit = personality{
 		m.o.level = quiet
 		c.Session, c.ProcessGroup, c.StopSelf, c.StartCode, c.LeaveDirectory = true, true, true, 2, true
 	},
-	// A session has nobody above that would wake what SIGTSTP stops, and the kernel ignores it for an orphaned group. SIGSTOP it obeys.
+	// A session has no parent group that would wake a process that SIGTSTP stops,
+	// and the kernel ignores that signal for an orphaned group. It obeys SIGSTOP.
 	end: func(m *mimicry) {
 		for _, sig := range []signals.Signal{unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU} {
 			if _, ok := m.o.config.Rewrites[sig]; !ok && m.o.config.Session {
@@ -133,7 +136,8 @@ This is usher, called as catatonit.
   -L             show the licence
 `
 
-// catatonit, which Podman uses as the init of containers and as what holds a pod's namespaces.
+// catatonit is openSUSE/catatonit. Podman uses it as the init of containers,
+// and as the process that holds a pod's namespaces.
 var catatonit = personality{
 	names:    []string{"catatonit", "podman-init"},
 	usage:    "catatonit -h lists the flags",
@@ -150,25 +154,26 @@ var catatonit = personality{
 	begin:     func(m *mimicry) { m.o.level, m.o.config.StartCode, m.o.config.LeaveDirectory = quiet, 1, true },
 }
 
-// What words mean.
+// Actions of words.
 
 func nothing(*mimicry, string) error { return nil }
 
-// same: usher has that flag, too.
+// same sets usher's own flag to the value of the word.
 //
 //go:noinline
 func same(flag string) func(*mimicry, string) error {
 	return func(m *mimicry, value string) error { return m.fs.Set(flag, value) }
 }
 
-// is: one of usher's flags with one value.
+// is sets one of usher's flags to a fixed value.
 //
 //go:noinline
 func is(flag, value string) func(*mimicry, string) error {
 	return func(m *mimicry, _ string) error { return m.fs.Set(flag, value) }
 }
 
-// says: a text, which for a version has usher's own behind it. Inlined, the three would cost usher 4 kB.
+// says prints a text instead of a start. A version gets usher's own version at
+// its end. Inlining these three functions would make usher larger.
 //
 //go:noinline
 func says(fd int, text string) func(*mimicry, string) error {
@@ -181,7 +186,7 @@ func says(fd int, text string) func(*mimicry, string) error {
 	}
 }
 
-// succeedWith is `tini -e CODE`.
+// succeedWith is `tini -e CODE`: CODE becomes 0.
 func succeedWith(m *mimicry, value string) error {
 	code, err := strconv.ParseUint(value, 10, 8)
 	if err != nil {
@@ -193,8 +198,9 @@ func succeedWith(m *mimicry, value string) error {
 	return m.fs.Set("exit-code", value+"=0")
 }
 
-// rewriteAgain is `dumb-init -r`: of two for one signal, the last counts. By numbers, it knows the first 31; what nobody can catch may be rewritten
-// without effect.
+// rewriteAgain is `dumb-init -r`. Of two rewrites of one signal, the last one
+// counts. It accepts numbers up to 31 only. Rewriting a signal that no process
+// can catch has no effect.
 func rewriteAgain(m *mimicry, value string) error {
 	from, to, _ := strings.Cut(value, ":")
 	n, _ := strconv.Atoi(from)

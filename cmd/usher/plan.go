@@ -10,7 +10,8 @@ import (
 	"usher/supervisor/lifecycle"
 )
 
-// planJSON is a line of JSON for each stage, for machines; "for" is left out where it is as long as it takes.
+// planJSON returns a line of JSON for each stage, for machines. A stage without
+// a fixed duration has no "for".
 func planJSON(stages []lifecycle.Stage) string {
 	var b []byte
 	for _, s := range stages {
@@ -27,7 +28,7 @@ func planJSON(stages []lifecycle.Stage) string {
 	return string(b)
 }
 
-// plan is a table of what a stop will do, for people.
+// plan returns a table of what a stop will do, for people.
 func plan(stages []lifecycle.Stage) string {
 	var b strings.Builder
 	row := func(at, takes, what, flag string) {

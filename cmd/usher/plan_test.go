@@ -113,7 +113,7 @@ func TestPlanJSON(t *testing.T) {
 	if !strings.Contains(u.stdout.String(), `{"at":0,"what":"the app gets the stop signal"}`) {
 		t.Errorf("%s", &u.stdout)
 	}
-	if out := u.stderr.String(); strings.Count(out, "\n") != 1 || !strings.Contains(out, "USHER_GRACE_PERIODS is no variable of usher's") {
+	if out := u.stderr.String(); strings.Count(out, "\n") != 1 || !strings.Contains(out, "unknown variable USHER_GRACE_PERIODS") {
 		t.Errorf("stderr: %s", out)
 	}
 }

@@ -8,15 +8,18 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// envPrefix begins the variables that are usher's.
+// envPrefix begins the names of usher's variables.
 const envPrefix = "USHER_"
 
-// notSettings are flags without a variable: what they ask for is a deed, not a setting. An image that sets USHER_HEALTH_ADDR with
-// ENV must not turn every start of usher into a probe.
+// notSettings are the flags without a variable, which ask for an action. If an
+// image sets USHER_HEALTH_ADDR with ENV, that must not turn every start of
+// usher into a probe.
 var notSettings = []string{"help", "version", "probe", "install", "plan"}
 
-// parseEnv gives the flags that were not given the values of their variables, and returns the environment that is not usher's, and the names that
-// are no flag's. These are no error, as they may be meant for the app, nor worth a word where Kubernetes makes them for a Service named usher.
+// parseEnv sets the flags that were not given to the values of their variables.
+// rest is the environment without usher's variables. unknown are names that
+// belong to no flag. They are no error, as they may be meant for the app, and
+// Kubernetes makes some for a Service named usher: unknown leaves those out.
 func parseEnv(fs *pflag.FlagSet, environ []string) (rest, unknown []string, errs []error) {
 	values := map[string]string{}
 	for _, entry := range environ {
@@ -24,7 +27,7 @@ func parseEnv(fs *pflag.FlagSet, environ []string) (rest, unknown []string, errs
 		if !strings.HasPrefix(name, envPrefix) {
 			rest = append(rest, entry)
 		} else if _, ok := values[name]; !ok {
-			values[name] = value // of two, getenv(3) sees the first
+			values[name] = value // getenv(3) sees the first of two
 			unknown = append(unknown, name)
 		}
 	}
@@ -46,7 +49,7 @@ func parseEnv(fs *pflag.FlagSet, environ []string) (rest, unknown []string, errs
 			each = slices.DeleteFunc(strings.Split(value, "\n"), func(line string) bool { return line == "" })
 		case "string":
 		default:
-			if each[0] == "" { // as Compose sets a variable that it does not know
+			if each[0] == "" { // Compose sets an unknown variable to ""
 				return
 			}
 		}
@@ -64,7 +67,7 @@ func parseEnv(fs *pflag.FlagSet, environ []string) (rest, unknown []string, errs
 	return rest, unknown, errs
 }
 
-// variable is the environment variable of a flag.
+// variable returns the name of a flag's environment variable.
 func variable(flag string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }

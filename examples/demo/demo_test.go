@@ -153,7 +153,7 @@ func TestMistakes(t *testing.T) {
 		want string
 	}{
 		{[]string{"-usher", "/nonexistent/usher"}, "hint: `make demo` builds it first"},
-		{[]string{"-usher", usherBin, "-server", "apache"}, "nginx and python3 are known"},
+		{[]string{"-usher", usherBin, "-server", "apache"}, "want nginx or python3"},
 	} {
 		out, code := output(t, demo(t, c.args...))
 		if code != 1 || !strings.Contains(out, c.want) {

@@ -12,23 +12,24 @@ import (
 	"usher/examples/load"
 )
 
-// candidate is one way to start a server: behind usher, behind another init, on its own.
+// candidate is one way to start a server: behind usher, behind another init, on
+// its own.
 type candidate struct {
 	label  string
 	argv   []string
-	server string // its name
+	server string // name of the server
 	addr   string // where the server listens
 	pages  []string
-	ready  string    // the URL by which a load balancer knows that it is ready
-	line   *timeline // of usher's stop; nil for none
+	ready  string    // URL that tells a load balancer whether it is ready
+	line   *timeline // timeline of usher's stop; nil for none
 
 	p *process
 
 	mu  sync.Mutex
-	log []string // what it and its server wrote last, for the error message
+	log []string // the last lines of output, for the error message
 }
 
-// result is what became of it.
+// result is the result of a candidate's run.
 type result struct {
 	label         string
 	before, after load.Tally
@@ -37,7 +38,8 @@ type result struct {
 	lastWord      string // the termination log
 }
 
-// start returns when the candidate is ready. Only main may call it, see init; and end after it, also if it failed.
+// start returns when the candidate is ready. Only main may call it (see init),
+// and has to call end afterwards, also after an error.
 func (c *candidate) start(ctx context.Context) (err error) {
 	if c.p, err = start(c.argv, c.output); err != nil {
 		return err
@@ -55,7 +57,8 @@ func (c *candidate) end() {
 	}
 }
 
-// output takes a line that it or its server wrote; usher's own go into the timeline.
+// output receives a line of the candidate's output. usher's own lines go into
+// the timeline.
 func (c *candidate) output(text string) {
 	if strings.HasPrefix(text, "usher: ") {
 		c.line.event("%s", text)
@@ -73,7 +76,8 @@ func (c *candidate) fail(what string, err error) error {
 	return fmt.Errorf("%q %s: %w\n%s", c.label, what, err, strings.Join(c.log, "\n"))
 }
 
-// stop sends SIGTERM while b sends requests, after some of them alone, and returns when all is over.
+// stop sends SIGTERM while b sends requests, after a time of requests alone. It
+// returns when everything has ended.
 func (c *candidate) stop(ctx context.Context, b *balancer) (result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	over := make(chan struct{})
@@ -127,6 +131,6 @@ func (c *candidate) ended(ctx context.Context, done <-chan struct{}) error {
 }
 
 const (
-	steady    = time.Second      // of requests before SIGTERM
-	stopLimit = 30 * time.Second // far beyond what anything here takes
+	steady    = time.Second      // time of requests before SIGTERM
+	stopLimit = 30 * time.Second // far longer than any step of a stop takes
 )
