@@ -37,8 +37,10 @@ ifneq ($(findstring go1.26,$(GO_HERE)),)
 build size bench: export GOEXPERIMENT = nogreenteagc
 endif
 
+ERRORLINT   = $(GO) run github.com/polyfloyd/go-errorlint@v1.8.0
 MISSPELL    = $(GO) run github.com/golangci/misspell/cmd/misspell@v0.7.0
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+UNPARAM     = $(GO) run mvdan.cc/unparam@v0.0.0-20260823230713-2fa3d841b0c8
 GOTESTSUM   = $(GO) run gotest.tools/gotestsum@v1.13.0
 
 .PHONY: build demo test fuzz stress faults bench size verify-entry lint image deps clean
@@ -94,13 +96,18 @@ size:
 	@CGO_ENABLED=0 GOOS=linux GOARCH=$(GOARCH) $(GO) build -trimpath -tags '$(TAGS)' $(GCFLAGS) -ldflags '$(filter-out -s -w,$(LDFLAGS))' -o bin/usher-symbols $(PKG)
 	@$(GO) run ./bench -size bin/usher-symbols
 
-# Twice, since the entry point is behind a tag of its own. Rules of this project alone are cmd/usher/rules_test.go. There is none for the length of lines:
-# hundreds are longer than the 120 columns that new ones keep to.
+# Some run twice, because the entry point is behind a tag of its own. The rules of this project alone are internal/rules: which file may exit,
+# wait or read the clock, and the length of lines, comments and files. errorlint looks for errors that fmt.Errorf does not wrap. Its other
+# checks are for usher-check and the tools: usher compares a system call's error as it comes, and has no errors.As (cmd/usher/guard_test.go).
 lint:
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt would change: $$unformatted"; exit 1; }
 	$(GO) vet ./... && $(GO) vet -tags usher_entry ./... && $(GO) vet .ci/skipped.go
 	cd examples/kubernetes && $(GO) vet ./...
+	$(GO) test -count=1 ./internal/rules
 	$(MISSPELL) -error $$(git ls-files '*.go' '*.md' '*.sh' Makefile)
+	$(ERRORLINT) -test=false -errorf -comparison=false -asserts=false ./...
+	$(ERRORLINT) -test=false -errorf ./cmd/usher-check ./bench ./examples/...
+	$(UNPARAM) ./... && GOFLAGS='$(GOFLAGS) -tags=usher_entry' $(UNPARAM) ./...
 	$(STATICCHECK) ./... && $(STATICCHECK) -tags usher_entry ./...
 
 # The image that Dockerfiles take usher from: COPY --from=usher /usher /usher

@@ -63,7 +63,7 @@ func measureAll(usher, out string, only *regexp.Regexp, factor float64) error {
 	gcc := exec.Command("gcc", "-O2", "-static", "-nostartfiles", "-fno-stack-protector",
 		"-o", b.app, "bench/app/app.c")
 	if text, err := gcc.CombinedOutput(); err != nil {
-		return fmt.Errorf("gcc: %v\n%s", err, text)
+		return fmt.Errorf("gcc: %w\n%s", err, text)
 	}
 	// Measure a copy, as in an image. The pages of a file that the linker wrote
 	// through mmap(2) are single in the page cache, and take longer to unmap.

@@ -128,7 +128,7 @@ func many(b *bench, p peer) (map[string]float64, error) {
 		}{code: -1, value: int64(i)} // SI_QUEUE
 		_, _, errno := unix.Syscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(r.pid), sig, uintptr(unsafe.Pointer(&info)))
 		if errno != 0 {
-			return nil, fmt.Errorf("rt_sigqueueinfo: %v", errno)
+			return nil, fmt.Errorf("rt_sigqueueinfo: %w", errno)
 		}
 	}
 	r.settled()

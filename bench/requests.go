@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -129,8 +130,11 @@ func load(p peer, wrk, addr, header string) (map[string]float64, error) {
 	out, err := exec.Command(wrk, append(args, "http://"+addr+"/readyz")...).CombinedOutput()
 	used, kernel := cpu(server.Process.Pid)-before, kernelTime(server.Process.Pid)-kernelBefore
 	m := wrkSays.FindSubmatch(out)
-	if err != nil || m == nil {
-		return nil, fmt.Errorf("wrk: %v\n%s", err, out)
+	if err == nil && m == nil {
+		err = errors.New("cannot read its output")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("wrk: %w\n%s", err, out)
 	}
 	p99, _ := strconv.ParseFloat(string(m[1]), 64)
 	n, _ := strconv.ParseFloat(string(m[3]), 64)

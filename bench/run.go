@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"syscall"
 	"time"
@@ -73,8 +74,11 @@ func (r *run) said() error {
 		if err == unix.EINTR {
 			continue
 		}
-		if n != 1 {
-			return fmt.Errorf("the app has not answered: %v", err)
+		if n == 0 && err == nil {
+			err = io.EOF
+		}
+		if err != nil {
+			return fmt.Errorf("the app has not answered: %w", err)
 		}
 		return nil
 	}

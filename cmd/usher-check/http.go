@@ -129,7 +129,7 @@ func get(ctx context.Context, c *check.Check, headers []check.Header, config *tl
 		return "", err
 	}
 	defer res.Body.Close()
-	if _, err := io.CopyN(io.Discard, res.Body, maxBody); err != nil && err != io.EOF {
+	if _, err := io.CopyN(io.Discard, res.Body, maxBody); err != nil && !errors.Is(err, io.EOF) {
 		return "", err
 	}
 	switch {

@@ -73,7 +73,9 @@ func main() {
 	case o.version:
 		fmt.Println("usher-check", version)
 	case err != nil:
-		for _, err := range err.(*multierror.Error).Errors {
+		var mistakes *multierror.Error
+		errors.As(err, &mistakes)
+		for _, err := range mistakes.Errors {
 			fmt.Fprintln(os.Stderr, "usher-check: error:", oneLine(err.Error()))
 		}
 		fmt.Fprintln(os.Stderr, "usher-check: hint: usher-check --help lists the checks and the flags")

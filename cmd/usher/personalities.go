@@ -43,7 +43,7 @@ var tini = personality{
 		{short: 'p', value: true, means: same("parent-death-signal")},
 		{short: 'v', means: func(m *mimicry, _ string) error { m.verbosity++; return nil }},
 		{short: 'w', means: func(m *mimicry, _ string) error { m.warn = true; return nil }},
-		{short: 'g', means: is("process-group", "true")},
+		{short: 'g', means: is("process-group")},
 		{short: 'e', value: true, means: succeedWith},
 		{short: 'l', means: says(1, license)},
 		{short: 'h', means: says(1, tiniUsage)},
@@ -51,7 +51,7 @@ var tini = personality{
 	},
 	variables: []word{
 		{name: "TINI_SUBREAPER", means: nothing},
-		{name: "TINI_KILL_PROCESS_GROUP", means: is("process-group", "true")},
+		{name: "TINI_KILL_PROCESS_GROUP", means: is("process-group")},
 		{name: "TINI_VERBOSITY", means: func(m *mimicry, value string) error {
 			m.verbosity, _ = strconv.Atoi(value)
 			return nil
@@ -91,7 +91,7 @@ var dumbInit = personality{
 	flags: []word{
 		{short: 'c', name: "single-child", means: singleChild},
 		{short: 'r', name: "rewrite", value: true, means: rewriteAgain},
-		{short: 'v', name: "verbose", means: is("verbose", "true")},
+		{short: 'v', name: "verbose", means: is("verbose")},
 		{short: 'V', name: "version", means: says(2, dumbInitVersion)},
 		{short: 'h', name: "help", means: says(2, dumbInitUsage)},
 	},
@@ -144,13 +144,13 @@ var catatonit = personality{
 	wrong:    1,
 	operands: true,
 	flags: []word{
-		{short: 'g', means: is("process-group", "true")},
+		{short: 'g', means: is("process-group")},
 		{short: 'P', means: func(m *mimicry, _ string) error { m.o.config.Pause = true; return nil }},
 		{short: 'h', means: says(2, catatonitUsage)},
 		{short: 'L', means: says(1, license)},
 		{short: 'V', name: "version", means: says(1, catatonitVersion)},
 	},
-	variables: []word{{name: "CATATONIT_DEBUG", means: is("verbose", "true")}},
+	variables: []word{{name: "CATATONIT_DEBUG", means: is("verbose")}},
 	begin:     func(m *mimicry) { m.o.level, m.o.config.StartCode, m.o.config.LeaveDirectory = quiet, 1, true },
 }
 
@@ -165,11 +165,11 @@ func same(flag string) func(*mimicry, string) error {
 	return func(m *mimicry, value string) error { return m.fs.Set(flag, value) }
 }
 
-// is sets one of usher's flags to a fixed value.
+// is sets one of usher's flags.
 //
 //go:noinline
-func is(flag, value string) func(*mimicry, string) error {
-	return func(m *mimicry, _ string) error { return m.fs.Set(flag, value) }
+func is(flag string) func(*mimicry, string) error {
+	return func(m *mimicry, _ string) error { return m.fs.Set(flag, "true") }
 }
 
 // says prints a text instead of a start. A version gets usher's own version at

@@ -86,7 +86,7 @@ func TestSurvivors(t *testing.T) {
 		"about to":   {"(sleep 0.2 & )", 0, nil},
 		"child":      {"exec sleep 1001 >/dev/null 2>&1 & exit 0", 1, []string{"processes have outlived the tests and were killed:", ": sleep 1001\n"}},
 		"own groups": {"set -m; (setsid sh -c 'sleep 1002 & sleep 1003') >/dev/null 2>&1 & sleep 0.3", 1, []string{": sleep 1002", ": sleep 1003"}},
-		"stopped":    {"(sh -c 'kill -STOP $$') >/dev/null 2>&1 & sleep 0.3", 1, []string{": sh -c kill -STOP"}},
+		"stopped":    {"sh -c 'kill -STOP $$' >/dev/null 2>&1 & until grep -q 'State:.T' /proc/$!/status; do sleep 0.01; done", 1, []string{": sh -c kill -STOP"}},
 		"a failure":  {"sleep 1004 >/dev/null 2>&1 & exit 3", 3, []string{": sleep 1004"}},
 		"killed":     {"sleep 1005 >/dev/null 2>&1 & kill -KILL $PPID", 137, []string{"the tests were killed: killed", ": sleep 1005"}},
 	} {
