@@ -15,6 +15,7 @@ import (
 	_ "usher/signals/fatal"
 	"usher/supervisor"
 	"usher/supervisor/exitcode"
+	"usher/supervisor/goruntime"
 )
 
 // version is set by the linker: make build.
@@ -23,7 +24,7 @@ var version = "devel"
 func init() {
 	// Signals, wait and kill belong to one thread, the one that the parent death signal and the terminal know as well.
 	signals.LockThread()
-	supervisor.GrowStack()
+	goruntime.GrowStack()
 }
 
 func main() {
