@@ -140,7 +140,8 @@ func (c *Config) Validate() error {
 			errs = multierror.Append(errs, fmt.Errorf("--stop-signals %s: usher never sees it", signals.Name(sig)))
 		}
 	}
-	if err := c.lifecycle().Fits(); err != nil {
+	life := c.lifecycle()
+	if err := life.Fits(); err != nil {
 		errs = multierror.Append(errs, err)
 	}
 	if c.TerminationTail < 0 {
@@ -161,11 +162,14 @@ func (c *Config) Validate() error {
 }
 
 // Plan is what a stop will do if all takes as long as it may. The Config has to be valid.
-func (c *Config) Plan() []lifecycle.Stage { return c.lifecycle().Plan() }
+func (c *Config) Plan() []lifecycle.Stage {
+	o := c.lifecycle()
+	return o.Plan()
+}
 
 // lifecycle is what the life of the app depends on.
-func (c *Config) lifecycle() *lifecycle.Options {
-	return &lifecycle.Options{
+func (c *Config) lifecycle() lifecycle.Options {
+	return lifecycle.Options{
 		StopSignals:        c.StopSignals,
 		Rewrites:           c.Rewrites,
 		Hold:               c.TermDelay,
@@ -204,8 +208,8 @@ func (c *Config) besides() bool {
 // answer. What is waited for before the app takes one at a time.
 func (c *Config) lookUps() int {
 	n := min(len(c.WaitFor), 1)
-	for _, of := range c.Checks {
-		for _, check := range of.Checks {
+	for role := range c.Checks {
+		for _, check := range c.Checks[role].Checks {
 			n += check.LookUps()
 		}
 	}

@@ -38,10 +38,10 @@ func (s *Supervisor) prepareChecks() {
 	for _, c := range s.config.WaitFor {
 		c.SetExec(s.commands.Exec)
 	}
-	for _, of := range s.config.Checks {
-		for _, c := range of.Checks {
+	for role := range s.config.Checks {
+		for _, c := range s.config.Checks[role].Checks {
 			c.SetExec(s.commands.Exec)
-			c.SetPorts(s.ports)
+			c.SetPorts(s.traffic.ports)
 		}
 	}
 }
@@ -53,7 +53,7 @@ func (s *Supervisor) listen() (err error) {
 	}
 	if s.notify != nil {
 		s.notify.Self, s.notify.UID = s.self, s.appUID()
-		s.notify.Extend = func(until func() time.Time) { s.post(func() { s.life.Extend(until()) }) }
+		s.notify.Post, s.notify.Extend = s.post, s.life.Extend
 	}
 	if len(s.config.HealthAddrs) > 0 {
 		if s.server, err = healthz.NewServer(s.view.Endpoints(), s.log.Errorf); err != nil {
@@ -103,11 +103,11 @@ func (s *Supervisor) close() {
 
 // publish makes the snapshot that probe requests read.
 func (s *Supervisor) publish() {
-	snap := &probe.Snapshot{Progress: s.life.Progress(), Started: s.started, Restarts: s.restarted, Health: s.health}
+	snap := &probe.Snapshot{Progress: s.life.Progress(), Started: s.app.startedAt, Restarts: s.report.Restarts, Health: s.app.health}
 	switch {
 	case snap.Phase == lifecycle.BackingOff:
 		snap.Waiting = "to be started again"
-	case s.appStarting != nil:
+	case s.app.starting != nil:
 		snap.Waiting = "the kernel is still loading the app (execve)"
 	case s.hook != nil && s.hook.fatal:
 		snap.Waiting = s.hook.name + " is at work"
@@ -122,7 +122,7 @@ func (s *Supervisor) publish() {
 // life of the app.
 func (s *Supervisor) unhealthy(h *probe.Health, why string) {
 	s.post(func() {
-		if s.health != h || !s.life.Phase().Alive() || s.config.OnUnhealthy != UnhealthyStop {
+		if s.app.health != h || !s.life.Phase().Alive() || s.config.OnUnhealthy != UnhealthyStop {
 			return
 		}
 		s.step(&lifecycle.Event{

@@ -126,12 +126,12 @@ func (s *Supervisor) hookFailed(r *hookRun, why string, code int) {
 	message := r.name + " failed: " + why
 	s.log.Errorf("%s", message)
 	if !r.fatal {
-		s.notes += "; " + message
+		s.report.Notes = append(s.report.Notes, message)
 		return
 	}
-	s.fatal = &lastword.Record{Reason: lastword.HookFailed, Message: message, ExitCode: code}
+	s.report.Run.Fatal = &lastword.Record{Reason: lastword.HookFailed, Message: message, ExitCode: code}
 	if r.waits != "" {
-		s.fatal.Reason = lastword.WaitTimeout
+		s.report.Run.Fatal.Reason = lastword.WaitTimeout
 	}
 }
 
@@ -165,8 +165,8 @@ func (s *Supervisor) disownHook() {
 	if r.waits != "" {
 		during += " " + r.waits
 	}
-	s.fatal = &lastword.Record{Reason: lastword.Signaled, ExitCode: s.mapped(128 + int(sig)),
-		Message: fmt.Sprintf("%s from %s before the app was started, during %s", signals.Name(sig), s.stopSender(), during)}
+	s.report.Run.Fatal = &lastword.Record{Reason: lastword.Signaled, ExitCode: s.report.Mapped(128 + int(sig)),
+		Message: fmt.Sprintf("%s from %s before the app was started, during %s", signals.Name(sig), s.report.StopSender(), during)}
 }
 
 // stop ends r. It returns the last line of a command's output, or what was waited

@@ -2,8 +2,10 @@ package supervisor
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
+	"usher/healthz/socket"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
 	"usher/supervisor/traffic"
@@ -11,6 +13,13 @@ import (
 
 // A stop that waits for the end of traffic looks at it from a goroutine of its own, which tells the loop once that it is there, and ends
 // with the phase. At other times nothing is read.
+
+// watched is what the loop and such a goroutine know of each other.
+type watched struct {
+	ports *socket.Ports // of usher's own checks; nil if no stop looks at traffic
+	phase atomic.Uint32 // the loop's
+	busy  atomic.Int32  // connections with unfinished business, at the last look
+}
 
 // How long it is from one look to the next.
 const (
@@ -35,7 +44,7 @@ func nextLook(p lifecycle.Phase, look traffic.Look, t0, now time.Time, quietPeri
 
 // watch looks while usher is in a phase that waits for traffic.
 func (s *Supervisor) watch(p lifecycle.Phase, t0 time.Time) {
-	w := &traffic.Watcher{Own: s.ports.Has, Ignore: s.config.QuietIgnore}
+	w := &traffic.Watcher{Own: s.traffic.ports.Has, Ignore: s.config.QuietIgnore}
 	if s.server != nil {
 		w.Ports = s.server.Ports()
 	}
@@ -44,14 +53,14 @@ func (s *Supervisor) watch(p lifecycle.Phase, t0 time.Time) {
 	if fallback != nil && err == nil {
 		s.log.Infof("%v: traffic is looked for in /proc/net/tcp, which shows less, so that the stop may take longer", fallback)
 	}
-	for err == nil && lifecycle.Phase(s.watched.Load()) == p {
+	for err == nil && lifecycle.Phase(s.traffic.phase.Load()) == p {
 		began := time.Now()
 		var look traffic.Look
 		if look, err = w.Look(); err != nil {
 			break
 		}
 		now := time.Now()
-		s.busy.Store(int32(look.Busy))
+		s.traffic.busy.Store(int32(look.Busy))
 		wait := nextLook(p, look, t0, now, s.config.QuietPeriod)
 		if wait <= 0 {
 			s.post(func() { s.trafficOver(p) })
@@ -82,9 +91,9 @@ func (s *Supervisor) left(p lifecycle.Phase, e *lifecycle.Event) {
 	case p != lifecycle.Draining || e.Kind == lifecycle.AppEnded || e.Kind == lifecycle.TrafficDrained && took < drainLooks: // there was nothing to wait for
 		return
 	case e.Kind == lifecycle.TrafficDrained:
-		s.drained = "drained in " + lastword.Round(took).String()
+		s.report.Drained = "drained in " + lastword.Round(took).String()
 	default:
-		s.drained = fmt.Sprintf("connections still busy after %v: %d", lastword.Round(took), s.busy.Load())
+		s.report.Drained = fmt.Sprintf("connections still busy after %v: %d", lastword.Round(took), s.traffic.busy.Load())
 	}
-	s.log.Infof("%s", s.drained)
+	s.log.Infof("%s", s.report.Drained)
 }

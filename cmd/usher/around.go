@@ -41,15 +41,14 @@ func aroundFlags(fs *pflag.FlagSet, c *supervisor.Config) {
 		c.PreStart = append(c.PreStart, words)
 		return err
 	}}, "pre-start", "")
-	for name, hook := range map[string]**command.Action{
-		"post-start": &c.PostStart,
-		"pre-stop":   &c.PreStop,
-		"post-stop":  &c.PostStop,
-	} {
+	for _, hook := range [...]struct {
+		name   string
+		action **command.Action
+	}{{"post-start", &c.PostStart}, {"pre-stop", &c.PreStop}, {"post-stop", &c.PostStop}} {
 		fs.Var(&list{add: func(s string) (err error) {
-			*hook, err = command.ParseAction(s)
+			*hook.action, err = command.ParseAction(s)
 			return err
-		}}, name, "")
+		}}, hook.name, "")
 	}
 	fs.DurationVar(&c.HookTimeout, "hook-timeout", 0, "")
 	fs.Var(&list{add: func(s string) (err error) {

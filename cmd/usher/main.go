@@ -18,6 +18,7 @@ import (
 	_ "usher/signals/fatal"
 	"usher/supervisor"
 	"usher/supervisor/exitcode"
+	"usher/supervisor/goruntime"
 )
 
 // version is set by the linker (make build).
@@ -27,7 +28,7 @@ func init() {
 	// Signals, wait and kill belong to one thread, which is also the one for the
 	// parent death signal and the terminal.
 	signals.LockThread()
-	supervisor.GrowStack()
+	goruntime.GrowStack()
 }
 
 func main() {

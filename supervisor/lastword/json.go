@@ -145,7 +145,7 @@ func (r *Record) appendJSON(app []byte) []byte {
 		o.string("drain", s.Drained)
 		o.string("doing", s.Doing)
 		o.string("sent", s.Told)
-		o.string("sentThen", strings.TrimPrefix(s.Steps, ", "))
+		o.string("sentThen", strings.Join(s.Steps, ", "))
 		o.seconds("tookSeconds", s.Took)
 		o.seconds("killedAfterSeconds", s.Grace)
 		o.end('}')
@@ -169,7 +169,7 @@ func (r *Record) appendJSON(app []byte) []byte {
 	o.seconds("cpuSeconds", r.CPU)
 	o.processes("stillThere", r.StillThere)
 	o.processes("killed", r.Killed)
-	o.string("note", strings.TrimPrefix(r.Note, "; "))
+	o.string("note", strings.Join(r.Notes, "; "))
 	const around = len(`,"":""}` + "\n")
 	if room := Size - len(o) - around - len("appMessage"); len(app) > 0 && room > 0 {
 		o.name("appMessage")

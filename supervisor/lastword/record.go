@@ -61,8 +61,8 @@ type Record struct {
 	StillThere []Process
 	// Killed are the processes that outlived the app, and their grace.
 	Killed []Process
-	// Note is what else went wrong, each after a "; ".
-	Note string
+	// Notes are what else went wrong.
+	Notes []string
 	// Stderr is the end of what the app has written to it.
 	Stderr []byte
 }
@@ -99,7 +99,7 @@ type Stop struct {
 	Grace          time.Duration // when the app was sent SIGKILL, counted from the stop signal; 0 if it was not
 	Over           bool          // the app is gone
 	Doing          string        // what came after the hold, while Told is ""
-	Steps          string        // what else it got, each after a ", "
+	Steps          []string      // what else the app was sent, and when
 }
 
 // appendText is the record for people in Size bytes at most, with what the app has written to the log and to stderr, as far as there is
@@ -162,7 +162,7 @@ func (r *Record) String() string {
 	if r.Stop != nil {
 		b += "; " + r.Stop.String()
 	}
-	b += list("; still there: ", r.StillThere) + list("; killed after it: ", r.Killed) + r.Note
+	b += list("; still there: ", r.StillThere) + list("; killed after it: ", r.Killed) + each("; ", r.Notes)
 	if r.RSS > 0 {
 		b += "; peak memory " + Bytes(r.RSS) + ", CPU " + Round(r.CPU).String()
 	}
@@ -243,7 +243,7 @@ func (s *Stop) String() string {
 	if s.Drained != "" {
 		b += ", " + s.Drained
 	}
-	b += s.Steps
+	b += each(", ", s.Steps)
 	if s.Grace > 0 {
 		b += ", SIGKILL after " + Round(s.Grace).String()
 	}
@@ -290,3 +290,11 @@ func Bytes(n uint64) string {
 }
 
 var units = [...]string{"", "Ki", "Mi", "Gi", "Ti"}
+
+// each is the items of a list, each after a separator.
+func each(separator string, items []string) (b string) {
+	for _, item := range items {
+		b += separator + item
+	}
+	return b
+}

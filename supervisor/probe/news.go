@@ -127,7 +127,7 @@ func (v *View) inform(line string) {
 // its startup and ready checks.
 func (v *View) patience() (d time.Duration) {
 	for _, role := range []check.Role{check.Startup, check.Ready} {
-		if of := v.Checks[role]; len(of.Checks) > 0 {
+		if of := &v.Checks[role]; len(of.Checks) > 0 {
 			d += of.Params.InitialDelay + of.Params.Period*time.Duration(of.Params.FailureThreshold)
 		}
 	}

@@ -1,0 +1,106 @@
+package supervisor
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"usher/signals"
+	"usher/supervisor/lastword"
+	"usher/supervisor/lifecycle"
+	"usher/supervisor/process"
+	"usher/supervisor/report"
+)
+
+// keep saves a signal for the app, as the kernel would for a process that blocks it: one of each standard signal, all real-time ones (signal(7)).
+func (s *Supervisor) keep(e *signals.Event, deliver signals.Signal) {
+	if e.Signal < signals.RTMin && slices.ContainsFunc(s.app.kept, func(k keptSignal) bool { return k.event.Signal == e.Signal }) {
+		return
+	}
+	s.app.kept = append(s.app.kept, keptSignal{*e, deliver})
+}
+
+// forward sends the app a signal that has arrived.
+func (s *Supervisor) forward(a lifecycle.Action) {
+	e, sig := a.Signal, a.Deliver
+	if s.app.starting != nil && s.life.Phase() == lifecycle.Running {
+		s.keep(e, sig) // for the program that is to come: the child that becomes it would die of most signals
+		return
+	}
+	if s.log.Verbose() {
+		sender := e.Sender.String()
+		if a.First { // the stop's own, which may be usher's
+			sender = s.report.StopSender()
+		}
+		s.log.Debugf("%s from %s sent to the app as %s", signals.Name(e.Signal), sender, signals.Name(sig))
+	}
+	s.send(e, sig)
+	run := &s.report.Run
+	run.Forwarded, run.ForwardedAs, run.ForwardedAt = *e, sig, time.Now()
+	if s.app.stopped && s.life.Phase() == lifecycle.Stopping {
+		s.wake()
+	}
+}
+
+// sendNext sends what the schedule has.
+func (s *Supervisor) sendNext(a lifecycle.Action) {
+	name := signals.Name(a.Deliver)
+	if since := lastword.Round(time.Since(s.life.Progress().RequestedAt)); !a.First {
+		s.report.Steps = append(s.report.Steps, name+" after "+since.String())
+		s.log.Infof("the app has not ended within %v: %s", since, name)
+	} else {
+		s.logTold()
+	}
+	s.app.woken = false
+	s.signal(a.Deliver)
+	if s.app.stopped {
+		s.wake()
+	}
+}
+
+func (s *Supervisor) killApp() {
+	found := s.withoutCommands(process.Stragglers(s.self))
+	s.report.Run.StillThere = report.Processes(found)
+	st := s.life.Progress()
+	s.log.Errorf("the app has not ended within %v of %s: SIGKILL to %s", lastword.Round(st.KilledAt.Sub(st.RequestedAt)), signals.Name(st.Signal),
+		cmp.Or(process.Names(found), s.config.Command[0]))
+	s.signal(unix.SIGKILL)
+}
+
+// wake sends SIGCONT to an app that has been told to stop and could not, because it is stopped. It does so once for each time it is told: one
+// that stops again and again, at a terminal whose background it is in, would keep both busy.
+func (s *Supervisor) wake() {
+	if !s.app.woken {
+		s.app.woken = true
+		s.signal(unix.SIGCONT)
+	}
+}
+
+// signal sends the app a signal of usher's own.
+func (s *Supervisor) signal(sig signals.Signal) { s.send(&signals.Event{Signal: sig}, sig) }
+
+// send is the only place that signals the app, on the goroutine that reaps: the pid can't be another process's by then.
+func (s *Supervisor) send(e *signals.Event, sig signals.Signal) {
+	if s.app.pid == 0 {
+		return
+	}
+	s.view.Counters.Forwarded[sig].Add(1)
+	err := unix.ESRCH
+	if s.config.ProcessGroup {
+		err, _ = e.Send(-s.app.pid, sig).(unix.Errno)
+	}
+	if err == unix.ESRCH || sig == unix.SIGKILL { // the app may have left its group
+		err, _ = e.Send(s.app.pid, sig).(unix.Errno)
+	}
+	if err != 0 {
+		s.log.Errorf("cannot send %s to the app: %v", signals.Name(sig), err)
+		if sig == unix.SIGKILL && err != unix.ESRCH {
+			s.report.Run.Status = unix.WaitStatus(unix.SIGKILL) // as what it will be seen, unless it ends after all
+			s.report.Run.Phase = s.life.Phase()
+			s.report.Notes = append(s.report.Notes, "the app could not be killed: "+err.Error())
+			s.life.KillRefused(time.Now())
+		}
+	}
+}
