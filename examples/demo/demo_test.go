@@ -46,7 +46,8 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-// short has everything happen sooner; the load balancer still lets go a second before the server dies.
+// short makes the demo shorter. The load balancer still lets go a second before
+// the server ends.
 var short = []string{"-term-delay", "2s", "-let-go", "500ms"}
 
 func TestDemo(t *testing.T) {
@@ -65,7 +66,8 @@ func TestDemo(t *testing.T) {
 func TestPython(t *testing.T) {
 	needServer(t, "python3")
 	t.Parallel()
-	// Not short: a connection that python's queue has dropped is tried again after 1 s, then 2 s.
+	// Not short: a connection that python's queue has dropped is tried again after
+	// 1 s, and then after 2 s.
 	checkStory(t, mustRun(t, demo(t, "-usher", usherBin, "-server", "python3", "-let-go", "500ms")))
 }
 
@@ -112,7 +114,8 @@ func TestNoHold(t *testing.T) {
 	}
 }
 
-// Ctrl-C, and a reader that goes away, at the worst moment: nothing may be left.
+// After Ctrl-C, or after the reader has gone, at the worst moment, no process
+// and no file may be left.
 func TestInterrupted(t *testing.T) {
 	needServer(t, "")
 	for name, interrupt := range map[string]func(*exec.Cmd, io.Closer){
@@ -162,7 +165,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// needServer skips where the server is not there. Tests install nothing.
+// needServer skips the test without the server. Tests install nothing.
 func needServer(t *testing.T, name string) {
 	t.Helper()
 	nginx, python := lookNginx() != "", lookPython(t.Context()) != ""
@@ -173,7 +176,8 @@ func needServer(t *testing.T, name string) {
 	}
 }
 
-// demo is the demo with a TMPDIR of its own; when the test ends, nothing may be left there, nor of what was started there.
+// demo returns the demo with a TMPDIR of its own. At the end of the test, no
+// file may be left there, and no process of the demo.
 func demo(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	tmp, err := os.MkdirTemp(filepath.Dir(demoBin), "tmp-")
@@ -258,7 +262,7 @@ type tableRow struct {
 	served, failed int
 }
 
-// row finds the row of the table whose label matches.
+// row returns the row of the table whose label matches.
 func row(t *testing.T, out, label string) tableRow {
 	t.Helper()
 	m := regexp.MustCompile(`(?m)^  ` + label + ` +\+(\d+\.\d)s +(\d+) +(\d+) `).FindStringSubmatch(out)

@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The test binary runs itself as the test binary of another package, whose tests are one script.
+// The test binary also runs as the test binary of another package, whose tests
+// are one script.
 const helperEnv = "TESTMAIN_TEST"
 
 func TestMain(m *testing.M) {
@@ -31,7 +32,8 @@ func TestMain(m *testing.M) {
 	}, "USHER_KEPT*")
 }
 
-// helper prepares such a test binary, started from a shell that first runs prepare.
+// helper returns such a test binary. A shell starts it, after it has run
+// prepare.
 func helper(prepare, script string, env ...string) (cmd *exec.Cmd, out *strings.Builder) {
 	cmd = exec.Command("bash", "-c", prepare+`; exec "$0"`, os.Args[0])
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, kept+"=") })
@@ -42,7 +44,8 @@ func helper(prepare, script string, env ...string) (cmd *exec.Cmd, out *strings.
 	return cmd, out
 }
 
-// What tests and their children see is the same, whatever the caller has done.
+// Tests and their children always see the same state, whatever the caller has
+// done.
 func TestState(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), strings.Repeat("deep/", 20))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -75,7 +78,7 @@ env | grep -E '^(USHER|LC_|LANG|MAKE|GOFLAGS|NOTIFY|BASH_ENV)'; echo terminal $(
 	}
 }
 
-// What outlives the tests is named and killed, and fails them.
+// Processes that outlive the tests are named and killed, and fail the run.
 func TestSurvivors(t *testing.T) {
 	for name, c := range map[string]struct {
 		script string
@@ -109,7 +112,8 @@ func TestSurvivors(t *testing.T) {
 	}
 }
 
-// A run that is called off leaves nothing behind, unless the caller ignores that signal, as nohup does.
+// An interrupted run leaves nothing behind. A run whose caller ignores the
+// signal, as under nohup, goes on.
 func TestCalledOff(t *testing.T) {
 	for _, c := range []struct {
 		prepare string
