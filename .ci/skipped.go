@@ -71,7 +71,8 @@ func run(listPath, eventsPath string) error {
 		}
 	}
 	if len(unlisted) > 0 {
-		return fmt.Errorf("%d tests were skipped and are not in %s. Have what they need installed (.ci/packages), or add them with the reason:\n\n%s", len(unlisted), listPath,
+		return fmt.Errorf("%d tests were skipped and are not in %s. Install what they need (.ci/packages), "+
+			"or add them with the reason:\n\n%s", len(unlisted), listPath,
 			strings.Join(unlisted, "\n\n"))
 	}
 	return nil

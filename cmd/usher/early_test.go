@@ -91,7 +91,13 @@ func TestEarlyOrLate(t *testing.T) {
 	for name, mode := range map[string]os.FileMode{"bad/app": 0o644, "good/app": 0o755, "good/plain": 0o755, "good/broken": 0o755, "good/none": 0o755} {
 		text := map[string]string{
 			"app": "#!/bin/sh\n", "plain": "", "broken": "#!/no/such/interpreter\n", "none": "\x7fELF\x00\x00",
-		}[filepath.Base(name)] + `echo "$0" "$@"; cut -d " " -f 4,5 /proc/self/stat | { read pid group; [ $pid = $group ] && echo leads; }; grep "Sig[BIC]" /proc/self/status; env; ls -l /proc/self/fd | grep -c :; exit 5` + "\n"
+		}[filepath.Base(name)] + `echo "$0" "$@"
+cut -d " " -f 4,5 /proc/self/stat | { read pid group; [ $pid = $group ] && echo leads; }
+grep "Sig[BIC]" /proc/self/status
+env
+ls -l /proc/self/fd | grep -c :
+exit 5
+`
 		os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755)
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), mode); err != nil {
 			t.Fatal(err)
