@@ -47,7 +47,9 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	s, err := New(Config{Command: []string{"sleep", "1000"}, Env: signals.Environ(), StragglerGrace: time.Minute}, source, printLogger{})
+	config := Config{Command: []string{"sleep", "1000"}, Env: signals.Environ()}
+	config.StragglerGrace = time.Minute
+	s, err := New(config, source, printLogger{})
 	if err != nil {
 		panic(err)
 	}
