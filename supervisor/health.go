@@ -56,10 +56,10 @@ func (s *Supervisor) listen() (err error) {
 		s.notify.Post, s.notify.Extend = s.post, s.life.Extend
 	}
 	if len(s.config.HealthAddrs) > 0 {
-		if s.server, err = healthz.NewServer(s.view.Endpoints(), s.log.Errorf); err != nil {
+		if s.server, err = healthz.NewServer(s.log.Errorf); err != nil {
 			return err
 		}
-		s.server.SetPage("metrics", s.view.Metrics)
+		s.view.Register(s.server)
 	}
 	for _, addr := range s.config.HealthAddrs {
 		entry.Raise()
