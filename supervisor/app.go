@@ -73,7 +73,7 @@ func (s *Supervisor) checkPending() {
 // appStarted is called when the app's program has begun.
 func (s *Supervisor) appStarted() {
 	s.view.Counters.Starts.Add(1)
-	if s.config.leavesDirectory() {
+	if s.config.LeavesDirectory() {
 		_ = unix.Chdir("/")
 	}
 	if s.config.Any() || s.notify != nil {

@@ -17,6 +17,7 @@ import (
 	"usher/signals"
 	"usher/signals/testmain"
 	"usher/supervisor/command"
+	"usher/supervisor/config"
 )
 
 // The test binary is an usher of its own when asked to be: these tests need the loop, with all that it waits for and kills.
@@ -47,7 +48,7 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	config := Config{Command: []string{"sleep", "1000"}, Env: signals.Environ()}
+	config := config.Config{Command: []string{"sleep", "1000"}, Env: signals.Environ()}
 	config.StragglerGrace = time.Minute
 	s, err := New(config, source, printLogger{})
 	if err != nil {

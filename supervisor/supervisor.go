@@ -12,6 +12,7 @@ import (
 	"usher/signals"
 	"usher/signals/entry"
 	"usher/supervisor/command"
+	"usher/supervisor/config"
 	"usher/supervisor/goruntime"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
@@ -40,7 +41,7 @@ type Logger interface {
 // Supervisor is one run of one app. All of it belongs to the loop, but for what says
 // otherwise.
 type Supervisor struct {
-	config Config
+	config config.Config
 	source signals.Source
 	log    Logger
 	self   int             // usher's pid
@@ -70,10 +71,10 @@ type Supervisor struct {
 
 // New makes a Supervisor of a valid Config. It does what can fail before the app is
 // started: it listens.
-func New(config Config, source signals.Source, log Logger) (*Supervisor, error) {
+func New(config config.Config, source signals.Source, log Logger) (*Supervisor, error) {
 	s := &Supervisor{config: config, source: source, log: log, self: unix.Getpid()}
 	c := &s.config
-	options := c.lifecycle()
+	options := c.Lifecycle()
 	s.timing = options.Timing()
 	s.life = lifecycle.New(s.timing)
 	s.memory = memory.New(s.self, log)
@@ -81,11 +82,11 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 	r := &s.report
 	r.Life, r.Timing, r.QuietPeriod, r.ExitCodes = s.life, &s.timing, c.QuietPeriod, c.ExitCodes
 	b := &s.commands
-	b.Self, b.Log, b.Env, b.NoNewPrivs, b.NoTimers = s.self, log, c.Env, c.NoNewPrivs, !c.besides()
+	b.Self, b.Log, b.Env, b.NoNewPrivs, b.NoTimers = s.self, log, c.Env, c.NoNewPrivs, !c.Besides()
 	b.Pending, b.Source, b.Post = &s.children.pending, source, s.post
 	b.Wanted = func() bool { return s.life.Phase().Alive() || s.life.Phase() == lifecycle.Preparing }
 	b.Started = func() { s.children.none = false }
-	if c.watches() {
+	if c.Watches() {
 		s.traffic.ports = &socket.Ports{}
 	}
 	if !b.NoTimers {
@@ -148,10 +149,10 @@ func (s *Supervisor) Run() int {
 		}
 	}
 	threads := 5 + 3*busy // one that is in a system call, one that runs, and one on its way to sleep
-	if s.notify != nil || s.config.besides() {
+	if s.notify != nil || s.config.Besides() {
 		threads++
 	}
-	threads += s.config.lookUps() + s.findWord(running)
+	threads += s.config.LookUps() + s.findWord(running)
 	if !running {
 		s.app.refused = goruntime.Reserve(threads)
 		var err error

@@ -1,6 +1,8 @@
-package supervisor
+// Package config is all that usher can be told, and what follows from it.
+package config
 
 import (
+	"fmt"
 	"time"
 
 	"usher/healthz/check"
@@ -36,8 +38,8 @@ type Config struct {
 	// ProcessGroup sends signals to the app's whole process group, not only to the app.
 	ProcessGroup bool
 
-	StopConfig
-	HookConfig
+	Stop
+	Hooks
 
 	// Restart says after which ends the app is started again, and RestartMax how often
 	// in a row. 0 is no limit.
@@ -62,11 +64,11 @@ type Config struct {
 	// people.
 	TerminationJSON bool
 
-	CompatConfig
+	Compat
 }
 
-// StopConfig is how a stop goes.
-type StopConfig struct {
+// Stop is how a stop goes.
+type Stop struct {
 	// StopSignals begin a stop.
 	StopSignals []signals.Signal
 	// GracePeriod is what the orchestrator grants from the stop signal on
@@ -91,8 +93,8 @@ type StopConfig struct {
 	StragglerGrace time.Duration
 }
 
-// HookConfig is what is done before, beside and after the app.
-type HookConfig struct {
+// Hooks are what is done before, beside and after the app.
+type Hooks struct {
 	// WaitFor are checks that have to hold once, one after the other, before the app is
 	// started.
 	WaitFor []*check.Check
@@ -109,8 +111,8 @@ type HookConfig struct {
 	HookTimeout time.Duration
 }
 
-// CompatConfig is what other inits do, and only usher's personalities ask for.
-type CompatConfig struct {
+// Compat is what other inits do, and only usher's personalities ask for.
+type Compat struct {
 	// Session makes the app the leader of a session of its own, which takes over the
 	// terminal on stdin.
 	Session bool
@@ -135,15 +137,35 @@ type CompatConfig struct {
 	Pause bool
 }
 
+// UnhealthyPolicy says what usher does when a live check, a startup check or the
+// app's watchdog has failed.
+type UnhealthyPolicy uint8
+
+const (
+	UnhealthyReport UnhealthyPolicy = iota // /livez says so, and the orchestrator acts
+	UnhealthyStop                          // usher stops the app, and RestartPolicy decides whether it is started again
+)
+
+// ParseUnhealthyPolicy reads report or stop.
+func ParseUnhealthyPolicy(s string) (UnhealthyPolicy, error) {
+	switch s {
+	case "report":
+		return UnhealthyReport, nil
+	case "stop":
+		return UnhealthyStop, nil
+	}
+	return 0, fmt.Errorf("policy for an unhealthy app %q: want report or stop", s)
+}
+
 // Plan is what a stop will do if each part takes as long as it may. The Config has to
 // be valid.
 func (c *Config) Plan() []lifecycle.Stage {
-	o := c.lifecycle()
+	o := c.Lifecycle()
 	return o.Plan()
 }
 
-// lifecycle is what the life of the app depends on.
-func (c *Config) lifecycle() lifecycle.Options {
+// Lifecycle is what the life of the app depends on.
+func (c *Config) Lifecycle() lifecycle.Options {
 	return lifecycle.Options{
 		StopSignals:        c.StopSignals,
 		Rewrites:           c.Rewrites,
@@ -166,24 +188,24 @@ func (c *Config) lifecycle() lifecycle.Options {
 	}
 }
 
-// hooks reports whether there are hooks, or something to wait for.
-func (c *Config) hooks() bool {
+// HasHooks reports whether there are hooks, or something to wait for.
+func (c *Config) HasHooks() bool {
 	return len(c.WaitFor) > 0 || len(c.PreStart) > 0 || c.PostStart != nil || c.PreStop != nil || c.PostStop != nil
 }
 
-// watches reports whether a stop looks at traffic.
-func (c *Config) watches() bool { return c.QuietPeriod > 0 || c.DrainTimeout > 0 }
+// Watches reports whether a stop looks at traffic.
+func (c *Config) Watches() bool { return c.QuietPeriod > 0 || c.DrainTimeout > 0 }
 
-// besides reports whether anything runs beside the loop, on goroutines that wait and
+// Besides reports whether anything runs beside the loop, on goroutines that wait and
 // on timers.
-func (c *Config) besides() bool {
-	return c.Any() || c.watches() || c.hooks() || c.Watchdog > 0 || len(c.HealthAddrs) > 0
+func (c *Config) Besides() bool {
+	return c.Any() || c.Watches() || c.HasHooks() || c.Watchdog > 0 || len(c.HealthAddrs) > 0
 }
 
-// lookUps is the number of calls that look up a path, of checks and hooks, which can
+// LookUps is the number of calls that look up a path, of checks and hooks, which can
 // be in the kernel at a time while a file system does not answer. Checks before the
 // app (WaitFor) are made one at a time.
-func (c *Config) lookUps() int {
+func (c *Config) LookUps() int {
 	n := min(len(c.WaitFor), 1)
 	for role := range c.Checks {
 		for _, check := range c.Checks[role].Checks {
@@ -195,15 +217,15 @@ func (c *Config) lookUps() int {
 			n += hook.Request.LookUps()
 		}
 	}
-	if c.Any() || c.hooks() {
+	if c.Any() || c.HasHooks() {
 		n++ // for an explanation
 	}
 	return min(n, file.MaxCalls)
 }
 
-// leavesDirectory reports whether usher does not need its working directory any more
+// LeavesDirectory reports whether usher does not need its working directory any more
 // once the app has started.
-func (c *Config) leavesDirectory() bool {
+func (c *Config) LeavesDirectory() bool {
 	log := c.TerminationLog
-	return c.LeaveDirectory && !c.Any() && !c.hooks() && c.Restart == lifecycle.RestartNo && (log == "" || log[0] == '/')
+	return c.LeaveDirectory && !c.Any() && !c.HasHooks() && c.Restart == lifecycle.RestartNo && (log == "" || log[0] == '/')
 }

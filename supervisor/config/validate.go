@@ -1,4 +1,4 @@
-package supervisor
+package config
 
 import (
 	"errors"
@@ -31,7 +31,7 @@ func (c *Config) Validate() error {
 	if c.QuietPeriod < 0 || c.QuietPeriod > max(c.TermDelay, 0) {
 		errs = multierror.Append(errs, fmt.Errorf("--quiet-period %v: must be from 0 to --term-delay, which is %v", c.QuietPeriod, c.TermDelay))
 	}
-	if len(c.QuietIgnore) > 0 && !c.watches() {
+	if len(c.QuietIgnore) > 0 && !c.Watches() {
 		errs = multierror.Append(errs, errors.New("--quiet-ignore: there is neither --quiet-period nor --drain-timeout"))
 	}
 	if c.RestartMax < 0 {
@@ -42,7 +42,7 @@ func (c *Config) Validate() error {
 			errs = multierror.Append(errs, fmt.Errorf("--stop-signals %s: usher never sees it", signals.Name(sig)))
 		}
 	}
-	life := c.lifecycle()
+	life := c.Lifecycle()
 	if err := life.Fits(); err != nil {
 		errs = multierror.Append(errs, err)
 	}
