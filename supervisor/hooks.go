@@ -37,7 +37,8 @@ func (s *Supervisor) prepare(n int) {
 }
 
 func (s *Supervisor) newHook(name string, fatal bool) *hookRun {
-	s.hook = &hookRun{name: name, fatal: fatal, began: time.Now(), limit: s.life.Deadline().Sub(s.life.Progress().Since)}
+	st := s.life.Progress()
+	s.hook = &hookRun{name: name, fatal: fatal, began: time.Now(), limit: st.Deadline.Sub(st.Since)}
 	return s.hook
 }
 

@@ -156,7 +156,7 @@ func (s *Supervisor) Run() int {
 	if !running {
 		s.app.refused = goruntime.Reserve(threads)
 		var err error
-		if s.children.none, err = process.Reap(func(process.Change) {}); err != nil { // of whoever became usher
+		if s.children.none, err = process.Reap(nil); err != nil { // of whoever became usher
 			s.app.refused = err
 		}
 		if err = goruntime.MemoryLeft(); err != nil {
