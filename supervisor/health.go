@@ -83,7 +83,9 @@ func (s *Supervisor) close() {
 
 // publish makes the snapshot that probe requests read.
 func (s *Supervisor) publish() {
-	snap := &probe.Snapshot{Progress: s.life.Progress(), Started: s.app.startedAt, Restarts: s.report.Restarts, Health: s.app.health}
+	snap := &probe.Snapshot{
+		Progress: s.life.Progress(), Started: s.app.startedAt, Restarts: s.report.Restarts, Health: s.app.health,
+	}
 	switch {
 	case snap.Phase == lifecycle.BackingOff:
 		snap.Waiting = "to be started again"

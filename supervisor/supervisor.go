@@ -1,5 +1,7 @@
-// Package supervisor runs an app as its only child that matters: it starts it, hands it its signals, reaps whatever dies, stops it
-// in an orderly way and says why it ended.
+// Package supervisor runs an app: it starts the app, forwards signals to it, reaps
+// all processes that end, stops the app in an orderly way, and says why it ended.
+//
+// It is the loop, and has what can't stand alone. The packages below it do the rest.
 package supervisor
 
 import (
@@ -123,8 +125,9 @@ func (s *Supervisor) appUID() int {
 	return int(s.as.UID)
 }
 
-// Run starts the app, stands by it until its end and returns usher's exit code. It has to be called on the main thread, locked.
-// Once the app is started, nothing makes it return but the app's end: as PID 1 it would take the container with it.
+// Run starts the app, stays until the app's end, and returns usher's exit code. It
+// has to be called on the main thread, locked. Once the app is started, Run returns
+// at the app's end only: the end of PID 1 takes the container with it.
 func (s *Supervisor) Run() int {
 	if s.self != 1 {
 		// Orphans come to us as they would to PID 1. Kernels before 3.4 can't.
