@@ -40,7 +40,7 @@ func serveAlone(limit string) {
 			panic(err)
 		}
 	}
-	s, err := NewServer(endpoints(), func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) })
+	s, err := serverOf(endpoints(), func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) })
 	if err == nil {
 		err = s.Listen("127.0.0.1:0")
 	}
@@ -127,10 +127,22 @@ func start(t testing.TB, adjust func(*Server)) (addr string, s *Server) {
 	return s.addr(), s
 }
 
+// serverOf makes a server with these endpoints.
+func serverOf(endpoints map[string]Endpoint, logf func(format string, args ...any)) (*Server, error) {
+	s, err := NewServer(logf)
+	if err != nil {
+		return nil, err
+	}
+	for name, endpoint := range endpoints {
+		s.SetEndpoint(name, endpoint)
+	}
+	return s, nil
+}
+
 // newServer serves endpoints(), once it is told to.
 func newServer(t testing.TB) *Server {
 	t.Helper()
-	s, err := NewServer(endpoints(), t.Logf)
+	s, err := serverOf(endpoints(), t.Logf)
 	if err != nil {
 		t.Fatal(err)
 	}

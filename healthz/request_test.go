@@ -85,7 +85,7 @@ func FuzzConnection(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte, piece uint8) {
 		e := endpoints()
 		e["boom"] = e["livez"]
-		s, err := NewServer(e, t.Logf)
+		s, err := serverOf(e, t.Logf)
 		if err != nil {
 			t.Fatal(err)
 		}

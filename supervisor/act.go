@@ -36,7 +36,7 @@ func (s *Supervisor) act(actions []lifecycle.Action) {
 			s.keep(a.Signal, a.Deliver)
 		case lifecycle.Forward:
 			if a.First {
-				s.logTold()
+				s.logFirstSignal()
 			}
 			s.forward(a)
 		case lifecycle.Send:
@@ -52,9 +52,9 @@ func (s *Supervisor) act(actions []lifecycle.Action) {
 		case lifecycle.ExpireHook:
 			s.expireHook()
 		case lifecycle.CancelHook:
-			s.abandonHook()
+			s.cancelHook()
 		case lifecycle.DetachHook:
-			s.disownHook()
+			s.detachHook()
 		case lifecycle.WriteAhead:
 			s.write(s.record())
 		case lifecycle.Sweep:
@@ -76,25 +76,28 @@ func (s *Supervisor) entered(e *lifecycle.Event) {
 	st := s.life.Progress()
 	switch st.Phase {
 	case lifecycle.Holding:
+		name, sender := signals.Name(st.Signal), s.report.StopSender()
 		if s.config.QuietPeriod == 0 {
-			s.log.Infof("%s from %s, held back for %v", signals.Name(st.Signal), s.report.StopSender(), s.timing.Hold)
+			s.log.Infof("%s from %s, held back for %v", name, sender, s.timing.Hold)
 			break
 		}
-		s.log.Infof("%s from %s, held back until traffic has been quiet for %v, at most %v", signals.Name(st.Signal), s.report.StopSender(), s.config.QuietPeriod, s.timing.Hold)
+		s.log.Infof("%s from %s, held back until traffic has been quiet for %v, at most %v",
+			name, sender, s.config.QuietPeriod, s.timing.Hold)
 		go s.watch(lifecycle.Holding, st.RequestedAt)
 	case lifecycle.Draining:
 		go s.watch(lifecycle.Draining, st.RequestedAt)
 		s.log.Infof("requests that are being answered may finish, within %v", s.timing.Drain)
 	case lifecycle.BackingOff:
-		s.log.Infof("%s; started again in %v", s.record(), lastword.Round(st.Deadline.Sub(e.At)))
-		s.write(s.record())
+		r := s.record()
+		s.log.Infof("%s; started again in %v", r, lastword.Round(st.Deadline.Sub(e.At)))
+		s.write(r)
 	case lifecycle.Clearing, lifecycle.Cleaning:
-		s.write(s.record()) // the app's end: what is written so far has a stop that goes on
+		s.write(s.record()) // so far the log says that the stop goes on
 	}
 }
 
-// logTold is for the moment at which the app gets the first signal of the stop.
-func (s *Supervisor) logTold() {
+// logFirstSignal logs that the app gets the first signal of the stop.
+func (s *Supervisor) logFirstSignal() {
 	st := s.life.Progress()
 	name := signals.Name(st.Signal)
 	switch {

@@ -38,9 +38,9 @@ type keptSignal struct {
 // startApp starts the app, for the first time or again.
 func (s *Supervisor) startApp() {
 	entry.Running = true
-	if s.life.Progress().Restarts > 0 {
+	if restarts := s.life.Progress().Restarts; restarts > 0 {
 		s.report.Restarts++
-		if s.life.Progress().Restarts == 1 { // the others have waited, and that has been said
+		if restarts == 1 { // the others have waited, and that has been said
 			s.log.Infof("the app ended with exit code %d, started again at once", s.report.ExitCode())
 		}
 		s.writeAhead() // in the place of what the last run has left
@@ -73,7 +73,7 @@ func (s *Supervisor) checkPending() {
 // appStarted is called when the app's program has begun.
 func (s *Supervisor) appStarted() {
 	s.view.Counters.Starts.Add(1)
-	if s.config.leavesDirectory() {
+	if s.config.LeavesDirectory() {
 		_ = unix.Chdir("/")
 	}
 	if s.config.Any() || s.notify != nil {

@@ -31,12 +31,13 @@ type arrival struct {
 	event  lifecycle.Event
 }
 
-// settleAfter is how long after its start usher keeps the heap small from then on. Neither a start nor the end of an app
-// that is soon over waits for that.
+// settleAfter is how long after the app's start usher sets a limit to the heap. So
+// neither the start nor the end of a short run has to wait for that.
 const settleAfter = memory.Delay
 
-// execPoll is how often usher looks for processes that are nobody's children here, and whose end nobody reports, once the app is gone; and for
-// its children, where it could not wait for them.
+// execPoll is how often usher looks for what the kernel does not report: the end of
+// stragglers that are not usher's children, the execve(2) of a child that can't send
+// SIGCHLD, and children for which wait(2) has failed.
 const execPoll = 10 * time.Millisecond
 
 // turn waits for the next thing to happen and deals with it.
@@ -95,7 +96,8 @@ func (s *Supervisor) turn() {
 	}
 }
 
-// reap collects the dead, and only then says that the app is among them: what it leaves behind is known then.
+// reap collects all children that have ended. If the app is among them, the machine
+// hears of it last: then it is known what the app leaves behind.
 func (s *Supervisor) reap(now time.Time) {
 	ended := false
 	var failed, err error // of the app's start, that took longer, and of the reap itself
@@ -151,10 +153,17 @@ func (s *Supervisor) reap(now time.Time) {
 		s.startFailed(failed)
 	case ended:
 		s.commands.KillAll()
-		s.step(&lifecycle.Event{Kind: lifecycle.AppEnded, At: now, Failed: s.report.Mapped(exitcode.Of(s.report.Run.Status)) != 0, Last: s.leavesStragglers() || process.Alone(s.self, s.children.none)})
+		s.step(&lifecycle.Event{
+			Kind:   lifecycle.AppEnded,
+			At:     now,
+			Failed: s.report.Mapped(exitcode.Of(s.report.Run.Status)) != 0,
+			Last:   s.leavesStragglers() || process.Alone(s.self, s.children.none),
+		})
 	}
 }
 
+// signalled handles a signal to usher: it is rewritten, once, and given to the
+// machine.
 func (s *Supervisor) signalled(e signals.Event, now time.Time) {
 	if s.job.IsHangup(e) {
 		return
@@ -173,16 +182,20 @@ func (s *Supervisor) signalled(e signals.Event, now time.Time) {
 		s.job.StopSent = true
 		stopSelf = s.config.StopSelf
 	}
-	// Where there is no app, Ctrl-C is for usher.
-	if !slices.Contains(s.config.StopSignals, e.Signal) && !(e.Signal == unix.SIGINT && (s.life.Phase() == lifecycle.Preparing || s.life.Phase() == lifecycle.BackingOff)) {
+	phase, arrived := s.life.Phase(), &s.arrival.signal
+	noApp := phase == lifecycle.Preparing || phase == lifecycle.BackingOff
+	stops := slices.Contains(s.config.StopSignals, e.Signal) || noApp && e.Signal == unix.SIGINT // Ctrl-C is for usher then
+	if !stops {
 		if woken && deliver == e.Signal {
 			s.log.Debugf("%s from %s sent to the app and its process group", signals.Name(e.Signal), e.Sender)
 			return // a second one could wake it from the next Ctrl-Z
 		}
-		s.arrival.event = lifecycle.Event{Kind: lifecycle.Signalled, At: now, Signal: &s.arrival.signal, Deliver: deliver}
+		s.arrival.event = lifecycle.Event{Kind: lifecycle.Signalled, At: now, Signal: arrived, Deliver: deliver}
 	} else {
-		s.arrival.signal.Sender = report.Named(e.Sender)
-		s.arrival.event = lifecycle.Event{Kind: lifecycle.StopRequested, At: now, Signal: &s.arrival.signal, Deliver: deliver, NoHold: s.view.NoHold()}
+		arrived.Sender = report.Named(e.Sender)
+		s.arrival.event = lifecycle.Event{
+			Kind: lifecycle.StopRequested, At: now, Signal: arrived, Deliver: deliver, NoHold: s.view.NoHold(),
+		}
 	}
 	s.step(&s.arrival.event)
 	if stopSelf {

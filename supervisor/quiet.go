@@ -83,10 +83,12 @@ func (s *Supervisor) trafficOver(p lifecycle.Phase) {
 
 // left logs how a phase has ended that waits for traffic.
 func (s *Supervisor) left(p lifecycle.Phase, e *lifecycle.Event) {
-	took := e.At.Sub(s.life.Progress().RequestedAt.Add(s.life.Progress().HeldFor))
+	st := s.life.Progress()
+	took := e.At.Sub(st.RequestedAt.Add(st.HeldFor))
 	switch {
 	case p == lifecycle.Holding && e.Kind == lifecycle.TrafficQuiet:
-		s.log.Infof("traffic has been quiet for %v, after %v of at most %v", s.config.QuietPeriod, lastword.Round(s.life.Progress().HeldFor), s.config.TermDelay)
+		s.log.Infof("traffic has been quiet for %v, after %v of at most %v",
+			s.config.QuietPeriod, lastword.Round(st.HeldFor), s.config.TermDelay)
 		return
 	case p != lifecycle.Draining || e.Kind == lifecycle.AppEnded || e.Kind == lifecycle.TrafficDrained && took < drainLooks: // there was nothing to wait for
 		return

@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"cmp"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,10 +13,14 @@ import (
 	"usher/supervisor/report"
 )
 
-// keep saves a signal for the app, as the kernel would for a process that blocks it: one of each standard signal, all real-time ones (signal(7)).
+// keep saves a signal for an app that is not there yet, as the kernel does for a
+// process that blocks it: one of each standard signal, and all real-time ones
+// (signal(7)).
 func (s *Supervisor) keep(e *signals.Event, deliver signals.Signal) {
-	if e.Signal < signals.RTMin && slices.ContainsFunc(s.app.kept, func(k keptSignal) bool { return k.event.Signal == e.Signal }) {
-		return
+	for i := range s.app.kept {
+		if e.Signal < signals.RTMin && s.app.kept[i].event.Signal == e.Signal {
+			return
+		}
 	}
 	s.app.kept = append(s.app.kept, keptSignal{*e, deliver})
 }
@@ -44,14 +47,14 @@ func (s *Supervisor) forward(a lifecycle.Action) {
 	}
 }
 
-// sendNext sends what the schedule has.
+// sendNext sends the next signal of the schedule.
 func (s *Supervisor) sendNext(a lifecycle.Action) {
 	name := signals.Name(a.Deliver)
 	if since := lastword.Round(time.Since(s.life.Progress().RequestedAt)); !a.First {
 		s.report.Steps = append(s.report.Steps, name+" after "+since.String())
 		s.log.Infof("the app has not ended within %v: %s", since, name)
 	} else {
-		s.logTold()
+		s.logFirstSignal()
 	}
 	s.app.woken = false
 	s.signal(a.Deliver)
@@ -64,13 +67,14 @@ func (s *Supervisor) killApp() {
 	found := s.withoutCommands(process.Stragglers(s.self))
 	s.report.Run.StillThere = report.Processes(found)
 	st := s.life.Progress()
-	s.log.Errorf("the app has not ended within %v of %s: SIGKILL to %s", lastword.Round(st.KilledAt.Sub(st.RequestedAt)), signals.Name(st.Signal),
-		cmp.Or(process.Names(found), s.config.Command[0]))
+	s.log.Errorf("the app has not ended within %v of %s: SIGKILL to %s", lastword.Round(st.KilledAt.Sub(st.RequestedAt)),
+		signals.Name(st.Signal), cmp.Or(process.Names(found), s.config.Command[0]))
 	s.signal(unix.SIGKILL)
 }
 
-// wake sends SIGCONT to an app that has been told to stop and could not, because it is stopped. It does so once for each time it is told: one
-// that stops again and again, at a terminal whose background it is in, would keep both busy.
+// wake sends SIGCONT to an app that can't act on a signal because it is stopped. It
+// does so once for each signal of the schedule: an app that stops again and again,
+// in the background of its terminal, would keep both busy.
 func (s *Supervisor) wake() {
 	if !s.app.woken {
 		s.app.woken = true
@@ -81,7 +85,8 @@ func (s *Supervisor) wake() {
 // signal sends the app a signal of usher's own.
 func (s *Supervisor) signal(sig signals.Signal) { s.send(&signals.Event{Signal: sig}, sig) }
 
-// send is the only place that signals the app, on the goroutine that reaps: the pid can't be another process's by then.
+// send is the only place that signals the app. It is on the goroutine that reaps, so
+// that the pid can't be another process's by then.
 func (s *Supervisor) send(e *signals.Event, sig signals.Signal) {
 	if s.app.pid == 0 {
 		return
@@ -97,7 +102,7 @@ func (s *Supervisor) send(e *signals.Event, sig signals.Signal) {
 	if err != 0 {
 		s.log.Errorf("cannot send %s to the app: %v", signals.Name(sig), err)
 		if sig == unix.SIGKILL && err != unix.ESRCH {
-			s.report.Run.Status = unix.WaitStatus(unix.SIGKILL) // as what it will be seen, unless it ends after all
+			s.report.Run.Status = unix.WaitStatus(unix.SIGKILL) // unless the app ends after all
 			s.report.Run.Phase = s.life.Phase()
 			s.report.Notes = append(s.report.Notes, "the app could not be killed: "+err.Error())
 			s.life.KillRefused(time.Now())

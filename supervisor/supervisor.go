@@ -1,5 +1,7 @@
-// Package supervisor runs an app as its only child that matters: it starts it, hands it its signals, reaps whatever dies, stops it
-// in an orderly way and says why it ended.
+// Package supervisor runs an app: it starts the app, forwards signals to it, reaps
+// all processes that end, stops the app in an orderly way, and says why it ended.
+//
+// It is the loop, and has what can't stand alone. The packages below it do the rest.
 package supervisor
 
 import (
@@ -12,6 +14,7 @@ import (
 	"usher/signals"
 	"usher/signals/entry"
 	"usher/supervisor/command"
+	"usher/supervisor/config"
 	"usher/supervisor/goruntime"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
@@ -40,7 +43,7 @@ type Logger interface {
 // Supervisor is one run of one app. All of it belongs to the loop, but for what says
 // otherwise.
 type Supervisor struct {
-	config Config
+	config config.Config
 	source signals.Source
 	log    Logger
 	self   int             // usher's pid
@@ -70,10 +73,10 @@ type Supervisor struct {
 
 // New makes a Supervisor of a valid Config. It does what can fail before the app is
 // started: it listens.
-func New(config Config, source signals.Source, log Logger) (*Supervisor, error) {
+func New(config config.Config, source signals.Source, log Logger) (*Supervisor, error) {
 	s := &Supervisor{config: config, source: source, log: log, self: unix.Getpid()}
 	c := &s.config
-	options := c.lifecycle()
+	options := c.Lifecycle()
 	s.timing = options.Timing()
 	s.life = lifecycle.New(s.timing)
 	s.memory = memory.New(s.self, log)
@@ -81,11 +84,11 @@ func New(config Config, source signals.Source, log Logger) (*Supervisor, error) 
 	r := &s.report
 	r.Life, r.Timing, r.QuietPeriod, r.ExitCodes = s.life, &s.timing, c.QuietPeriod, c.ExitCodes
 	b := &s.commands
-	b.Self, b.Log, b.Env, b.NoNewPrivs, b.NoTimers = s.self, log, c.Env, c.NoNewPrivs, !c.besides()
+	b.Self, b.Log, b.Env, b.NoNewPrivs, b.NoTimers = s.self, log, c.Env, c.NoNewPrivs, !c.Besides()
 	b.Pending, b.Source, b.Post = &s.children.pending, source, s.post
 	b.Wanted = func() bool { return s.life.Phase().Alive() || s.life.Phase() == lifecycle.Preparing }
 	b.Started = func() { s.children.none = false }
-	if c.watches() {
+	if c.Watches() {
 		s.traffic.ports = &socket.Ports{}
 	}
 	if !b.NoTimers {
@@ -122,8 +125,9 @@ func (s *Supervisor) appUID() int {
 	return int(s.as.UID)
 }
 
-// Run starts the app, stands by it until its end and returns usher's exit code. It has to be called on the main thread, locked.
-// Once the app is started, nothing makes it return but the app's end: as PID 1 it would take the container with it.
+// Run starts the app, stays until the app's end, and returns usher's exit code. It
+// has to be called on the main thread, locked. Once the app is started, Run returns
+// at the app's end only: the end of PID 1 takes the container with it.
 func (s *Supervisor) Run() int {
 	if s.self != 1 {
 		// Orphans come to us as they would to PID 1. Kernels before 3.4 can't.
@@ -148,14 +152,14 @@ func (s *Supervisor) Run() int {
 		}
 	}
 	threads := 5 + 3*busy // one that is in a system call, one that runs, and one on its way to sleep
-	if s.notify != nil || s.config.besides() {
+	if s.notify != nil || s.config.Besides() {
 		threads++
 	}
-	threads += s.config.lookUps() + s.findWord(running)
+	threads += s.config.LookUps() + s.findWord(running)
 	if !running {
 		s.app.refused = goruntime.Reserve(threads)
 		var err error
-		if s.children.none, err = process.Reap(func(process.Change) {}); err != nil { // of whoever became usher
+		if s.children.none, err = process.Reap(nil); err != nil { // of whoever became usher
 			s.app.refused = err
 		}
 		if err = goruntime.MemoryLeft(); err != nil {

@@ -53,7 +53,7 @@ func (s *Supervisor) unheld() bool {
 // defaultGrace is Kubernetes' default of terminationGracePeriodSeconds.
 const defaultGrace = 30 * time.Second
 
-// finish is the end: the last word, in the log where there is news.
+// finish writes the last word, and logs it if it is news.
 func (s *Supervisor) finish() {
 	s.commands.ReadOutputs()
 	r := s.record()
@@ -89,8 +89,9 @@ func (s *Supervisor) record() *lastword.Record {
 	return r
 }
 
-// writeAhead brings the termination log up to date while the app lives and nothing but the memory has news. Where the kernel would kill the whole
-// container there is always a word, which stands for as long as the app runs.
+// writeAhead brings the termination log up to date while the app lives, when there is
+// news about memory only. If an OOM kill would take the whole container, the log is
+// never empty: one record stands for as long as the app runs.
 func (s *Supervisor) writeAhead() {
 	r := s.record()
 	if r.Stop == nil && r.Memory.Reached.IsZero() {
@@ -103,8 +104,9 @@ func (s *Supervisor) writeAhead() {
 	s.write(r)
 }
 
-// findWord finds the log, and returns how many threads it takes to write it beside the loop. The app of a plain command line runs already, with no
-// thread to spare and with kubelet's file, which has just been made.
+// findWord finds the termination log. It returns how many threads it takes to write
+// it beside the loop. If the app runs already, as that of a plain command line does,
+// there are no threads to spare, and the file is kubelet's, which is new.
 func (s *Supervisor) findWord(running bool) (threads int) {
 	c, w := &s.config, &s.word
 	if c.TerminationLog == "" || !c.CreateTerminationLog && unix.Access(c.TerminationLog, unix.F_OK) == unix.ENOENT {
@@ -113,7 +115,7 @@ func (s *Supervisor) findWord(running bool) (threads int) {
 	w.Log, w.Inline = lastword.NewLog(c.TerminationLog, c.CreateTerminationLog, c.TerminationJSON), running
 	if id := s.as; id != nil && id.UID != 0 && !id.Current() {
 		w.Log.For(appIdentity(id), appIdentity(spawn.OwnIdentity()))
-		threads++ // it makes threads in the place of the one that has the app's rights (runtime.LockOSThread)
+		threads++ // in place of the thread that gets the app's rights (runtime.LockOSThread)
 	}
 	if !running {
 		threads++
@@ -128,7 +130,7 @@ func appIdentity(id *spawn.Identity) *lastword.App {
 func (s *Supervisor) write(r *lastword.Record) { s.writeWithin(r, lastword.WriteTime, false) }
 
 func (s *Supervisor) writeWithin(r *lastword.Record, limit time.Duration, last bool) {
-	if grace := s.config.GracePeriod; grace > 0 && s.life.Stopped() { // what comes before may have left no more of it
+	if grace := s.config.GracePeriod; grace > 0 && s.life.Stopped() { // there may be no more of it left
 		limit = min(limit, lifecycle.WordTime(grace)/4)
 	}
 	s.complain(s.word.Write(r, limit, last))

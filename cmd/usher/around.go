@@ -8,14 +8,14 @@ import (
 
 	"usher/healthz/check"
 	"usher/signals"
-	"usher/supervisor"
 	"usher/supervisor/command"
+	"usher/supervisor/config"
 	"usher/supervisor/lifecycle"
 )
 
 // aroundFlags adds the flags for a stop, and for what runs before, beside and
 // after the app.
-func aroundFlags(fs *pflag.FlagSet, c *supervisor.Config) {
+func aroundFlags(fs *pflag.FlagSet, c *config.Config) {
 	fs.Var(&list{add: func(s string) error {
 		for name := range strings.SplitSeq(s, ",") {
 			sig, err := signals.Parse(name)

@@ -11,7 +11,7 @@ import (
 
 	"usher/healthz/check"
 	"usher/signals"
-	"usher/supervisor"
+	"usher/supervisor/config"
 	"usher/supervisor/traffic"
 )
 
@@ -104,7 +104,7 @@ const defaultTerminationLog = "/dev/termination-log"
 
 // options is the parsed command line and environment.
 type options struct {
-	config        supervisor.Config
+	config        config.Config
 	level         level
 	logJSON       bool
 	help, version bool
@@ -131,7 +131,7 @@ func (l *list) Type() string       { return "list" }
 // arguments are those of another init. The error is a *multierror.Error with
 // every mistake.
 func parse(as *personality, args, environ []string) (options, error) {
-	o := options{level: normal, config: supervisor.Config{Rewrites: signals.Rewrites{}, ExitCodes: map[int]int{}}}
+	o := options{level: normal, config: config.Config{Rewrites: signals.Rewrites{}, ExitCodes: map[int]int{}}}
 	c := &o.config
 	var beQuiet, beVerbose bool
 

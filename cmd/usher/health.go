@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/healthz/check"
-	"usher/supervisor"
+	"usher/supervisor/config"
 )
 
 // healthFlags adds the flags for endpoints and checks.
@@ -21,7 +21,7 @@ func healthFlags(fs *pflag.FlagSet, o *options) {
 	}}, "health-addr", "")
 	fs.BoolVar(&c.ReadyWhileDraining, "ready-while-draining", false, "")
 	fs.Var(&list{add: func(s string) (err error) {
-		c.OnUnhealthy, err = supervisor.ParseUnhealthyPolicy(s)
+		c.OnUnhealthy, err = config.ParseUnhealthyPolicy(s)
 		return err
 	}}, "on-unhealthy", "")
 	fs.DurationVar(&c.Watchdog, "watchdog", 0, "")
@@ -37,8 +37,8 @@ func healthFlags(fs *pflag.FlagSet, o *options) {
 
 // checkFlags adds the flags of one role: --live-check, --live-period, and so
 // on.
-func checkFlags(fs *pflag.FlagSet, role check.Role, config *supervisor.Config) {
-	of := &config.Checks[role]
+func checkFlags(fs *pflag.FlagSet, role check.Role, c *config.Config) {
+	of := &c.Checks[role]
 	name := role.String()
 	of.Params = check.DefaultParams()
 	p := &of.Params

@@ -11,9 +11,13 @@ import (
 	"usher/supervisor/lastword"
 )
 
-// Endpoints returns the endpoints by name.
-func (v *View) Endpoints() map[string]healthz.Endpoint {
-	return map[string]healthz.Endpoint{"livez": v.livez, "healthz": v.livez, "readyz": v.readyz, "startupz": v.startupz}
+// Register adds the endpoints to a server.
+func (v *View) Register(s *healthz.Server) {
+	s.SetEndpoint("livez", v.livez)
+	s.SetEndpoint("healthz", v.livez)
+	s.SetEndpoint("readyz", v.readyz)
+	s.SetEndpoint("startupz", v.startupz)
+	s.SetPage("metrics", v.metrics)
 }
 
 //go:noinline

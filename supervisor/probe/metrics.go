@@ -10,9 +10,9 @@ import (
 	"usher/supervisor/memory"
 )
 
-// Metrics appends the page /metrics to b. Names follow Prometheus' conventions
+// metrics appends the page /metrics to b. Names follow Prometheus' conventions
 // (prometheus.io/docs/practices/naming).
-func (v *View) Metrics(b []byte, open bool) []byte {
+func (v *View) metrics(b []byte, open bool) []byte {
 	m := healthz.Metrics{Body: b, Open: open}
 	snap, c := v.snapshot.Load(), &v.Counters
 	m.Family("usher_build_info", "gauge", "The version of usher.")

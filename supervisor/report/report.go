@@ -84,7 +84,7 @@ func (r *Report) Record() *lastword.Record {
 	w := &lastword.Record{
 		Ahead:      st.Phase.Alive(),
 		Uptime:     now.Sub(st.StartedAt),
-		Stop:       r.stop(now),
+		Stop:       r.stop(&st, now),
 		RSS:        r.Run.RSS,
 		CPU:        r.Run.CPU,
 		StillThere: r.Run.StillThere,
@@ -105,14 +105,13 @@ func (r *Report) Record() *lastword.Record {
 		w.Reason, w.Message, w.Hint, w.ExitCode = fatal.Reason, fatal.Message, fatal.Hint, fatal.ExitCode
 	default:
 		w.ExitCode, w.Phase = r.ExitCode(), r.Run.Phase.String()
-		r.appEnd(w)
+		r.appEnd(w, &st)
 	}
 	return w
 }
 
 // appEnd adds how the app has ended.
-func (r *Report) appEnd(w *lastword.Record) {
-	st := r.Life.Progress()
+func (r *Report) appEnd(w *lastword.Record, st *lifecycle.Progress) {
 	status, sig := r.Run.Status, r.Run.Status.Signal()
 	switch {
 	case status.Signaled():
@@ -142,8 +141,7 @@ func (r *Report) appEnd(w *lastword.Record) {
 }
 
 // stop is how the stop has gone until now. It is nil without a stop.
-func (r *Report) stop(now time.Time) *lastword.Stop {
-	st := r.Life.Progress()
+func (r *Report) stop(st *lifecycle.Progress, now time.Time) *lastword.Stop {
 	if st.RequestedAt.IsZero() {
 		return nil
 	}
