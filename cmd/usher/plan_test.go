@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -167,6 +168,24 @@ func TestPlanWidth(t *testing.T) {
 				t.Errorf("usher %q: not all of %q is in\n%s", args, arg, &u.stdout)
 			}
 		}
+	}
+}
+
+// The picture in docs is of what usher says today.
+func TestPlanInPicture(t *testing.T) {
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pictured := regexp.MustCompile(`(?m)^PICTURED = (.+)$`).FindSubmatch(makefile)
+	want, err := os.ReadFile("../../docs/pictures/plan.json")
+	if err != nil || pictured == nil {
+		t.Fatalf("%v, %q", err, pictured)
+	}
+	u := start(t, &made, append([]string{"--plan", "--log-format", "json"}, strings.Fields(string(pictured[1]))...)...)
+	u.want(0)
+	if got := u.stdout.String(); got != string(want) {
+		t.Errorf("docs/pictures/plan.json is not what usher says, which is: make pictures\n%s", got)
 	}
 }
 
