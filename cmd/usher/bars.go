@@ -23,7 +23,7 @@ const (
 // with a bar to scale between its numbers and what it is.
 func plan(stages []lifecycle.Stage) string {
 	footer := "Each time is the latest there can be: an early end brings the rest forward.\n"
-	total, cells, open := time.Duration(2*barWidth), time.Duration(barWidth), false // open: a stage may take for ever
+	total, cells, open := time.Microsecond, time.Duration(barWidth), false // open: a stage may take for ever
 	for _, s := range stages {
 		if !open {
 			total = max(total, s.At+s.Takes)
@@ -35,7 +35,7 @@ func plan(stages []lifecycle.Stage) string {
 	}
 	half := total / cells / 2 // of a cell
 	open = false
-	t := table{b: []byte("at       for\n")}
+	t := table{text: "at       for\n"}
 	for _, s := range stages {
 		t.flag = s.Flag
 		if !open { // nobody knows when the app has ended
@@ -51,19 +51,18 @@ func plan(stages []lifecycle.Stage) string {
 		default:
 			bar = "▏"
 		}
-		from = min(from, barWidth-1)
-		for to = max(to, from+1); from < to && !open; from++ {
-			t.put(barAt+from, bar)
+		if from = min(from, barWidth-1); !open {
+			t.put(barAt+from, strings.Repeat(bar, max(to-from, 1)))
 		}
 		open = open || s.Takes < 0
 		t.wrap(printable.Line(s.What))
 	}
-	return string(t.b) + footer
+	return t.text + footer
 }
 
 // table is text in columns.
 type table struct {
-	b      []byte
+	text   string
 	column int    // where the next character goes
 	flag   string // ends the first line of a row
 }
@@ -72,11 +71,9 @@ type table struct {
 //
 //go:noinline
 func (t *table) put(column int, s string) {
-	for ; t.column < column; t.column++ {
-		t.b = append(t.b, ' ')
-	}
-	t.b = append(t.b, s...)
-	t.column += utf8.RuneCountInString(s)
+	column = max(column, t.column)
+	t.text += strings.Repeat(" ", column-t.column) + s
+	t.column = column + utf8.RuneCountInString(s)
 }
 
 // wrap writes text into its column, and ends the row. A new line begins at a
@@ -102,7 +99,8 @@ func (t *table) wrap(text string) {
 		if t.flag != "" {
 			t.put(flagAt, t.flag)
 		}
-		t.b, t.column, t.flag = append(t.b, '\n'), 0, ""
+		t.text += "\n"
+		t.column, t.flag = 0, ""
 		if rest == "" {
 			return
 		}

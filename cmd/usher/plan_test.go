@@ -133,7 +133,8 @@ Each time is the latest there can be: an early end brings the rest forward.
 	}
 }
 
-// Whatever the user has set, the table fits a terminal of 80 columns, each flag is in the column of the flags, and the whole text is there.
+// Whatever the user has set, the table fits a terminal of 80 columns, each flag
+// is in the column of the flags, and the whole text is there.
 func TestPlanWidth(t *testing.T) {
 	url := "http://consul.example/v1/agent/" + strings.Repeat("service/", 20)
 	words := strings.TrimSpace(strings.Repeat("zwölf Boxkämpfer ", 20))

@@ -272,7 +272,8 @@ func checkFigures(t *testing.T, out, path string) {
 	for i, r := range runs {
 		served, failed := r.After()
 		want := row(t, out, regexp.QuoteMeta(r.StartedAs))
-		if served != want.served || failed != want.failed || math.Abs(r.Gone-want.gone) > .051 || r.Unready > r.LetGo || (r.Hold > 0) != (i == 0) {
+		if served != want.served || failed != want.failed || math.Abs(r.Gone-want.gone) > .051 ||
+			r.Unready > r.LetGo || (r.Hold > 0) != (i == 0) {
 			t.Errorf("%+v is not what the table says: %+v", r, want)
 		}
 		if before := float64(r.Before) * figures.Tenth; before < steady.Seconds()-.2 || before > steady.Seconds()+.2 {
