@@ -43,7 +43,7 @@ STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 UNPARAM     = $(GO) run mvdan.cc/unparam@v0.0.0-20260823230713-2fa3d841b0c8
 GOTESTSUM   = $(GO) run gotest.tools/gotestsum@v1.13.0
 
-.PHONY: build demo test fuzz stress faults bench size verify-entry lint image deps clean
+.PHONY: build demo pictures test fuzz stress faults bench size verify-entry lint image deps clean
 
 # RACE=1 puts the race detector in, which goes well with the entry point.
 build:
@@ -55,6 +55,15 @@ endif
 # A stop under load, with a real server, behind usher and without. Needs no Docker.
 demo: build
 	@$(GO) run ./examples/demo -usher bin/usher
+
+# The pictures of docs/pictures, from what usher says and from a run of the demo. PICTURED is the plan's command line.
+PICTURED = --grace-period 60s --term-delay 25s --quiet-period 5s --drain-timeout 10s --pre-stop http://127.0.0.1:8080/deregister --hook-timeout 5s -- nginx
+pictures: build
+	$(GO) run ./examples/demo -usher bin/usher -figures docs/pictures/stop.json
+	bin/usher --plan --log-format json $(PICTURED) >docs/pictures/plan.json
+	$(GO) run ./examples/plan -stop docs/pictures/stop.json >docs/pictures/stop.svg
+	$(GO) run ./examples/plan -command '$(PICTURED)' <docs/pictures/plan.json >docs/pictures/plan.svg
+	$(GO) run ./examples/plan -lifecycle >docs/pictures/lifecycle.svg
 
 # All tests. Those that need what this machine does not have are skipped, and named at the end with the reason. JSON=file keeps what happened.
 JSON ?=

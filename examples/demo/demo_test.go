@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"usher/examples/figures"
 	"usher/signals/testmain"
 )
 
@@ -52,8 +54,10 @@ var short = []string{"-term-delay", "2s", "-let-go", "500ms"}
 
 func TestDemo(t *testing.T) {
 	needServer(t, "")
-	out := mustRun(t, demo(t, "-usher", usherBin))
+	path := filepath.Join(t.TempDir(), "figures.json")
+	out := mustRun(t, demo(t, "-usher", usherBin, "-figures", path))
 	checkStory(t, out)
+	checkFigures(t, out, path)
 	began := row(t, out, `usher --term-delay 4s -- \w+`)
 	if began.gone < 4 {
 		t.Errorf("the server was gone after %.1fs, the hold is 4s", began.gone)
@@ -254,6 +258,34 @@ func checkStory(t *testing.T, out string) {
 	}
 	if t.Failed() {
 		t.Logf("it printed:\n%s", out)
+	}
+}
+
+// checkFigures compares what is written for a picture with the table.
+func checkFigures(t *testing.T, out, path string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	runs, err := figures.Read(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range runs {
+		served, failed := r.After()
+		want := row(t, out, regexp.QuoteMeta(r.StartedAs))
+		if served != want.served || failed != want.failed || math.Abs(r.Gone-want.gone) > .051 ||
+			r.Unready > r.LetGo || (r.Hold > 0) != (i == 0) {
+			t.Errorf("%+v is not what the table says: %+v", r, want)
+		}
+		if before := float64(r.Before) * figures.Tenth; before < steady.Seconds()-.2 || before > steady.Seconds()+.2 {
+			t.Errorf("%.1fs before the stop, want %v", before, steady)
+		}
+	}
+	if len(runs) < 2 {
+		t.Errorf("%d runs", len(runs))
 	}
 }
 

@@ -23,9 +23,11 @@ type balancer struct {
 	onUnready func(status int, body string)
 	onLetGo   func()
 
-	mu            sync.Mutex
-	stopped       bool
-	before, after load.Tally // a request counts when it ends: the stop's victims count in after
+	mu             sync.Mutex
+	began          time.Time  // of the stop
+	before, after  load.Tally // a request counts when it ends: the stop's victims count in after
+	answers        []answer
+	unready, ended time.Time // when the app was found not ready, and when the last request had its answer
 }
 
 const (
@@ -52,6 +54,9 @@ func (b *balancer) run(ctx context.Context) {
 	}
 	close(end)
 	wg.Wait()
+	b.mu.Lock()
+	b.ended = time.Now()
+	b.mu.Unlock()
 	b.onLetGo()
 }
 
@@ -60,6 +65,9 @@ func (b *balancer) run(ctx context.Context) {
 func (b *balancer) watch(ctx context.Context) bool {
 	for {
 		if status, body := get(b.ready); status != http.StatusOK {
+			b.mu.Lock()
+			b.unready = time.Now()
+			b.mu.Unlock()
 			b.onUnready(status, body)
 			return true
 		}
@@ -72,7 +80,7 @@ func (b *balancer) watch(ctx context.Context) bool {
 // stopping makes requests that end from now on count as after SIGTERM.
 func (b *balancer) stopping() {
 	b.mu.Lock()
-	b.stopped = true
+	b.began = time.Now()
 	b.mu.Unlock()
 }
 
@@ -80,6 +88,16 @@ func (b *balancer) counts() (before, after load.Tally) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.before, b.after
+}
+
+// report fills in what the balancer has seen of the stop, once run has
+// returned.
+func (b *balancer) report(r *result) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r.before, r.after = b.before, b.after
+	r.began, r.answers = b.began, b.answers
+	r.unready, r.letGo = b.unready.Sub(b.began), b.ended.Sub(b.began)
 }
 
 // work sends one request after the other until end is closed. Each has a
@@ -91,10 +109,11 @@ func (b *balancer) work(end <-chan struct{}, page string, keepAlive bool) {
 		next := time.After(pace)
 		err := c.Get(page)
 		b.mu.Lock()
-		if b.stopped {
-			b.after.Add(err)
-		} else {
+		b.answers = append(b.answers, answer{time.Now(), err != nil})
+		if b.began.IsZero() {
 			b.before.Add(err)
+		} else {
+			b.after.Add(err)
 		}
 		b.mu.Unlock()
 		select {

@@ -30,6 +30,7 @@ type options struct {
 	server    string
 	termDelay time.Duration
 	letGo     time.Duration
+	figures   string
 }
 
 func main() {
@@ -39,6 +40,7 @@ func main() {
 	flag.DurationVar(&o.termDelay, "term-delay", 4*time.Second, "usher's --term-delay")
 	flag.DurationVar(&o.letGo, "let-go", 2*time.Second,
 		"how long the load balancer takes to let go of an app that is not ready")
+	flag.StringVar(&o.figures, "figures", "", "write the figures of all runs to this file, for examples/plan to draw")
 	flag.Parse()
 
 	// SIGPIPE as well: `make demo | head` must not leave a server running either.
@@ -101,7 +103,10 @@ func run(ctx context.Context, o options) (err error) {
 	s.table(append([]result{held}, controls...))
 	s.title("The termination log (kubectl describe pod shows it as the message of the last state)")
 	s.quote(held.lastWord)
-	return verdict(o, kind, held, controls)
+	if err := verdict(o, kind, held, controls); err != nil || o.figures == "" {
+		return err
+	}
+	return writeFigures(o.figures, kind.name, append([]result{held}, controls...))
 }
 
 // verdict returns an error for each claim of the demo that is not true.

@@ -68,6 +68,7 @@ func show(ctx context.Context, s *screen, o options, usher string, kind *serverK
 	if err != nil {
 		return result{}, err
 	}
+	r.hold = o.termDelay
 	text, err := os.ReadFile(lastWord)
 	r.lastWord = string(text)
 	return r, err

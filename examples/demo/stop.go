@@ -33,7 +33,12 @@ type candidate struct {
 type result struct {
 	label         string
 	before, after load.Tally
-	gone          time.Duration // from SIGTERM until the server's port was closed
+	hold          time.Duration // usher's --term-delay
+	began         time.Time     // when SIGTERM was sent; what follows counts from there
+	unready       time.Duration // until the load balancer saw that it was not ready
+	letGo         time.Duration // until the last request had been answered
+	gone          time.Duration // until the server's port was closed
+	answers       []answer
 	code          int
 	lastWord      string // the termination log
 }
@@ -114,7 +119,7 @@ func (c *candidate) stop(ctx context.Context, b *balancer) (result, error) {
 	if err := c.ended(ctx, over); err != nil {
 		return result{}, err
 	}
-	r.before, r.after = b.counts()
+	b.report(&r)
 	r.code = c.p.code
 	return r, nil
 }

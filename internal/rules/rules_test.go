@@ -29,6 +29,7 @@ var rules = []struct {
 		},
 		except: []string{
 			"bench/main.go", "cmd/usher/main.go", "cmd/usher-check/main.go", "examples/demo/main.go",
+			"examples/plan/main.go",
 			"dockerfiles/scratch/app/", "cmd/usher/testdata/", "signals/testmain/",
 		},
 		why: "only main ends the process: PID 1's end is the container's, " +

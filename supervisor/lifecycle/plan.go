@@ -11,7 +11,7 @@ import (
 
 // Stage is a part of a stop.
 type Stage struct {
-	At    time.Duration // from t0, at the latest
+	At    time.Duration // from t0, at the latest; at the earliest after a stage that takes as long as it takes
 	Takes time.Duration // at most; 0 is a moment, negative is as long as it takes
 	What  string
 	Flag  string // that says so; "" is usher itself
@@ -68,7 +68,7 @@ func (o *Options) Plan() []Stage {
 		l.at = t.Limit
 		l.add(0, "SIGKILL", "--grace-period")
 	case !killed:
-		l.add(0, "never SIGKILL: there is no --grace-period, and no KILL in a --stop-schedule", "")
+		l.add(0, "never SIGKILL: no time limit", "--grace-period")
 	}
 	left := t.Stragglers
 	if t.Limit > 0 {

@@ -27,6 +27,8 @@ type Health struct {
 	started   atomic.Bool                  // the startup checks have held
 	startedAt time.Time                    // since when; set before started
 
+	readyAfter atomic.Int64 // nanoseconds from the app's start until it was first ready; 0 is not yet
+
 	toStop, toEnd   context.Context // until a stop begins, and until the app has ended
 	endForStop, end context.CancelFunc
 }

@@ -103,6 +103,9 @@ func (v *View) Tell(h *Health, began time.Time) {
 				ready.last = false
 			} else {
 				var at time.Time
+				if !ready.known {
+					h.readyAfter.Store(int64(now.Sub(began)))
+				}
 				line, at = ready.see(why, now)
 				v.inform(line)
 				if next.IsZero() || !at.IsZero() && at.Before(next) {
