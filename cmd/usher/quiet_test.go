@@ -304,6 +304,8 @@ func TestTrafficMistakes(t *testing.T) {
 			"--quiet-period -1s: must be from 0", "--drain-timeout -1s: must not be negative",
 			`"10.0.0.0/40" is neither an address nor a range`, `"x" is neither an address nor a range such as 10.0.0.0/8 or fd00::/8`}},
 		{[]string{"--quiet-ignore", "10.0.0.0/8"}, []string{"--quiet-ignore: there is neither --quiet-period nor --drain-timeout"}},
+		{[]string{"--quiet-mode", "new-connections"}, []string{"--quiet-mode new-connections: there is no --quiet-period"}},
+		{[]string{"--quiet-mode", "busy", "--quiet-period", "1s"}, []string{`"busy": want traffic or new-connections`, "--quiet-period 1s: must be from 0"}},
 		{[]string{"--drain-timeout", "30s", "--grace-period", "30s"}, []string{"--grace-period 30s", "--drain-timeout 30s"}},
 		{[]string{"--quiet-period", "5s", "--term-delay", "20s", "--drain-timeout", "10s", "--grace-period", "30s"}, []string{"--grace-period 30s", "--drain-timeout 10s"}},
 	} {
