@@ -183,6 +183,37 @@ func TestQuietWithoutNetlink(t *testing.T) {
 	}
 }
 
+// Two ends make a connection, where there are no cookies: a kept one does not prolong a hold that is about new ones, which do.
+func TestNewConnectionsWithoutNetlink(t *testing.T) {
+	if !ownNetwork(t) {
+		return
+	}
+	refuseNetlink(t)
+	log := newLog(t)
+	u := startQuiet(t, "--term-delay", "30s", "--quiet-period", "2s", "--quiet-mode", "new-connections", "--termination-log", log, "--termination-format", "json")
+	kept := &load.Client{Addr: quietAddr, KeepAlive: true, Timeout: 5 * time.Second}
+	if err := kept.Get("/"); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	u.signal(unix.SIGTERM)
+	go func() {
+		for kept.Get("/") == nil {
+			time.Sleep(50 * time.Millisecond)
+		}
+	}()
+	time.Sleep(time.Second)
+	if err := (&load.Client{Addr: quietAddr, Timeout: time.Second}).Get("/"); err != nil {
+		t.Error(err)
+	}
+	u.want(143)
+	between(u, time.Since(began), 3*time.Second)
+	u.logged("cannot open sock_diag: operation not permitted: traffic is looked for in /proc/net/tcp, which shows less")
+	if word := readLog(t, log); !strings.Contains(word, `"holdEnded":"without a new connection for 2s"`) {
+		t.Errorf("termination log: %q", word)
+	}
+}
+
 func TestQuietBlind(t *testing.T) {
 	if !ownNetwork(t) {
 		return
