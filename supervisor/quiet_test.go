@@ -53,15 +53,13 @@ func TestAwaitQuiet(t *testing.T) {
 		active []float64 // seconds since t0 at which something counts
 		busy   float64   // until when a request is being answered
 		left   float64   // when usher leaves the phase; 0 is not before the end
-		slow   time.Duration
-		want   float64 // when it ends
+		want   float64   // when it ends
 	}{
 		{name: "nothing counts", p: lifecycle.Holding, active: []float64{-10}, want: 3},
 		{name: "the last one at 1.1s", p: lifecycle.Holding, active: []float64{0.1, 0.9, 1.1}, want: 4.1},
 		{name: "just in time", p: lifecycle.Holding, active: []float64{2.9}, want: 5.9},
 		{name: "too late to count", p: lifecycle.Holding, active: []float64{3.1}, want: 3},
 		{name: "another signal ends the hold", p: lifecycle.Holding, active: []float64{0, 2, 4, 6}, left: 5, want: 5},
-		{name: "looks take a while", p: lifecycle.Holding, slow: 100 * time.Millisecond, want: 4.2},
 		{name: "a request until 1s", p: lifecycle.Draining, busy: 1, want: 1},
 		{name: "usher leaves before", p: lifecycle.Draining, busy: 1, left: 0.5, want: 0.5},
 	} {
@@ -70,7 +68,6 @@ func TestAwaitQuiet(t *testing.T) {
 				t0 := time.Now()
 				since := func() float64 { return time.Since(t0).Seconds() }
 				look := func() (l traffic.Look, err error) {
-					time.Sleep(tt.slow)
 					for _, at := range tt.active {
 						if at <= since() {
 							l.Active = t0.Add(time.Duration(at * float64(time.Second)))
@@ -98,5 +95,33 @@ func TestAwaitQuiet(t *testing.T) {
 	}, func(int) bool { return true })
 	if over || err == nil || looks != 1 {
 		t.Errorf("a look fails: over %v, %v, %d looks", over, err, looks)
+	}
+}
+
+// Looks that take CPU time are rare, those that only take long are not.
+func TestLooksRest(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		look  func()
+		least int // number of looks
+		most  int
+	}{
+		{"busy", func() {
+			for began := cpuTime(); cpuTime()-began < 50*time.Millisecond; {
+			}
+		}, 2, 4},
+		{"waiting", func() { time.Sleep(100 * time.Millisecond) }, 6, 12},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			looks := 0
+			over, err := awaitQuiet(lifecycle.Holding, time.Now(), 3*time.Second, func() (traffic.Look, error) {
+				looks++
+				tt.look()
+				return traffic.Look{}, nil
+			}, func(int) bool { return true })
+			if !over || err != nil || looks < tt.least || looks > tt.most {
+				t.Errorf("%s: over %v, %v, %d looks, want %d to %d", tt.name, over, err, looks, tt.least, tt.most)
+			}
+		})
 	}
 }

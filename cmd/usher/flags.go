@@ -36,7 +36,7 @@ The app:
 Stopping:
       --term-delay DURATION      hold SIGTERM back from the app for this long, while /readyz fails
       --quiet-period DURATION    ... but no longer than until nothing has come in for this long
-      --quiet-mode MODE          traffic, or only new-connections, for an app that finishes its answers on SIGTERM (traffic)
+      --quiet-mode MODE          what: traffic, or new-connections, for an app that finishes its answers (traffic)
       --quiet-ignore NETWORK     leave out peers, such as a node's probes: 10.0.0.7,fd00::/8 (repeatable)
       --drain-timeout DURATION   then wait for requests that are being answered, at most this long
       --grace-period DURATION    what the orchestrator grants from SIGTERM on (terminationGracePeriodSeconds,

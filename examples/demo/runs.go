@@ -113,7 +113,8 @@ func control(ctx context.Context, s *screen, o options, usher string, kind *serv
 	return stopAll(ctx, cs, func(c *candidate) *balancer { return c.balancer(o.letGo) })
 }
 
-// stopAll starts all of cs, and stops them at the same time, each under a balancer of its own.
+// stopAll starts all of cs, and stops them at the same time, each under a
+// balancer of its own.
 func stopAll(ctx context.Context, cs []*candidate, under func(*candidate) *balancer) ([]result, error) {
 	for _, c := range cs {
 		defer c.end()

@@ -19,7 +19,8 @@ const (
 
 // slow is the third round: requests that take longer than the hold, without
 // --drain-timeout and with it.
-func slow(ctx context.Context, s *screen, usher string, kind *serverKind, dir string) (cut, finished result, err error) {
+func slow(ctx context.Context, s *screen, usher string, kind *serverKind, dir string) (
+	cut, finished result, err error) {
 	var cs []*candidate
 	for i, flags := range [][]string{nil, {"--drain-timeout", slowDrain.String()}} {
 		c, err := newCandidate(kind, filepath.Join(dir, fmt.Sprintf("slow%d", i)))
@@ -54,7 +55,8 @@ func slowVerdict(cut, finished result) error {
 		errs = append(errs, fmt.Errorf("no slow request was cut by %q: the demo proves nothing", cut.label))
 	}
 	if n := finished.after.Failed(); n > 0 || finished.after.OK == 0 {
-		errs = append(errs, fmt.Errorf("%d slow requests failed with --drain-timeout (%v), and %d did not", n, finished.after, finished.after.OK))
+		errs = append(errs, fmt.Errorf("%d slow requests failed with --drain-timeout (%v), and %d did not",
+			n, finished.after, finished.after.OK))
 	}
 	if n := cut.before.Failed() + finished.before.Failed(); n > 0 {
 		errs = append(errs, fmt.Errorf("%d slow requests failed before the stop", n))

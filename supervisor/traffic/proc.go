@@ -85,14 +85,11 @@ func (p *proc) see(w *Watcher, s *socket) {
 	}
 }
 
-// pair identifies a connection by its two ends (FNV-1a).
+// pair identifies a connection by its two ends: FNV-1a of 16 bits at a time.
 func (s *socket) pair() int {
-	h := uint64(14695981039346656037)
-	for _, e := range [...]*endpoint{&s.local, &s.peer} {
-		for _, b := range e.ip {
-			h = (h ^ uint64(b)) * 1099511628211
-		}
-		h = (h ^ uint64(e.port)) * 1099511628211
+	h := uint64(s.local.port)<<16 | uint64(s.peer.port)
+	for i := range s.local.ip {
+		h = (h ^ uint64(s.local.ip[i])<<8 ^ uint64(s.peer.ip[i])) * 1099511628211
 	}
 	return int(h)
 }
