@@ -81,8 +81,9 @@ func (s *Supervisor) entered(e *lifecycle.Event) {
 			s.log.Infof("%s from %s, held back for %v", name, sender, s.timing.Hold)
 			break
 		}
-		s.log.Infof("%s from %s, held back until traffic has been quiet for %v, at most %v",
-			name, sender, s.config.QuietPeriod, s.timing.Hold)
+		s.report.Quiet = s.config.Quiet()
+		s.log.Infof("%s from %s, held back until traffic has been %s, at most %v",
+			name, sender, s.report.Quiet, s.timing.Hold)
 		go s.watch(lifecycle.Holding, st.RequestedAt)
 	case lifecycle.Draining:
 		go s.watch(lifecycle.Draining, st.RequestedAt)

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"usher/healthz/socket"
 	"usher/supervisor/lastword"
@@ -27,6 +30,7 @@ const (
 	holdLooks  = 250 * time.Millisecond
 	drainLooks = 50 * time.Millisecond
 	// restShare bounds what looking takes, where there are tens of thousands of connections, to a 20th of one CPU.
+	// It is a share of CPU time: a look that had to wait for its turn on a busy machine is not followed by a long rest.
 	restShare = 20
 )
 
@@ -45,6 +49,7 @@ func nextLook(p lifecycle.Phase, look traffic.Look, t0, now time.Time, quietPeri
 // watch looks while usher is in a phase that waits for traffic.
 func (s *Supervisor) watch(p lifecycle.Phase, t0 time.Time) {
 	w := &traffic.Watcher{Own: s.traffic.ports.Has, Ignore: s.config.QuietIgnore}
+	w.NewOnly = s.config.QuietNewOnly && p == lifecycle.Holding
 	if s.server != nil {
 		w.Ports = s.server.Ports()
 	}
@@ -53,24 +58,44 @@ func (s *Supervisor) watch(p lifecycle.Phase, t0 time.Time) {
 	if fallback != nil && err == nil {
 		s.log.Infof("%v: traffic is looked for in /proc/net/tcp, which shows less, so that the stop may take longer", fallback)
 	}
-	for err == nil && lifecycle.Phase(s.traffic.phase.Load()) == p {
-		began := time.Now()
-		var look traffic.Look
-		if look, err = w.Look(); err != nil {
-			break
-		}
-		now := time.Now()
-		s.traffic.busy.Store(int32(look.Busy))
-		wait := nextLook(p, look, t0, now, s.config.QuietPeriod)
-		if wait <= 0 {
+	if err == nil {
+		var over bool
+		over, err = awaitQuiet(p, t0, s.config.QuietPeriod, w.Look, func(busy int) bool {
+			s.traffic.busy.Store(int32(busy))
+			return lifecycle.Phase(s.traffic.phase.Load()) == p
+		})
+		if over {
 			s.post(func() { s.trafficOver(p) })
-			return
 		}
-		time.Sleep(max(wait, restShare*now.Sub(began)))
 	}
 	if err != nil {
 		s.log.Infof("%v: traffic can't be seen, the stop takes its full time", err)
 	}
+}
+
+// awaitQuiet looks until traffic is over, which it reports. After each look it
+// tells stay how many connections are busy, and ends if stay says no.
+func awaitQuiet(p lifecycle.Phase, t0 time.Time, quietPeriod time.Duration, look func() (traffic.Look, error),
+	stay func(busy int) bool) (over bool, err error) {
+	for {
+		began := cpuTime()
+		found, err := look()
+		if err != nil || !stay(found.Busy) {
+			return false, err
+		}
+		wait := nextLook(p, found, t0, time.Now(), quietPeriod)
+		if wait <= 0 {
+			return true, nil
+		}
+		time.Sleep(max(wait, restShare*(cpuTime()-began)))
+	}
+}
+
+// cpuTime returns what usher has used; 0 where it may not ask.
+func cpuTime() time.Duration {
+	var t unix.Timespec
+	unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_PROCESS_CPUTIME_ID, uintptr(unsafe.Pointer(&t)), 0)
+	return time.Duration(t.Sec)*time.Second + time.Duration(t.Nsec)
 }
 
 func (s *Supervisor) trafficOver(p lifecycle.Phase) {
@@ -87,8 +112,8 @@ func (s *Supervisor) left(p lifecycle.Phase, e *lifecycle.Event) {
 	took := e.At.Sub(st.RequestedAt.Add(st.HeldFor))
 	switch {
 	case p == lifecycle.Holding && e.Kind == lifecycle.TrafficQuiet:
-		s.log.Infof("traffic has been quiet for %v, after %v of at most %v",
-			s.config.QuietPeriod, lastword.Round(st.HeldFor), s.config.TermDelay)
+		s.log.Infof("traffic has been %s, after %v of at most %v",
+			s.report.Quiet, lastword.Round(st.HeldFor), s.config.TermDelay)
 		return
 	case p != lifecycle.Draining || e.Kind == lifecycle.AppEnded || e.Kind == lifecycle.TrafficDrained && took < drainLooks: // there was nothing to wait for
 		return

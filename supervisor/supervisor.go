@@ -82,7 +82,7 @@ func New(config config.Config, source signals.Source, log Logger) (*Supervisor, 
 	s.memory = memory.New(s.self, log)
 	s.job.Self, s.job.Log = s.self, log
 	r := &s.report
-	r.Life, r.Timing, r.QuietPeriod, r.ExitCodes = s.life, &s.timing, c.QuietPeriod, c.ExitCodes
+	r.Life, r.Timing, r.ExitCodes = s.life, &s.timing, c.ExitCodes
 	b := &s.commands
 	b.Self, b.Log, b.Env, b.NoNewPrivs, b.NoTimers = s.self, log, c.Env, c.NoNewPrivs, !c.Besides()
 	b.Pending, b.Source, b.Post = &s.children.pending, source, s.post

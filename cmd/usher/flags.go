@@ -36,6 +36,7 @@ The app:
 Stopping:
       --term-delay DURATION      hold SIGTERM back from the app for this long, while /readyz fails
       --quiet-period DURATION    ... but no longer than until nothing has come in for this long
+      --quiet-mode MODE          what: traffic, or new-connections, for an app that finishes its answers (traffic)
       --quiet-ignore NETWORK     leave out peers, such as a node's probes: 10.0.0.7,fd00::/8 (repeatable)
       --drain-timeout DURATION   then wait for requests that are being answered, at most this long
       --grace-period DURATION    what the orchestrator grants from SIGTERM on (terminationGracePeriodSeconds,
@@ -149,6 +150,7 @@ func parse(as *personality, args, environ []string) (options, error) {
 	fs.BoolVarP(&c.ProcessGroup, "process-group", "g", false, "")
 	fs.DurationVar(&c.TermDelay, "term-delay", 0, "")
 	fs.DurationVar(&c.QuietPeriod, "quiet-period", 0, "")
+	fs.Var(either(&c.QuietNewOnly, "traffic", "new-connections"), "quiet-mode", "")
 	fs.Var(&list{add: func(s string) error {
 		nets, err := traffic.ParseNets(s)
 		c.QuietIgnore = append(c.QuietIgnore, nets...)
@@ -164,8 +166,8 @@ func parse(as *personality, args, environ []string) (options, error) {
 	fs.StringVar(&o.install, "install", "", "")
 	fs.StringVar(&c.TerminationLog, "termination-log", defaultTerminationLog, "")
 	fs.IntVar(&c.TerminationTail, "termination-tail", 0, "")
-	fs.Var(&list{add: format(&c.TerminationJSON)}, "termination-format", "")
-	fs.Var(&list{add: format(&o.logJSON)}, "log-format", "")
+	fs.Var(either(&c.TerminationJSON, "text", "json"), "termination-format", "")
+	fs.Var(either(&o.logJSON, "text", "json"), "log-format", "")
 	fs.BoolVarP(&beQuiet, "quiet", "q", false, "")
 	fs.BoolVarP(&beVerbose, "verbose", "v", false, "")
 	fs.BoolVar(&o.version, "version", false, "")

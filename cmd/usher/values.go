@@ -6,16 +6,20 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
-
-	"usher/supervisor/lastword"
 )
 
-// format returns a function that sets json according to the name of a format.
-func format(json *bool) func(string) error {
-	return func(s string) (err error) {
-		*json, err = lastword.ParseFormat(s)
-		return err
-	}
+// either returns a flag whose value is one of two words, and reports whether it is
+// the second.
+//
+//go:noinline
+func either(isSecond *bool, first, second string) *list {
+	return &list{add: func(s string) error {
+		if s != first && s != second {
+			return fmt.Errorf("%q: want %s or %s", s, first, second)
+		}
+		*isSecond = s == second
+		return nil
+	}}
 }
 
 // parseExitCode adds FROM=TO to codes. Both are from 0 to 255.

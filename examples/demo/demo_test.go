@@ -256,6 +256,12 @@ func checkStory(t *testing.T, out string) {
 	if hasty := row(t, out, `usher -- \w+, no --term-delay`); hasty.failed == 0 {
 		t.Errorf("the control: %+v", hasty)
 	}
+	if cut := row(t, out, `usher --term-delay 500ms -- \w+`); cut.failed == 0 {
+		t.Errorf("slow requests without --drain-timeout: %+v", cut)
+	}
+	if finished := row(t, out, `the same with --drain-timeout 10s`); finished.failed != 0 || finished.served == 0 {
+		t.Errorf("slow requests with --drain-timeout: %+v", finished)
+	}
 	if t.Failed() {
 		t.Logf("it printed:\n%s", out)
 	}

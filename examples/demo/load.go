@@ -17,6 +17,7 @@ type balancer struct {
 	pages []string
 	ready string // URL; any status but 200 means not ready
 	letGo time.Duration
+	rate  int // bytes that a client reads in a second; 0 is as many as come
 
 	// Each is called once: onUnready when ready has failed (status 0: no answer),
 	// and onLetGo when the last request has been answered.
@@ -35,7 +36,7 @@ const (
 	quickWorkers   = 6
 	slowWorkers    = 2
 	readyPeriod    = 100 * time.Millisecond
-	requestTimeout = 5 * time.Second
+	requestTimeout = 15 * time.Second
 )
 
 // run sends requests. It returns when the balancer has let go of the app, or
@@ -103,7 +104,7 @@ func (b *balancer) report(r *result) {
 // work sends one request after the other until end is closed. Each has a
 // connection of its own unless keepAlive is set.
 func (b *balancer) work(end <-chan struct{}, page string, keepAlive bool) {
-	c := &load.Client{Addr: b.addr, KeepAlive: keepAlive, Timeout: requestTimeout}
+	c := &load.Client{Addr: b.addr, KeepAlive: keepAlive, Timeout: requestTimeout, Rate: b.rate}
 	defer c.Close()
 	for {
 		next := time.After(pace)

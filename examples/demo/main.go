@@ -1,6 +1,8 @@
 // Command demo shows in seconds, without Docker, what usher is for. It stops a
 // server that dies at once on SIGTERM under a running client, and no request
 // fails. The same server without the hold is the control, and has to fail.
+// Requests that take longer than the hold are cut as well, unless usher waits
+// for them.
 //
 // A demo is also a test: it exits with 1 if its claims are not true.
 package main
@@ -100,10 +102,15 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	s.title("Result")
-	s.table(append([]result{held}, controls...))
+	s.table(append([]result{held}, controls...),
+		"Requests from SIGTERM until the load balancer had let go; gone: when the server had ended.")
 	s.title("The termination log (kubectl describe pod shows it as the message of the last state)")
 	s.quote(held.lastWord)
-	if err := verdict(o, kind, held, controls); err != nil || o.figures == "" {
+	cut, finished, err := slow(ctx, s, usher, kind, dir)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(verdict(o, kind, held, controls), slowVerdict(cut, finished)); err != nil || o.figures == "" {
 		return err
 	}
 	return writeFigures(o.figures, kind.name, append([]result{held}, controls...))

@@ -110,16 +110,23 @@ func control(ctx context.Context, s *screen, o options, usher string, kind *serv
 	s.print("SIGTERM under the same load, to each of")
 	for _, c := range cs {
 		s.print("  %s", c.label)
+	}
+	return stopAll(ctx, cs, func(c *candidate) *balancer { return c.balancer(o.letGo) })
+}
+
+// stopAll starts all of cs, and stops them at the same time, each under a
+// balancer of its own.
+func stopAll(ctx context.Context, cs []*candidate, under func(*candidate) *balancer) ([]result, error) {
+	for _, c := range cs {
 		defer c.end()
 		if err := c.start(ctx); err != nil {
 			return nil, err
 		}
 	}
-	results := make([]result, len(cs))
-	errs = make([]error, len(cs))
+	results, errs := make([]result, len(cs)), make([]error, len(cs))
 	var wg sync.WaitGroup
 	for i, c := range cs {
-		wg.Go(func() { results[i], errs[i] = c.stop(ctx, c.balancer(o.letGo)) })
+		wg.Go(func() { results[i], errs[i] = c.stop(ctx, under(c)) })
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {

@@ -111,8 +111,8 @@ func (t *timeline) event(format string, args ...any) {
 	t.screen.print("%s  %s", t.screen.paint(faint, seconds(time.Since(t.start))), fmt.Sprintf(format, args...))
 }
 
-// table prints the summary, one run on each line.
-func (s *screen) table(results []result) {
+// table prints the summary, one run on each line, and a note about its numbers.
+func (s *screen) table(results []result, note string) {
 	width := len("started as")
 	for _, r := range results {
 		width = max(width, len(r.label))
@@ -129,8 +129,7 @@ func (s *screen) table(results []result) {
 			seconds(r.gone), r.after.OK, s.paint(sgr, failed), r.after.Refused, r.after.Cut, r.after.Other)
 	}
 	s.print("")
-	s.print("%s", s.paint(faint,
-		"Requests from SIGTERM until the load balancer had let go; gone: when the server had ended."))
+	s.print("%s", s.paint(faint, note))
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("+%.1fs", d.Seconds()) }

@@ -131,6 +131,7 @@ func lastLine(out []byte) string {
 const (
 	pageSize     = 2 << 10
 	downloadSize = 256 << 10
+	slowSize     = 18 << 20 // more than the buffers on the way hold
 )
 
 const nginxConf = `daemon off;
@@ -181,7 +182,12 @@ func writePages(dir string) ([]string, error) {
 			return nil, err
 		}
 	}
-	return []string{"/", "/download"}, nil
+	f, err := os.Create(filepath.Join(dir, "slow"))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return []string{"/", "/download"}, f.Truncate(slowSize)
 }
 
 // nextPort starts below the range from which the kernel takes clients' ports,

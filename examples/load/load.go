@@ -49,6 +49,9 @@ type Client struct {
 	KeepAlive bool
 	// Timeout limits one request.
 	Timeout time.Duration
+	// Rate is how many bytes of a page are read in a second, as on a slow line;
+	// 0 is as many as come.
+	Rate int
 
 	conn net.Conn
 	r    *bufio.Reader
@@ -70,6 +73,9 @@ func (c *Client) Get(page string) (err error) {
 			return err
 		}
 		c.r = bufio.NewReader(c.conn)
+		if c.Rate > 0 { // so that what is not read yet is still the server's to send
+			c.conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+		}
 	}
 	keep := false
 	defer func() {
@@ -91,7 +97,7 @@ func (c *Client) Get(page string) (err error) {
 		return err
 	}
 	defer resp.Body.Close()
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+	if _, err := io.Copy(io.Discard, &line{r: resp.Body, rate: c.Rate}); err != nil {
 		return err
 	}
 	if resp.StatusCode != http.StatusOK {
@@ -99,4 +105,24 @@ func (c *Client) Get(page string) (err error) {
 	}
 	keep = c.KeepAlive && !resp.Close
 	return nil
+}
+
+// line reads no more than so many bytes a second; 0 is as many as come.
+type line struct {
+	r     io.Reader
+	rate  int
+	began time.Time
+	read  int
+}
+
+func (l *line) Read(p []byte) (int, error) {
+	if l.rate > 0 {
+		if l.read == 0 {
+			l.began = time.Now()
+		}
+		time.Sleep(time.Until(l.began.Add(time.Duration(l.read) * time.Second / time.Duration(l.rate))))
+	}
+	n, err := l.r.Read(p)
+	l.read += n
+	return n, err
 }

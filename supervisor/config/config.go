@@ -80,6 +80,9 @@ type Stop struct {
 	// QuietPeriod ends the hold when no traffic has come in for so long since the stop
 	// signal. 0 is that traffic does not end the hold.
 	QuietPeriod time.Duration
+	// QuietNewOnly has the quiet period be about new connections only, however busy
+	// those are that were there at the stop signal.
+	QuietNewOnly bool
 	// QuietIgnore are the peers whose connections don't count.
 	QuietIgnore []traffic.Net
 	// DrainTimeout is how long the app, after the hold, may take to answer the requests
@@ -171,6 +174,7 @@ func (c *Config) Lifecycle() lifecycle.Options {
 		Rewrites:           c.Rewrites,
 		Hold:               c.TermDelay,
 		Quiet:              c.QuietPeriod,
+		QuietNewOnly:       c.QuietNewOnly,
 		Drain:              c.DrainTimeout,
 		Grace:              c.GracePeriod,
 		Schedule:           c.StopSchedule,
@@ -195,6 +199,14 @@ func (c *Config) HasHooks() bool {
 
 // Watches reports whether a stop looks at traffic.
 func (c *Config) Watches() bool { return c.QuietPeriod > 0 || c.DrainTimeout > 0 }
+
+// Quiet says what has to be true of traffic for the hold to end early.
+func (c *Config) Quiet() string {
+	if c.QuietNewOnly {
+		return "without a new connection for " + c.QuietPeriod.String()
+	}
+	return "quiet for " + c.QuietPeriod.String()
+}
 
 // Besides reports whether anything runs beside the loop, on goroutines that wait and
 // on timers.

@@ -31,6 +31,9 @@ func (c *Config) Validate() error {
 	if c.QuietPeriod < 0 || c.QuietPeriod > max(c.TermDelay, 0) {
 		errs = multierror.Append(errs, fmt.Errorf("--quiet-period %v: must be from 0 to --term-delay, which is %v", c.QuietPeriod, c.TermDelay))
 	}
+	if c.QuietNewOnly && c.QuietPeriod == 0 {
+		errs = multierror.Append(errs, errors.New("--quiet-mode: there is no --quiet-period"))
+	}
 	if len(c.QuietIgnore) > 0 && !c.Watches() {
 		errs = multierror.Append(errs, errors.New("--quiet-ignore: there is neither --quiet-period nor --drain-timeout"))
 	}

@@ -1,7 +1,6 @@
 package lastword
 
 import (
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -200,12 +199,4 @@ func lastThat(b []byte, room int, length func(rune) int) []byte {
 		cut = line
 	}
 	return b[cut:]
-}
-
-// ParseFormat reads text or json.
-func ParseFormat(s string) (json bool, err error) {
-	if s != "text" && s != "json" {
-		return false, fmt.Errorf("%q: want text or json", s)
-	}
-	return s == "json", nil
 }

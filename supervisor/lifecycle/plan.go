@@ -57,7 +57,11 @@ func (o *Options) Plan() []Stage {
 	l.add(0, "stop signal: "+stopNames(begin)+unready, "--stop-signals")
 	hold := "hold: the app keeps serving"
 	if o.Quiet > 0 {
-		hold += ", until traffic is quiet for " + o.Quiet.String()
+		until := ", until traffic is quiet for "
+		if o.QuietNewOnly {
+			until = ", until no new connection for "
+		}
+		hold += until + o.Quiet.String()
 	}
 	l.maybe(t.Hold, hold, "--term-delay")
 	l.maybe(t.Drain, "drain: what is being answered may finish", "--drain-timeout")

@@ -19,14 +19,14 @@ import (
 
 // Report collects what the last word needs, beside what the lifecycle knows.
 type Report struct {
-	Life        *lifecycle.Machine
-	Timing      *lifecycle.Timing
-	QuietPeriod time.Duration
-	ExitCodes   map[int]int // the app's exit codes that become others
+	Life      *lifecycle.Machine
+	Timing    *lifecycle.Timing
+	ExitCodes map[int]int // the app's exit codes that become others
 
 	Run      Run      // the present life of the app
 	HadApp   bool     // there has been an app
 	Restarts int      // how often the app was started again
+	Quiet    string   // what traffic has to be for the hold to end early
 	Drained  string   // how the wait for the last requests went
 	Steps    []string // what the app was sent after the stop's first signal, and when
 	Notes    []string // what else went wrong
@@ -155,7 +155,7 @@ func (r *Report) stop(st *lifecycle.Progress, now time.Time) *lastword.Stop {
 		Steps:    r.Steps,
 	}
 	if st.EndedQuiet {
-		w.HoldOver = "quiet for " + r.QuietPeriod.String()
+		w.HoldOver = r.Quiet
 	}
 	if st.HoldOver {
 		w.Held, w.Between, w.Drained = st.HeldFor, st.SignalledAt.IsZero(), r.Drained
