@@ -111,6 +111,7 @@ var endings = []ending{
 // The last word of every reason that a pod can have, as kubectl shows it, and the events beside it.
 func TestEnds(t *testing.T) {
 	needCluster(t, true)
+	t.Parallel()
 	n := newNamespace(t, nil)
 	rows := make([]string, len(endings))
 	t.Run("all", func(t *testing.T) {

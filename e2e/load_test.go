@@ -132,18 +132,33 @@ func (c *clients) during(t *testing.T, what string, requests int, do func()) cou
 		now.Last = after.Last
 	}
 	t.Logf("%s: %d requests, %d failed %v; it took %.1f s", what, now.OK+now.Failed, now.Failed, now.Kinds, seconds(took))
-	t.Logf("%s: pods gone after %s", what, c.n.stopSeconds(began))
+	t.Logf("%s: %s", what, c.n.stopSeconds(began))
 	return now
 }
 
-// stopSeconds is how long the pods took that began to stop since then, from their deletion to their end.
+// stopSeconds is how long the pods took that began to stop since then, from their deletion until they were gone, and how long usher held.
 func (n *namespace) stopSeconds(since time.Time) string {
 	all := n.all()
-	var took []string
+	var gone, held []string
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		if p := all[name]; p.deleting.After(since) && !p.gone.IsZero() {
-			took = append(took, fmt.Sprintf("%.1f s", seconds(p.gone.Sub(p.deleting))))
+		p := all[name]
+		if !p.deleting.After(since) || p.gone.IsZero() {
+			continue
+		}
+		gone = append(gone, fmt.Sprint(seconds(p.gone.Sub(p.deleting))))
+		for _, s := range p.Status.ContainerStatuses {
+			if s.State.Terminated == nil {
+				continue
+			}
+			if _, after, found := strings.Cut(s.State.Terminated.Message, "held back for "); found {
+				took, _, _ := strings.Cut(after, " ")
+				held = append(held, took)
+			}
 		}
 	}
-	return strings.Join(took, ", ")
+	text := "pods gone after " + strings.Join(gone, ", ") + " s"
+	if len(held) > 0 {
+		text += ", their stop held back for " + strings.Join(held, ", ")
+	}
+	return text
 }

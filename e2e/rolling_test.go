@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,13 +13,13 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// goneWithin is how long a pod may take to stop. The hold of the example takes 30 seconds at most, and 5 where traffic lets go at once.
-const goneWithin = 20 * time.Second
-
 // The Deployment, Service and PodDisruptionBudget of the examples: no request fails while pods are replaced, taken away, or evicted from
-// their node, and no pod holds for as long as it may.
+// their node, and no pod holds for as long as it may, but until its traffic has let go.
 func TestNoRequestFails(t *testing.T) {
 	needCluster(t, true)
+	if testing.Short() {
+		t.Parallel() // else the seconds that are reported are those of a cluster that does nothing else
+	}
 	n := newNamespace(t, nil)
 	for _, file := range []string{"deployment.yaml", "service.yaml", "poddisruptionbudget.yaml"} {
 		n.apply(example(t, file))
@@ -36,10 +37,18 @@ func TestNoRequestFails(t *testing.T) {
 		if got := load.during(t, what, requests, do); got.Failed > 0 {
 			t.Errorf("%s: %d of %d requests failed: %v\n%q", what, got.Failed, got.OK+got.Failed, got.Kinds, got.Last)
 		}
+		stopped := 0
 		for name, p := range n.all() {
-			if p.deleting.After(began) && p.gone.Sub(p.deleting) > goneWithin {
-				t.Errorf("%s: %s was gone after %v", what, name, p.gone.Sub(p.deleting))
+			if !p.deleting.After(began) {
+				continue
 			}
+			stopped++
+			if end := terminated(p.Pod, "web"); end == nil || !strings.Contains(end.Message, " of at most 30s (quiet for 5s), ") {
+				t.Errorf("%s: %s was not gone when its traffic was: %+v", what, name, end)
+			}
+		}
+		if stopped == 0 {
+			t.Errorf("%s: no pod has stopped", what)
 		}
 	}
 	for i := range restarts {
@@ -76,6 +85,9 @@ func (n *namespace) scaleDownAndDrain(none func(what string, do func())) {
 // The same without usher has to lose requests: else the test above would prove nothing.
 func TestControl(t *testing.T) {
 	needCluster(t, true)
+	if testing.Short() {
+		t.Parallel() // else the seconds that are reported are those of a cluster that does nothing else
+	}
 	n := newNamespace(t, nil)
 	var d appsv1.Deployment
 	if err := yaml.UnmarshalStrict([]byte(example(t, "deployment.yaml")), &d); err != nil {
