@@ -12,27 +12,29 @@ func TestMetrics(t *testing.T) {
 	needCluster(t, true)
 	t.Parallel()
 	n := newNamespace(t, nil)
-	p := pod("metrics", map[string]string{"USHER_HEALTH_ADDR": ":8086", "USHER_RESTART": "always", "USHER_TERM_DELAY": "60s",
-		"USHER_GRACE_PERIOD": "90s", "USHER_LIVE_CHECK": "http://localhost:8080/live", "USHER_LIVE_PERIOD": "1s", "USHER_LIVE_TIMEOUT": "5s",
-		"USHER_LIVE_FAILURE_THRESHOLD": "1"}, "/app", "serve")
+	var rows []string
+	own := func(pod, what string, wanted ...string) {
+		n.scraped("/api/v1/namespaces/"+n.name+"/pods/"+pod+":8086/proxy/metrics", wanted)
+		rows = append(rows, fmt.Sprintf("| %s | usher | `%s` |", what, strings.Join(wanted, "`, `")))
+	}
+	p := pod("restarts", map[string]string{"USHER_HEALTH_ADDR": ":8086", "USHER_RESTART": "always",
+		"USHER_LIVE_CHECK": "http://localhost:8080/live", "USHER_LIVE_PERIOD": "1s", "USHER_LIVE_TIMEOUT": "5s"}, "/app", "serve")
+	p.Spec.Containers[0].ReadinessProbe = httpGet("/ready", 8080)
+	n.create(p)
+	n.untilReady("restarts")
+	unhealthy(n, "restarts")
+	own("restarts", "a live check fails", "usher_app_live 0")
+	// The answer to what ends the app is cut.
+	n.client.CoreV1().Pods(n.name).ProxyGet("http", "restarts", "8080", "/crash", nil).DoRaw(t.Context())
+	own("restarts", "the app has ended, and `USHER_RESTART` has started it again", "usher_app_restarts_total 1", "usher_app_starts_total 2")
+
+	p = pod("holds", map[string]string{"USHER_HEALTH_ADDR": ":8086", "USHER_TERM_DELAY": "60s", "USHER_GRACE_PERIOD": "90s"}, "/app", "serve")
 	p.Spec.Containers[0].ReadinessProbe = httpGet("/ready", 8080)
 	grace(90)(p)
 	n.create(p)
-	n.untilReady("metrics")
-
-	var rows []string
-	own := func(what string, wanted ...string) {
-		n.scraped("/api/v1/namespaces/"+n.name+"/pods/metrics:8086/proxy/metrics", wanted)
-		rows = append(rows, fmt.Sprintf("| %s | usher | `%s` |", what, strings.Join(wanted, "`, `")))
-	}
-	unhealthy(n, "metrics")
-	own("a live check fails", "usher_app_live 0")
-	// The answer to what ends the app is cut.
-	n.client.CoreV1().Pods(n.name).ProxyGet("http", "metrics", "8080", "/crash", nil).DoRaw(t.Context())
-	own("the app has ended, and `USHER_RESTART` has started it again", "usher_app_live 1", "usher_app_restarts_total 1", "usher_app_starts_total 2")
-	n.untilReady("metrics")
-	n.deletePod("metrics")
-	own("SIGTERM has come, and is held back", `usher_phase{phase="holding"} 1`, "usher_app_ready 0", "usher_app_live 1")
+	n.untilReady("holds")
+	n.deletePod("holds")
+	own("holds", "SIGTERM has come, and is held back", `usher_phase{phase="holding"} 1`, "usher_app_ready 0", "usher_app_live 1")
 
 	p = pod("liveness", map[string]string{"USHER_HEALTH_ADDR": ":8086", "USHER_LIVE_CHECK": "http://localhost:8080/live", "USHER_LIVE_PERIOD": "1s",
 		"USHER_LIVE_TIMEOUT": "5s"}, "/app", "serve")
