@@ -25,7 +25,8 @@ var replaced = map[string]string{
 	"nginx:1.29-alpine":        "plain",
 }
 
-// example is a manifest of the examples, with its images replaced and nothing else.
+// example is a manifest of the examples, with its images replaced and nothing
+// else.
 func example(t *testing.T, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(examples, file))
@@ -41,7 +42,8 @@ func example(t *testing.T, file string) string {
 	})
 }
 
-// apply has the API server apply a manifest of one object, as kubectl apply --server-side does, and refuse unknown fields.
+// apply has the API server apply a manifest of one object, as kubectl apply
+// --server-side does, and refuse unknown fields.
 func (n *namespace) apply(manifest string) {
 	n.t.Helper()
 	var object struct {
@@ -52,29 +54,33 @@ func (n *namespace) apply(manifest string) {
 		n.t.Fatal(err)
 	}
 	resources := map[string]string{
-		"v1 Service": "/api/v1/%s/services/", "apps/v1 Deployment": "/apis/apps/v1/%s/deployments/",
-		"batch/v1 Job": "/apis/batch/v1/%s/jobs/", "policy/v1 PodDisruptionBudget": "/apis/policy/v1/%s/poddisruptionbudgets/",
+		"v1 Service":                    "/api/v1/%s/services/",
+		"apps/v1 Deployment":            "/apis/apps/v1/%s/deployments/",
+		"batch/v1 Job":                  "/apis/batch/v1/%s/jobs/",
+		"policy/v1 PodDisruptionBudget": "/apis/policy/v1/%s/poddisruptionbudgets/",
 	}
 	path := resources[object.APIVersion+" "+object.Kind]
 	if path == "" {
 		n.t.Fatalf("unknown kind %s %s", object.APIVersion, object.Kind)
 	}
-	err := n.client.CoreV1().RESTClient().Patch(types.ApplyPatchType).AbsPath(fmt.Sprintf(path, "namespaces/"+n.name)+object.Name).
+	err := n.client.CoreV1().RESTClient().Patch(types.ApplyPatchType).
+		AbsPath(fmt.Sprintf(path, "namespaces/"+n.name)+object.Name).
 		Param("fieldManager", "e2e").Param("fieldValidation", "Strict").Body([]byte(manifest)).Do(n.t.Context()).Error()
 	if err != nil {
 		n.t.Fatalf("%s %s: %v", object.Kind, object.Name, err)
 	}
 }
 
-// rolledOut waits until all of a Deployment is of its newest kind and available, and nothing older is left.
+// rolledOut waits until all of a Deployment is of its newest kind and
+// available, and nothing older is left.
 func (n *namespace) rolledOut(name string) {
 	n.t.Helper()
 	var replicas int
 	await(n, "deployments", name, "rolled out", limit, func(d *appsv1.Deployment) (bool, error) {
 		s := d.Status
 		replicas = int(*d.Spec.Replicas)
-		return s.ObservedGeneration == d.Generation && s.UpdatedReplicas == *d.Spec.Replicas && s.Replicas == s.UpdatedReplicas &&
-			s.AvailableReplicas == s.UpdatedReplicas, nil
+		return s.ObservedGeneration == d.Generation && s.UpdatedReplicas == *d.Spec.Replicas &&
+			s.Replicas == s.UpdatedReplicas && s.AvailableReplicas == s.UpdatedReplicas, nil
 	})
 	n.until(name+" alone", limit, func(all map[string]seenPod) bool {
 		there, ready := 0, 0
@@ -93,7 +99,8 @@ func (n *namespace) rolledOut(name string) {
 // patch changes a Deployment.
 func (n *namespace) patch(name, patch string) {
 	n.t.Helper()
-	_, err := n.client.AppsV1().Deployments(n.name).Patch(n.t.Context(), name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{})
+	_, err := n.client.AppsV1().Deployments(n.name).Patch(n.t.Context(), name, types.StrategicMergePatchType,
+		[]byte(patch), metav1.PatchOptions{})
 	if err != nil {
 		n.t.Fatal(err)
 	}

@@ -13,10 +13,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// tryEvict asks for a pod's eviction, as kubectl drain does; refused is a PodDisruptionBudget's answer.
+// tryEvict asks for a pod's eviction, as kubectl drain does; refused is a
+// PodDisruptionBudget's answer.
 func (n *namespace) tryEvict(name string) (refused bool) {
 	n.t.Helper()
-	err := n.client.CoreV1().Pods(n.name).EvictV1(n.t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: n.name}})
+	eviction := &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: n.name}}
+	err := n.client.CoreV1().Pods(n.name).EvictV1(n.t.Context(), eviction)
 	switch {
 	case apierrors.IsTooManyRequests(err):
 		return true
@@ -37,13 +39,16 @@ func (n *namespace) evict(name string) {
 func (n *namespace) cordon(ctx context.Context, node string, is bool) {
 	n.t.Helper()
 	patch := fmt.Appendf(nil, `{"spec": {"unschedulable": %v}}`, is)
-	if _, err := n.client.CoreV1().Nodes().Patch(ctx, node, types.StrategicMergePatchType, patch, metav1.PatchOptions{}); err != nil {
+	_, err := n.client.CoreV1().Nodes().Patch(ctx, node, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
+	if err != nil {
 		n.t.Error(err)
 	}
 }
 
-// drain evicts all pods of a Deployment that are on one node, as kubectl drain does: the node takes no new ones meanwhile, and what a
-// PodDisruptionBudget refuses is asked for again. Where there is no other node for new pods, the node takes them after the first refusal.
+// drain evicts all pods of a Deployment that are on one node, as kubectl drain
+// does: the node takes no new ones meanwhile, and what a PodDisruptionBudget
+// refuses is asked for again. Where there is no other node for new pods, the
+// node takes them after the first refusal.
 func (n *namespace) drain(budget, app string) (node string, evicted []string, refusals int) {
 	n.t.Helper()
 	nodes, err := n.client.CoreV1().Nodes().List(n.t.Context(), metav1.ListOptions{})
@@ -85,9 +90,10 @@ func (n *namespace) drain(budget, app string) (node string, evicted []string, re
 			if open == 1 {
 				uncordon()
 			}
-			await(n, "poddisruptionbudgets", budget, "allows a disruption", limit, func(b *policyv1.PodDisruptionBudget) (bool, error) {
+			allows := func(b *policyv1.PodDisruptionBudget) (bool, error) {
 				return b.Status.DisruptionsAllowed > 0 && b.Status.ObservedGeneration == b.Generation, nil
-			})
+			}
+			await(n, "poddisruptionbudgets", budget, "allowing a disruption", limit, allows)
 		}
 	}
 	return node, evicted, refusals

@@ -19,10 +19,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// image is one of the images that the tests run. It is made without a Docker engine.
+// image is one of the images that the tests run. It is made without a Docker
+// engine.
 type image struct {
 	name string
-	// files maps paths in the image to files of this machine; links maps symbolic links to their targets.
+	// files maps paths in the image to files of this machine; links maps symbolic
+	// links to their targets.
 	files, links    map[string]string
 	entrypoint, cmd []string
 	stopSignal      string
@@ -34,7 +36,9 @@ func (i image) build(arch string) (v1.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w", i.name, err)
 	}
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil })
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(content)), nil
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +101,8 @@ func (i image) layer() ([]byte, error) {
 	return out.Bytes(), w.Close()
 }
 
-// tagged names each image repository/NAME:TAG. The tag is a part of the image's digest: a node never runs an older one.
+// tagged names each image repository/NAME:TAG. The tag is a part of the image's
+// digest: a node never runs an older one.
 func tagged(images []image, repository, arch string) (map[name.Tag]v1.Image, map[string]string, error) {
 	built, names := map[name.Tag]v1.Image{}, map[string]string{}
 	for _, i := range images {

@@ -23,7 +23,8 @@ func testImages(t *testing.T, content string) []image {
 		entrypoint: []string{"/bin/app"}, stopSignal: "SIGQUIT"}}
 }
 
-// The images are whole, have the same name for the same content, and another one for another.
+// The images are whole, have the same name for the same content, and another
+// one for another.
 func TestImages(t *testing.T) {
 	built, names, err := tagged(testImages(t, "a"), "docker.io/usher-e2e", "arm64")
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// The Job of the examples: it completes; a command that is not there fails it at once, by its podFailurePolicy; what fails by itself is tried again.
+// The Job of the examples: it completes; a command that is not there fails it
+// at once, by its podFailurePolicy; what fails by itself is tried again.
 func TestJob(t *testing.T) {
 	needCluster(t, true)
 	t.Parallel()
@@ -36,7 +37,8 @@ func TestJob(t *testing.T) {
 			once := int32(1)
 			job.Name, job.Spec.BackoffLimit = c.name, &once
 			job.Spec.Template.Spec.Containers[0].Args = c.args
-			if _, err := n.client.BatchV1().Jobs(n.name).Create(t.Context(), &job, metav1.CreateOptions{FieldValidation: "Strict"}); err != nil {
+			strictly := metav1.CreateOptions{FieldValidation: "Strict"}
+			if _, err := n.client.BatchV1().Jobs(n.name).Create(t.Context(), &job, strictly); err != nil {
 				t.Fatal(err)
 			}
 			var end batchv1.JobCondition

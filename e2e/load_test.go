@@ -14,17 +14,20 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// requestTimeout is for one request. It bears a machine that stands still for some seconds.
+// requestTimeout is for one request. It bears a machine that stands still for
+// some seconds.
 const requestTimeout = 15 * time.Second
 
-// counts is what the client in the cluster prints once a second: all since its start.
+// counts is what the client in the cluster prints once a second: all since its
+// start.
 type counts struct {
 	OK, Failed int
 	Kinds      map[string]int
 	Last       []string
 }
 
-// clients is a pod that sends requests to a service, each over a new connection.
+// clients is a pod that sends requests to a service, each over a new
+// connection.
 type clients struct {
 	n *namespace
 
@@ -35,11 +38,13 @@ type clients struct {
 	changed chan struct{}
 }
 
-// startLoad begins the load. It is a pod of the cluster: where the tests run, pods and services may be out of reach.
+// startLoad begins the load. It is a pod of the cluster: where the tests run,
+// pods and services may be out of reach.
 func (n *namespace) startLoad(address string) *clients {
 	n.t.Helper()
 	p := pod("load", nil)
-	p.Spec.Containers[0].Command = []string{"/app", "load", "-addr", address, "-rate", "350", "-timeout", requestTimeout.String()}
+	p.Spec.Containers[0].Command = []string{"/app", "load", "-addr", address, "-rate", "350",
+		"-timeout", requestTimeout.String()}
 	n.create(p)
 	n.untilReady("load")
 	stream, err := n.client.CoreV1().Pods(n.name).GetLogs("load", &corev1.PodLogOptions{Follow: true}).Stream(n.t.Context())
@@ -107,7 +112,8 @@ func (c *clients) settled() counts {
 	return c.until("settled", func() bool { return c.lines >= from+int(requestTimeout/time.Second)+2 })
 }
 
-// during counts the requests from just before do to some seconds after it: at least so many.
+// during counts the requests from just before do to some seconds after it: at
+// least so many.
 func (c *clients) during(t *testing.T, what string, requests int, do func()) counts {
 	t.Helper()
 	c.mu.Lock()
@@ -136,7 +142,8 @@ func (c *clients) during(t *testing.T, what string, requests int, do func()) cou
 	return now
 }
 
-// stopSeconds is how long the pods took that began to stop since then, from their deletion until they were gone, and how long usher held.
+// stopSeconds is how long the pods took that began to stop since then, from
+// their deletion until they were gone, and how long usher held.
 func (n *namespace) stopSeconds(since time.Time) string {
 	all := n.all()
 	var gone, held []string

@@ -38,7 +38,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// prepare builds the images for the cluster's architecture and brings them to its nodes.
+// prepare builds the images for the cluster's architecture and brings them to
+// its nodes.
 func prepare(kubeconfig string) (*clusterUnderTest, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
@@ -58,7 +59,8 @@ func prepare(kubeconfig string) (*clusterUnderTest, error) {
 	}
 	load, registry := os.Getenv("USHER_E2E_LOAD"), os.Getenv("USHER_E2E_REGISTRY")
 	if (load == "") == (registry == "") {
-		return nil, fmt.Errorf("give one of USHER_E2E_LOAD and USHER_E2E_REGISTRY, the way for images to get to the nodes: e2e/README.md")
+		return nil, fmt.Errorf("give one of USHER_E2E_LOAD and USHER_E2E_REGISTRY, " +
+			"the way for images to get to the nodes: e2e/README.md")
 	}
 	work, err := os.MkdirTemp("", "usher-e2e-")
 	if err != nil {
@@ -95,7 +97,8 @@ func prepare(kubeconfig string) (*clusterUnderTest, error) {
 	return &clusterUnderTest{client, names}, nil
 }
 
-// programs builds usher, usher-check and app, and returns the images that are made of them.
+// programs builds usher, usher-check and app, and returns the images that are
+// made of them.
 func programs(work, arch string) ([]image, error) {
 	usher, check, app := filepath.Join(work, "usher"), filepath.Join(work, "usher-check"), filepath.Join(work, "app")
 	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", app, "./app")
@@ -121,7 +124,8 @@ func programs(work, arch string) ([]image, error) {
 	}, nil
 }
 
-// needCluster skips a test where there is no cluster, and one that the short round leaves out.
+// needCluster skips a test where there is no cluster, and one that the short
+// round leaves out.
 func needCluster(t *testing.T, short bool) {
 	t.Helper()
 	if cluster == nil {

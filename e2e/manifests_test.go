@@ -39,7 +39,8 @@ func TestExampleJob(t *testing.T) {
 	})
 }
 
-// The image that knows nothing of usher gets it from the init container. The node sends what the image's STOPSIGNAL says, QUIT.
+// The image that knows nothing of usher gets it from the init container. The
+// node sends what the image's STOPSIGNAL says, QUIT.
 func TestExampleUnmodified(t *testing.T) {
 	needCluster(t, true)
 	t.Parallel()
@@ -52,11 +53,13 @@ func TestExampleUnmodified(t *testing.T) {
 	}
 	n.deletePod(name)
 	p := n.untilPod(name, "ended", limit, func(p seenPod) bool { return terminated(p.Pod, "web") != nil })
-	expect(t, terminated(p.Pod, "web"), "Completed", 0, "Completed: exit code 0", "SIGQUIT from outside the container", "of at most 30s (quiet for 5s)")
+	expect(t, terminated(p.Pod, "web"), "Completed", 0, "Completed: exit code 0",
+		"SIGQUIT from outside the container", "of at most 30s (quiet for 5s)")
 	expect(t, terminated(p.Pod, "usher"), "Completed", 0)
 }
 
-// A native sidecar is there before the app, and gets its SIGTERM when the app has ended.
+// A native sidecar is there before the app, and gets its SIGTERM when the app
+// has ended.
 func TestExampleSidecar(t *testing.T) {
 	needCluster(t, true)
 	t.Parallel()
@@ -74,16 +77,19 @@ func TestExampleSidecar(t *testing.T) {
 	}
 	n.deletePod(name)
 	p := n.untilPod(name, "stopping", limit, func(p seenPod) bool { return !p.deleting.IsZero() })
-	// The app holds its stop back, for at least 5 seconds: what comes through the proxy is answered.
+	// The app holds its stop back, for at least 5 seconds: what comes through the
+	// proxy is answered.
 	if got := n.ask(name, "8080", "/", nil); got != "hello\n" {
 		t.Errorf("during the hold: %q", got)
 	}
 	p = n.untilPod(name, "ended", limit, func(p seenPod) bool {
 		return terminated(p.Pod, "app") != nil && terminated(p.Pod, "proxy") != nil
 	})
-	expect(t, terminated(p.Pod, "app"), "Error", 143, "Signaled: killed by SIGTERM", "held back for ", "of at most 30s (quiet for 5s)")
+	expect(t, terminated(p.Pod, "app"), "Error", 143, "Signaled: killed by SIGTERM",
+		"held back for ", "of at most 30s (quiet for 5s)")
 	expect(t, terminated(p.Pod, "proxy"), "Error", 143, "SIGTERM from outside the container, app gone ")
-	// Times have whole seconds. Had both been told at once, the proxy would have ended 5 seconds before the app.
+	// Times have whole seconds. Had both been told at once, the proxy would have
+	// ended 5 seconds before the app.
 	if first, second := terminated(p.Pod, "app").FinishedAt, terminated(p.Pod, "proxy").FinishedAt; second.Before(&first) {
 		t.Errorf("the app ended at %v, the proxy at %v", first, second)
 	}

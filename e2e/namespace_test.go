@@ -24,7 +24,8 @@ import (
 // limit is how long a test waits for what a cluster does in seconds.
 const limit = 3 * time.Minute
 
-// namespace is a test's own. It remembers the last that the cluster has said of each pod, since that vanishes with the pod.
+// namespace is a test's own. It remembers the last that the cluster has said of
+// each pod, since that vanishes with the pod.
 type namespace struct {
 	t      *testing.T
 	name   string
@@ -49,7 +50,8 @@ type seenPod struct {
 
 func newNamespace(t *testing.T, labels map[string]string) *namespace {
 	t.Helper()
-	n := &namespace{t: t, client: cluster.client, record: &record{pods: map[string]*seenPod{}, events: map[string]*corev1.Event{}, changed: make(chan struct{})}}
+	seen := &record{pods: map[string]*seenPod{}, events: map[string]*corev1.Event{}, changed: make(chan struct{})}
+	n := &namespace{t: t, client: cluster.client, record: seen}
 	made, err := n.client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "usher-e2e-", Labels: labels}}, metav1.CreateOptions{})
 	if err != nil {
@@ -60,7 +62,8 @@ func newNamespace(t *testing.T, labels map[string]string) *namespace {
 	n.follow("pods", &corev1.Pod{}, func(o any, gone bool) { n.sawPod(o.(*corev1.Pod), gone) })
 	n.follow("events", &corev1.Event{}, func(o any, _ bool) { n.sawEvent(o.(*corev1.Event)) })
 	// A pod can't be created before its account is there.
-	await(n, "serviceaccounts", "default", "an account", limit, func(*corev1.ServiceAccount) (bool, error) { return true, nil })
+	isThere := func(*corev1.ServiceAccount) (bool, error) { return true, nil }
+	await(n, "serviceaccounts", "default", "there", limit, isThere)
 	return n
 }
 
@@ -173,12 +176,14 @@ func (n *namespace) untilReady(name string) seenPod {
 }
 
 // await watches one object until done with it.
-func await[T runtime.Object](n *namespace, resource, name, what string, within time.Duration, done func(T) (bool, error)) T {
+func await[T runtime.Object](n *namespace, resource, name, what string, within time.Duration,
+	done func(T) (bool, error)) T {
 	n.t.Helper()
 	ctx, cancel := context.WithTimeout(n.t.Context(), within)
 	defer cancel()
 	var last, zero T
-	lw := cache.NewListWatchFromClient(restClient(n.client, resource), resource, n.name, fields.OneTermEqualSelector("metadata.name", name))
+	one := fields.OneTermEqualSelector("metadata.name", name)
+	lw := cache.NewListWatchFromClient(restClient(n.client, resource), resource, n.name, one)
 	_, err := watchtools.UntilWithSync(ctx, lw, newObject(zero), nil, func(e watch.Event) (bool, error) {
 		o, is := e.Object.(T)
 		if !is {
@@ -205,7 +210,8 @@ func (n *namespace) remove() {
 	}
 	// Pods that do not end on SIGTERM are not waited for.
 	second := int64(1)
-	n.client.CoreV1().Pods(n.name).DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: &second}, metav1.ListOptions{})
+	at := metav1.DeleteOptions{GracePeriodSeconds: &second}
+	n.client.CoreV1().Pods(n.name).DeleteCollection(ctx, at, metav1.ListOptions{})
 	if err := n.client.CoreV1().Namespaces().Delete(ctx, n.name, metav1.DeleteOptions{}); err != nil {
 		n.t.Error(err)
 	}
@@ -215,18 +221,22 @@ func (n *namespace) dump(ctx context.Context) {
 	all := n.all()
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		p := all[name]
-		n.t.Logf("pod %s: %s %s %s, deleting %v, gone %v", name, p.Status.Phase, p.Status.Reason, p.Status.Message, p.deleting, p.gone)
+		n.t.Logf("pod %s: %s %s %s, deleting %v, gone %v", name, p.Status.Phase, p.Status.Reason, p.Status.Message,
+			p.deleting, p.gone)
 		for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
-			n.t.Logf("  %s: ready %v, restarts %d, %+v, last %+v", s.Name, s.Ready, s.RestartCount, s.State, s.LastTerminationState)
+			n.t.Logf("  %s: ready %v, restarts %d, %+v, last %+v", s.Name, s.Ready, s.RestartCount, s.State,
+				s.LastTerminationState)
 			lines := int64(20)
-			out, err := n.client.CoreV1().Pods(n.name).GetLogs(name, &corev1.PodLogOptions{Container: s.Name, TailLines: &lines}).DoRaw(ctx)
+			of := &corev1.PodLogOptions{Container: s.Name, TailLines: &lines}
+			out, err := n.client.CoreV1().Pods(n.name).GetLogs(name, of).DoRaw(ctx)
 			if err == nil {
 				n.t.Logf("  %s", strings.ReplaceAll(strings.TrimSpace(string(out)), "\n", "\n  "))
 			}
 		}
 	}
 	for _, e := range n.events {
-		n.t.Logf("event %s %s/%s: %s %s", e.LastTimestamp.Format(time.TimeOnly), e.InvolvedObject.Kind, e.InvolvedObject.Name, e.Reason, e.Message)
+		of := e.InvolvedObject
+		n.t.Logf("event %s %s/%s: %s %s", e.LastTimestamp.Format(time.TimeOnly), of.Kind, of.Name, e.Reason, e.Message)
 	}
 }
 

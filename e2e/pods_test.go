@@ -45,8 +45,12 @@ func newObject(of runtime.Object) runtime.Object {
 	return nil
 }
 
-// pod is one with a container "app" of the image web: usher, and app with the given arguments behind it. Set are usher's variables.
-func pod(name string, set map[string]string, args ...string) *corev1.Pod {
+// settings are usher's variables.
+type settings = map[string]string
+
+// pod is one with a container "app" of the image web: usher, and app with the
+// given arguments behind it. Set are usher's variables.
+func pod(name string, set settings, args ...string) *corev1.Pod {
 	grace := int64(30)
 	p := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app": name}},
@@ -58,7 +62,7 @@ func pod(name string, set map[string]string, args ...string) *corev1.Pod {
 	return p
 }
 
-func container(name, image string, set map[string]string, args ...string) corev1.Container {
+func container(name, image string, set settings, args ...string) corev1.Container {
 	c := corev1.Container{Name: name, Image: cluster.images[image], ImagePullPolicy: corev1.PullIfNotPresent, Args: args}
 	for k, v := range set {
 		c.Env = append(c.Env, corev1.EnvVar{Name: k, Value: v})

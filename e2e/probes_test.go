@@ -7,15 +7,16 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// A pod is ready when its app is, no longer when the app is not, and again: by every kind of probe that kubelet has.
+// A pod is ready when its app is, no longer when the app is not, and again: by
+// every kind of probe that kubelet has.
 func TestProbes(t *testing.T) {
 	needCluster(t, true)
 	t.Parallel()
 	n := newNamespace(t, nil)
-	readyz := map[string]string{"USHER_HEALTH_ADDR": ":8086", "USHER_READY_PERIOD": "1s", "USHER_READY_TIMEOUT": "5s",
+	readyz := settings{"USHER_HEALTH_ADDR": ":8086", "USHER_READY_PERIOD": "1s", "USHER_READY_TIMEOUT": "5s",
 		"USHER_READY_FAILURE_THRESHOLD": "1"}
-	with := func(check string) map[string]string {
-		set := map[string]string{"USHER_READY_CHECK": check}
+	with := func(check string) settings {
+		set := settings{"USHER_READY_CHECK": check}
 		for k, v := range readyz {
 			set[k] = v
 		}
@@ -24,7 +25,7 @@ func TestProbes(t *testing.T) {
 	service := "ready"
 	for i, c := range []struct {
 		what  string
-		set   map[string]string
+		set   settings
 		probe *corev1.Probe
 	}{
 		{"httpGet, an http check", with("http://localhost:8080/ready"), httpGet("/readyz", 8086)},
@@ -55,12 +56,13 @@ func TestProbes(t *testing.T) {
 	}
 }
 
-// A startup probe gates the others: a slow start is no failure of the live check.
+// A startup probe gates the others: a slow start is no failure of the live
+// check.
 func TestStartupProbe(t *testing.T) {
 	needCluster(t, false)
 	t.Parallel()
 	n := newNamespace(t, nil)
-	p := pod("slow", map[string]string{"USHER_HEALTH_ADDR": ":8086", "USHER_STARTUP_CHECK": "http://localhost:8080/ready",
+	p := pod("slow", settings{"USHER_HEALTH_ADDR": ":8086", "USHER_STARTUP_CHECK": "http://localhost:8080/ready",
 		"USHER_STARTUP_PERIOD": "1s", "USHER_STARTUP_TIMEOUT": "5s", "USHER_STARTUP_FAILURE_THRESHOLD": "120",
 		"USHER_LIVE_CHECK": "http://localhost:8080/live", "USHER_LIVE_PERIOD": "1s", "USHER_LIVE_FAILURE_THRESHOLD": "1"},
 		"/app", "serve", "-start", "4s")

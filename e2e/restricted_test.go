@@ -8,8 +8,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Under the strictest pod security standard, and beyond it: another user, nothing to write to, no capability, kubelet's system call filter.
-// The probes work, and so do the hold and the last word.
+// Under the strictest pod security standard, and beyond it: another user,
+// nothing to write to, no capability, kubelet's system call filter. The probes
+// work, and so do the hold and the last word.
 func TestRestricted(t *testing.T) {
 	needCluster(t, true)
 	t.Parallel()
@@ -27,8 +28,9 @@ func TestRestricted(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			n := n.within(t)
-			p := pod(c.name, map[string]string{"USHER_HEALTH_ADDR": ":8086", "USHER_READY_CHECK": "http://localhost:8080/ready",
-				"USHER_READY_PERIOD": "1s", "USHER_READY_TIMEOUT": "5s", "USHER_TERM_DELAY": "20s", "USHER_QUIET_PERIOD": "2s", "USHER_GRACE_PERIOD": "30s",
+			p := pod(c.name, settings{"USHER_HEALTH_ADDR": ":8086", "USHER_READY_CHECK": "http://localhost:8080/ready",
+				"USHER_READY_PERIOD": "1s", "USHER_READY_TIMEOUT": "5s", "USHER_TERM_DELAY": "20s",
+				"USHER_QUIET_PERIOD": "2s", "USHER_GRACE_PERIOD": "30s",
 				"USHER_EXIT_CODE": "143=0"}, "/app", "serve")
 			user := int64(65534)
 			p.Spec.SecurityContext = &corev1.PodSecurityContext{RunAsNonRoot: &yes, RunAsUser: &user, RunAsGroup: &user,
@@ -48,7 +50,8 @@ func TestRestricted(t *testing.T) {
 				t.Skipf("the node has no user namespaces for pods: %s", refusal)
 			}
 			n.deletePod(c.name)
-			expect(t, n.ended(c.name), "Completed", 0, "Completed: ", "SIGTERM from outside the container, held back for ", "of at most 20s (quiet for 2s)")
+			expect(t, n.ended(c.name), "Completed", 0, "Completed: ",
+				"SIGTERM from outside the container, held back for ", "of at most 20s (quiet for 2s)")
 		})
 	}
 }

@@ -13,8 +13,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// The Deployment, Service and PodDisruptionBudget of the examples: no request fails while pods are replaced, taken away, or evicted from
-// their node, and no pod holds for as long as it may, but until its traffic has let go.
+// The Deployment, Service and PodDisruptionBudget of the examples: no request
+// fails while pods are replaced, taken away, or evicted from their node, and no
+// pod holds for as long as it may, but until its traffic has let go.
 func TestNoRequestFails(t *testing.T) {
 	needCluster(t, true)
 	if testing.Short() {
@@ -82,7 +83,8 @@ func (n *namespace) scaleDownAndDrain(none func(what string, do func())) {
 	})
 }
 
-// The same without usher has to lose requests: else the test above would prove nothing.
+// The same without usher has to lose requests: else the test above would prove
+// nothing.
 func TestControl(t *testing.T) {
 	needCluster(t, true)
 	if testing.Short() {
@@ -117,7 +119,8 @@ func (n *namespace) restart(name string) {
 	n.rolledOut(name)
 }
 
-// address is a service's, as its clients in the cluster use it. It does not need the cluster's DNS.
+// address is a service's, as its clients in the cluster use it. It does not
+// need the cluster's DNS.
 func (n *namespace) address(service string) string {
 	n.t.Helper()
 	s, err := n.client.CoreV1().Services(n.name).Get(n.t.Context(), service, metav1.GetOptions{})

@@ -27,9 +27,12 @@ func end(how string, args []string) error {
 		}
 		os.Exit(value)
 	case "signal":
-		// The Go runtime makes exit code 2 of SIGSEGV, unless its handler is removed behind its back.
-		byDefault := [4]uintptr{}
-		if _, _, err := syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(value), uintptr(unsafe.Pointer(&byDefault)), 0, 8, 0, 0); err != 0 {
+		// The Go runtime makes exit code 2 of SIGSEGV, unless its handler is removed
+		// behind its back.
+		action := [4]uintptr{} // SIG_DFL
+		_, _, err := syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(value), uintptr(unsafe.Pointer(&action)),
+			0, 8, 0, 0)
+		if err != 0 {
 			return err
 		}
 		if err := syscall.Kill(os.Getpid(), syscall.Signal(value)); err != nil {

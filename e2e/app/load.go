@@ -17,12 +17,14 @@ import (
 type Counts struct {
 	OK     int
 	Failed int
-	// Kinds is how many have failed in which way; Last is the most recent failures, with their time.
+	// Kinds is how many have failed in which way; Last is the most recent failures,
+	// with their time.
 	Kinds map[string]int `json:",omitempty"`
 	Last  []string       `json:",omitempty"`
 }
 
-// load sends requests to a server, each over a new connection, and prints its counts every second.
+// load sends requests to a server, each over a new connection, and prints its
+// counts every second.
 func load(args []string) error {
 	flags := flag.NewFlagSet("load", flag.ContinueOnError)
 	addr := flags.String("addr", "", "host:port")

@@ -1,5 +1,6 @@
-// Command app is what runs in the containers of the tests: servers and programs that end in every way, and the client that
-// puts load on a service. As nginx it ends on SIGTERM as that does.
+// Command app is what runs in the containers of the tests: servers and programs
+// that end in every way, and the client that puts load on a service. As nginx
+// it ends on SIGTERM as that does.
 package main
 
 import (

@@ -19,9 +19,10 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 )
 
-// serve answers requests until a signal ends it. SIGTERM does so at once, as it does to a server that has no handler: requests
-// are cut. /set?ready=false and /set?live=false change what /ready and /live, and the gRPC health service, say;
-// /crash ends it with 3.
+// serve answers requests until a signal ends it. SIGTERM does so at once, as it
+// does to a server that has no handler: requests are cut. /set?ready=false and
+// /set?live=false change what /ready and /live, and the gRPC health service,
+// say; /crash ends it with 3.
 func serve(args []string) error {
 	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
 	addr := flags.String("addr", ":8080", "where HTTP is served")
