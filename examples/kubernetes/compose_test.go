@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +15,7 @@ import (
 type composeFile struct {
 	Services map[string]struct {
 		Image           string
+		Build           any // a folder, or a mapping
 		Entrypoint      []string
 		Command         []string
 		Volumes, Ports  []string
@@ -47,10 +47,7 @@ func TestCompose(t *testing.T) {
 	if !found || !closed {
 		t.Fatal("README has no Compose file")
 	}
-	usher := filepath.Join(t.TempDir(), "usher")
-	if out, err := exec.Command("make", "-s", "-C", "../..", "build", "OUT="+usher).CombinedOutput(); err != nil {
-		t.Fatalf("make build: %v\n%s", err, out)
-	}
+	usher := binary(t)
 	for name, text := range map[string][]byte{"example": example, "README": append([]byte("services:\n"), inReadme...)} {
 		t.Run(name, func(t *testing.T) {
 			var file composeFile
@@ -59,6 +56,9 @@ func TestCompose(t *testing.T) {
 			}
 			checked := 0
 			for name, s := range file.Services {
+				if name != "web" && s.Build == nil { // the README's has an image
+					t.Errorf("%s has to be built: there is no registry for an example", name)
+				}
 				for other, on := range s.DependsOn {
 					if _, ok := file.Services[other]; !ok || on.Condition == "" {
 						t.Errorf("%s depends on %s %q", name, other, on.Condition)

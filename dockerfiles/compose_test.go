@@ -1,0 +1,121 @@
+package dockerfiles
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// compose is the command that runs Compose files: Compose v2, the plugin, or Debian 12's Compose v1.
+var compose = sync.OnceValues(func() ([]string, error) {
+	if _, err := docker("compose", "version"); err == nil {
+		return []string{"docker", "compose"}, nil
+	}
+	if _, err := exec.LookPath("docker-compose"); err == nil {
+		return []string{"docker-compose"}, nil
+	}
+	return nil, missingError{"no Compose: neither docker compose nor docker-compose (Debian: apt-get install docker-compose)"}
+})
+
+// A project is a Compose file's containers.
+type project struct {
+	t       *testing.T
+	command []string
+}
+
+// TestCompose is examples/compose as its users run it: a server is restarted while a client asks, and no request fails.
+// The control kills a server: the client has to notice.
+func TestCompose(t *testing.T) {
+	t.Parallel()
+	need(t, engine())
+	words, err := compose()
+	need(t, err)
+	// The layers of its images stay where an image of these tests holds them, whatever becomes of the project's.
+	need(t, debianBase())
+	if _, err := build("compose", "../examples/compose/Dockerfile", "../examples/compose"); err != nil {
+		t.Fatal(err)
+	}
+	// A copy, since bin, which `make build` fills, is not the tests'.
+	root := t.TempDir()
+	for _, dir := range []string{"dockerfiles", "examples"} {
+		if err := os.Mkdir(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range [][]string{
+		{"cp", "-p", "Dockerfile", filepath.Join(root, "dockerfiles")},
+		{"cp", "-rp", "../examples/compose", filepath.Join(root, "examples")},
+		{"make", "-C", "..", "build", "GOARCH=amd64", "OUT=" + filepath.Join(root, "bin/usher"), "CHECK=" + filepath.Join(root, "bin/usher-check")},
+	} {
+		if err := command(c[0], c[1:]...); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	p := &project{t, append(words, "-p", "usher-test-"+thisRun, "-f", filepath.Join(root, "examples/compose/compose.yaml"))}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(p.logs())
+		}
+		p.run("down", "--timeout", "1", "--volumes", "--rmi", "local")
+	})
+	p.run("up", "-d", "--build")
+	before := p.until("answers", func(answered, _ int) bool { return answered > 0 })
+	p.run("restart", "web-a")
+	p.until("answers after the restart", func(answered, _ int) bool { return answered > before+20 })
+	if answered, failed := p.counts(); failed > 0 {
+		t.Errorf("%d of %d requests failed", failed, answered+failed)
+	}
+	for _, line := range []string{"usher: traffic has been quiet for 2s", "usher: SIGQUIT sent to the app", "usher: Completed: exit code 0"} {
+		if log := p.run("logs", "web-a"); !strings.Contains(log, line) {
+			t.Errorf("no line %q in the server's log:\n%s", line, log)
+		}
+	}
+
+	p.run("kill", "web-a")
+	p.until("failures, once a server is killed", func(_, failed int) bool { return failed > 0 })
+}
+
+// run runs a Compose command, which has to work, and returns what it prints.
+func (p *project) run(args ...string) string {
+	p.t.Helper()
+	words := slices.Concat(p.command, args)
+	out, err := exec.Command(words[0], words[1:]...).CombinedOutput()
+	if err != nil {
+		p.t.Fatalf("cannot run %q: %v\n%s", strings.Join(words, " "), err, out)
+	}
+	return string(out)
+}
+
+func (p *project) logs() string { return p.run("logs", "--timestamps") }
+
+var counted = regexp.MustCompile(`(\d+) answered, (\d+) failed`)
+
+// counts is what the client has said last.
+func (p *project) counts() (answered, failed int) {
+	p.t.Helper()
+	if all := counted.FindAllStringSubmatch(p.run("logs", "--tail", "5", "client"), -1); len(all) > 0 {
+		last := all[len(all)-1]
+		answered, _ = strconv.Atoi(last[1])
+		failed, _ = strconv.Atoi(last[2])
+	}
+	return answered, failed
+}
+
+// until waits for the client's counts, and returns how many were answered by then.
+func (p *project) until(what string, ok func(answered, failed int) bool) (answered int) {
+	p.t.Helper()
+	eventually(p.t, fmt.Sprintf("the client counts %s", what), func() bool {
+		var failed int
+		answered, failed = p.counts()
+		return ok(answered, failed)
+	})
+	return answered
+}
