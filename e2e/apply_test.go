@@ -33,12 +33,19 @@ func example(t *testing.T, file string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return regexp.MustCompile(`(?m)\bimage: *([^ ,}\n]+)`).ReplaceAllStringFunc(string(text), func(line string) string {
-		name := strings.TrimSpace(strings.TrimPrefix(line, "image:"))
+	return withImages(t, string(text))
+}
+
+// withImages replaces the images of a manifest, those of containers and of volumes.
+func withImages(t *testing.T, text string) string {
+	t.Helper()
+	return regexp.MustCompile(`(?m)\b(image|reference): *([^ ,{}\n]+)`).ReplaceAllStringFunc(text, func(line string) string {
+		field, name, _ := strings.Cut(line, ":")
+		name = strings.TrimSpace(name)
 		if replaced[name] == "" {
-			t.Errorf("%s: there is no image for %s", file, name)
+			t.Errorf("there is no image for %s", name)
 		}
-		return "image: " + cluster.images[replaced[name]]
+		return field + ": " + cluster.images[replaced[name]]
 	})
 }
 
