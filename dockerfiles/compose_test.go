@@ -73,7 +73,7 @@ func TestCompose(t *testing.T) {
 	if answered, failed := p.counts(); failed > 0 {
 		t.Errorf("%d of %d requests failed", failed, answered+failed)
 	}
-	for _, line := range []string{"usher: traffic has been quiet for 2s", "usher: SIGQUIT sent to the app", "usher: Completed: exit code 0"} {
+	for _, line := range []string{"usher: traffic has been quiet for 3s", "usher: SIGQUIT sent to the app", "usher: Completed: exit code 0"} {
 		if log := p.run("logs", "web-a"); !strings.Contains(log, line) {
 			t.Errorf("no line %q in the server's log:\n%s", line, log)
 		}
