@@ -77,7 +77,7 @@ func TestCompose(t *testing.T) {
 		}
 	}
 
-	p.run("kill", "web-a")
+	p.run("kill", "web-b") // which serves, whether or not web-a is back
 	p.until("failures, once a server is killed", func(_, failed int) bool { return failed > 0 })
 }
 
