@@ -43,7 +43,7 @@ STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 UNPARAM     = $(GO) run mvdan.cc/unparam@v0.0.0-20260823230713-2fa3d841b0c8
 GOTESTSUM   = $(GO) run gotest.tools/gotestsum@v1.13.0
 
-.PHONY: build demo pictures test fuzz stress faults bench size verify-entry lint image deps clean
+.PHONY: build demo pictures test e2e fuzz stress faults bench size verify-entry lint image deps clean
 
 # RACE=1 puts the race detector in, which goes well with the entry point.
 build:
@@ -71,6 +71,12 @@ test:
 	$(GOTESTSUM) --format pkgname $(if $(JSON),--jsonfile '$(JSON)') -- -timeout 15m ./...
 	cd examples/kubernetes && $(GO) test ./...
 	@echo "Tests that were skipped are listed above with the reason; as root, 'make deps' installs what they need."
+
+# Tests on a Kubernetes cluster, named by KUBECONFIG: e2e/README.md. E2E=-short is a short round, E2E='-run TestEnds -update' writes the documentation's tables.
+E2E ?=
+e2e:
+	@[ -n "$$KUBECONFIG" ] || { echo 'make e2e needs KUBECONFIG, and a way for images to get to the nodes: e2e/README.md'; exit 1; }
+	cd e2e && $(GO) vet ./... && $(GO) test -count=1 -timeout 30m -parallel 8 -v $(E2E) .
 
 # Every fuzz target for a while, or so often: FUZZTIME=2000x. The end of a while may come at a bad moment, and is then an error of go's own that is no
 # finding ("context deadline exceeded"). An input that fails is written to the package's testdata/fuzz, where tests try it from then on: it belongs to the fix.
