@@ -24,6 +24,3 @@
 // A fault (a nil dereference) in a program so built ends it with SIGSEGV and without a stack trace: the kernel does not let it
 // be blocked. Other panics are as ever.
 package entry
-
-// VerifiedGo is the Go release that all of this is verified for: VERIFY.md.
-const VerifiedGo = "go1.26"
