@@ -184,12 +184,18 @@ func bombPath(t *testing.T) string {
 // An app that fills its limit of processes with its first instructions, on the one processor that it shares with usher, does nothing to usher: the
 // threads that the Go runtime will want are there before it is. Without them the runtime dies, and the container with it.
 func TestBomb(t *testing.T) {
+	bombed(t, &made, 54400, 50)
+}
+
+// bombed is so many rounds of that, each as a user of its own.
+func bombed(t *testing.T, b *build, uid, rounds int) {
+	t.Helper()
 	bomb := bombPath(t)
-	for round := range 50 {
+	for round := range rounds {
 		t.Run("", func(t *testing.T) {
 			t.Parallel()
-			uid := 54400 + round
-			u := command(t, &made, []string{"--", "-q"}[round%2], bomb) // before the runtime, and after it
+			uid := uid + round
+			u := command(t, b, []string{"--", "-q"}[round%2], bomb) // before the runtime, and after it
 			u.inShell(fmt.Sprintf("exec taskset -c 0 prlimit --nproc=%d:%[1]d setpriv --reuid %d --regid %[2]d --clear-groups \"$@\"", 12+round, uid))
 			u.begin()
 			u.printed("full\n")
