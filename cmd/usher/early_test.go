@@ -113,6 +113,9 @@ exit 5
 		{[]string{"app", "one", "", "th ree"}, "/good" + bin, 5},
 		{[]string{"app"}, "/bad:" + dir + "/good/" + bin, 5},
 		{[]string{"app"}, "/good/app:" + dir + "/missing:" + dir + "/good" + bin, 5},
+		{[]string{"app"}, "/none:" + dir + "/bad:." + bin, 5}, // the current directory
+		{[]string{"app"}, "/bad::/nothing" + bin, 5},
+		{[]string{"none"}, "/good:" + dir + "/bad" + bin, 126}, // ENOEXEC ends the search
 		{[]string{"app"}, "/bad" + bin, 126},
 		{[]string{"plain", "x"}, "/good" + bin, 5},
 		{[]string{"broken"}, "/good" + bin, 126},
@@ -252,7 +255,7 @@ func TestNoiseWithoutRoomForAThread(t *testing.T) {
 // Without a runtime there is nothing to allocate from, to grow a stack with, or to panic with.
 func TestEarlyCallsNothingOfTheRuntime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "usher")
-	build := exec.Command("go", "build", "-tags", "usher_entry usher_threads usher_early", "-ldflags", "-checklinkname=0 -E usher/signals/entry.entry", "-o", path, ".")
+	build := exec.Command("go", "build", "-tags", "usher_entry usher_threads usher_early usher_entry_unverified", "-ldflags", "-checklinkname=0 -E usher/signals/entry.entry", "-o", path, ".")
 	for _, arch := range []string{"amd64", "arm64"} {
 		build := *build
 		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch)
