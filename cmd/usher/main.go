@@ -25,7 +25,8 @@ import (
 // version is set by the linker (make build).
 var version = "devel"
 
-// without is a second line of the version, for a program that lacks layers of the entry point.
+// without is a second line of the version, for a program that lacks layers of the
+// entry point.
 func without() string {
 	if entry.Missing == "" {
 		return ""

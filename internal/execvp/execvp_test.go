@@ -15,7 +15,8 @@ import (
 
 func TestMain(m *testing.M) { testmain.Main(m.Run) }
 
-// search looks for a program as its users do, and runs it: its exit code, or the one that a shell gives for the failure.
+// search looks for a program as the users of this package do, and runs it. It
+// returns the exit code, or the one that a shell has for the failure.
 func search(path, name, dir string) int {
 	var failed Failure
 	for i, directory, more := uintptr(0), "", true; more; i++ {
@@ -35,8 +36,9 @@ func search(path, name, dir string) int {
 	return 126
 }
 
-// The C library's execvp(3), which env(1) calls, finds the same real files, and fails in the same way. A script without #! is not among them: it
-// is package spawn's to give it to a shell.
+// The C library's execvp(3), which env(1) calls, finds the same real files, and
+// fails in the same way. Scripts without #! are tested elsewhere: package spawn
+// gives them to a shell.
 func TestLikeTheCLibrary(t *testing.T) {
 	env, err := exec.LookPath("env")
 	if err != nil {

@@ -102,14 +102,16 @@ func end(text string) {
 	}
 }
 
-// write leaves out what the reader of stderr has no room for: it may have stalled, and usher would not end.
+// write leaves out what stderr has no room for: its reader may have stalled, and
+// usher has to end.
 //
 //go:nosplit
 //go:norace
 func write(p *byte, n int) {
 	stderr, now := unix.PollFd{Fd: 2, Events: unix.POLLOUT}, unix.Timespec{}
 	// While the limit of descriptors is 0, there is no poll.
-	ready, _, errno := syscall.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&stderr)), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0)
+	ready, _, errno := syscall.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&stderr)), 1,
+		uintptr(unsafe.Pointer(&now)), 0, 0, 0)
 	if ready == 0 && errno == 0 {
 		return
 	}
