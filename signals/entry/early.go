@@ -11,6 +11,8 @@ import (
 	"usher/internal/execvp"
 )
 
+//lint:file-ignore U1000 all of it is called by early_*.s
+
 const missingEarly = ""
 
 // The start of the app before the Go runtime's. A plain command line, as most are, leaves usher nothing to do before the app, and nothing to
@@ -22,8 +24,6 @@ const missingEarly = ""
 
 // These are values: assembly that calls a Go function by name goes by way of g, and there is none yet. Go code that calls assembly does so
 // on its return, which is why early_*.s make the threads and the child.
-//
-//lint:ignore U1000 early_*.s call them
 var (
 	planFunc    = plan
 	becomeFunc  = become
@@ -37,11 +37,8 @@ var (
 	ends   [2]int32 // of a pipe that the child's execve(2), or its end, closes
 	pid    int
 
-	//lint:ignore U1000 early_*.s make it g, whose stack has no end
-	noG [4]uintptr
+	noG [4]uintptr // early_*.s make it g: its stack has no end
 	// childStack is the stack of the child that becomes the app: what Go functions without a stack check may use, and more.
-	//
-	//lint:ignore U1000 early_*.s use it
 	childStack [childStackWords]uint64
 )
 

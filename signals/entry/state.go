@@ -4,6 +4,8 @@ package entry
 
 import "golang.org/x/sys/unix"
 
+//lint:file-ignore U1000 entry_*.s use the rest
+
 const missingEntry = ""
 
 // What entry has done and saved. It writes to them behind the compiler's back.
@@ -17,8 +19,6 @@ var (
 )
 
 // What entry reads.
-//
-//lint:ignore U1000 entry_*.s do
 var (
 	all      = ^uint64(0)
 	maxProcs = "GOMAXPROCS=1\x00"
@@ -27,6 +27,5 @@ var (
 )
 
 // entry is where the kernel starts this program: see entry_*.s.
-//
-//lint:ignore U1000 the linker makes it the entry point (-E)
+// The linker makes it the entry point (-E).
 func entry()

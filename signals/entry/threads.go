@@ -7,6 +7,8 @@ import (
 	"syscall"
 )
 
+//lint:file-ignore U1000 threads_*.s use the rest
+
 const missingThreads = ""
 
 // slots is the most that package supervisor asks for: 9, one for an explanation, two for the termination log, and internal/file.MaxCalls that a
@@ -14,14 +16,11 @@ const missingThreads = ""
 const slots = 28
 
 // slot is a thread that waits for its work: whether that is there, and what runtime·clone is given.
-//
-//lint:ignore U1000 threads_*.s use it
 type slot struct {
 	given       uint32
 	stk, gp, fn uintptr
 }
 
-//lint:ignore U1000 threads_*.s use them
 var (
 	waiting  [slots]slot
 	reserved int32 // how many threads there have been in waiting
