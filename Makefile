@@ -17,18 +17,26 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 # 49 kB less.
 LDFLAGS = -s -w -X main.version=$(VERSION) -checklinkname=0
 TAGS    = usher_linkname
-# The Go releases that the entry point is verified for: signals/entry/VERIFY.md. Any other gets os/signal, and is told so.
-ENTRY_GO = go1.26
-GO_HERE := $(shell $(GO) env GOVERSION)
+# The layers of the entry point, each on the one before, and the Go releases that each is verified for: signals/entry/VERIFY.md. For any other
+# release a layer is left out, and so are those above it. LAYERS=usher_entry, or nothing, builds fewer.
+LAYERS        = usher_entry usher_threads usher_early
+usher_entry   = go1.26
+usher_threads = $(filter go1.26,$(usher_entry))
+usher_early   = $(filter go1.26,$(usher_threads))
+GO_HERE      := $(shell $(GO) env GOVERSION)
+UNVERIFIED    = $(strip $(foreach layer,$(LAYERS),$(if $(filter $($(layer)) $(addsuffix .%,$($(layer))),$(GO_HERE)),,$(layer))))
+KEPT          = $(filter-out $(UNVERIFIED),$(LAYERS))
 COLD    = fmt time strings strconv flag slices syscall internal/sync golang.org/x/sys/unix github.com/hashicorp/go-multierror github.com/spf13/pflag \
 	path unicode/utf8 usher/internal/contexts usher/internal/file usher/internal/printable usher/supervisor/lastword usher/supervisor/lifecycle
 GCFLAGS = $(COLD:%=-gcflags=%=-l)
 ifneq ($(filter $(GOARCH),amd64 arm64),)
-ifneq ($(filter $(ENTRY_GO) $(ENTRY_GO).%,$(GO_HERE)),)
-TAGS    = usher_entry
-LDFLAGS += -funcalign=$(if $(filter amd64,$(GOARCH)),1,4) -E usher/signals/entry.entry
-else
-$(warning usher's entry point is not verified for $(GO_HERE), and is left out: see signals/entry/VERIFY.md)
+ifneq ($(UNVERIFIED),)
+$(warning usher is built without $(UNVERIFIED), not verified for $(GO_HERE): see signals/entry/VERIFY.md)
+endif
+LDFLAGS += -funcalign=$(if $(filter amd64,$(GOARCH)),1,4)
+ifneq ($(KEPT),)
+TAGS    = $(KEPT)
+LDFLAGS += -E usher/signals/entry.entry
 endif
 endif
 
@@ -116,14 +124,14 @@ size:
 # checks are for usher-check and the tools: usher compares a system call's error as it comes, and has no errors.As (cmd/usher/guard_test.go).
 lint:
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt would change: $$unformatted"; exit 1; }
-	$(GO) vet ./... && $(GO) vet -tags usher_entry ./... && $(GO) vet .ci/skipped.go
+	$(GO) vet ./... && $(GO) vet -tags '$(LAYERS)' ./... && $(GO) vet .ci/skipped.go
 	cd examples/kubernetes && $(GO) vet ./...
 	$(GO) test -count=1 ./internal/rules
 	$(MISSPELL) -error $$(git ls-files '*.go' '*.md' '*.sh' Makefile)
 	$(ERRORLINT) -test=false -errorf -comparison=false -asserts=false ./...
 	$(ERRORLINT) -test=false -errorf ./cmd/usher-check ./bench ./examples/...
-	$(UNPARAM) ./... && GOFLAGS='$(GOFLAGS) -tags=usher_entry' $(UNPARAM) ./...
-	$(STATICCHECK) ./... && $(STATICCHECK) -tags usher_entry ./...
+	$(UNPARAM) ./... && GOFLAGS='$(GOFLAGS) -tags=usher_entry,usher_threads,usher_early' $(UNPARAM) ./...
+	$(STATICCHECK) ./... && $(STATICCHECK) -tags '$(LAYERS)' ./...
 
 # The image that Dockerfiles take usher from: COPY --from=usher /usher /usher
 image: build

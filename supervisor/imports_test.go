@@ -33,7 +33,7 @@ var mayImport = []importRule{
 		"what a file is depends on its bytes alone"},
 	{"supervisor/process", []string{"signals", "signals/entry", "internal/file"},
 		"it finds, signals and reaps processes, whatever they are to the loop"},
-	{"supervisor/spawn", []string{"supervisor/binfmt", "signals", "internal/file"},
+	{"supervisor/spawn", []string{"supervisor/binfmt", "signals", "internal/"},
 		"it starts a program, and does not know for what, or why it failed"},
 	{"supervisor/command", []string{"supervisor/spawn", "supervisor/explain", "supervisor/exitcode", "healthz/check",
 		"signals", "signals/entry"},

@@ -151,7 +151,7 @@ func (s *Supervisor) Run() int {
 			busy = 1
 		}
 	}
-	threads := 5 + 3*busy // one that is in a system call, one that runs, and one on its way to sleep
+	threads := entry.PlainThreads + 3*busy // one that is in a system call, one that runs, and one on its way to sleep
 	if s.notify != nil || s.config.Besides() {
 		threads++
 	}

@@ -9,6 +9,7 @@ package main
 
 import (
 	"os"
+	"runtime"
 
 	"github.com/hashicorp/go-multierror"
 
@@ -23,6 +24,15 @@ import (
 
 // version is set by the linker (make build).
 var version = "devel"
+
+// without is a second line of the version, for a program that lacks layers of the
+// entry point.
+func without() string {
+	if entry.Missing == "" {
+		return ""
+	}
+	return "built by " + runtime.Version() + " for " + runtime.GOARCH + " without" + entry.Missing + "\n"
+}
 
 func init() {
 	// Signals, wait and kill belong to one thread, which is also the one for the
@@ -46,7 +56,7 @@ func main() {
 		exit(printOut(1, usage))
 	case o.version:
 		actAsTool()
-		exit(printOut(1, "usher "+version+"\n"))
+		exit(printOut(1, "usher "+version+"\n"+without()))
 	case o.notice.text != "":
 		actAsTool()
 		exit(printOut(o.notice.fd, o.notice.text))

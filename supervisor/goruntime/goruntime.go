@@ -21,12 +21,12 @@ import (
 // The threads stay, asleep. Few are needed: one at a time runs Go code, the others
 // are in system calls. Even a plain run writes to the log, whose reader may stall,
 // while it collects garbage, of which the runtime gives some back later
-// (signals/entry/early.h lists all threads). Reserve fails as a fork does.
+// (entry.PlainThreads lists all threads). Reserve fails as a fork does.
 func Reserve(threads int) error {
 	switch errno := entry.Reserve(threads); errno {
 	case 0:
 		return nil
-	case unix.ENOSYS:
+	case unix.ENOSYS, unix.ENOBUFS: // the runtime makes them itself
 	default:
 		return fmt.Errorf("cannot fork: %w", errno)
 	}
