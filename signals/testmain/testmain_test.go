@@ -152,7 +152,8 @@ func TestCalledOff(t *testing.T) {
 }
 
 func TestKillTree(t *testing.T) {
-	cmd := exec.Command("sh", "-c", `setsid sh -c 'while :; do sh -c "sleep 1008" & sleep 0.01; done' & sleep 1007 & wait`)
+	sleep := fmt.Sprintf("sleep %d", 1_000_000+os.Getpid()) // of no other run of this test
+	cmd := exec.Command("sh", "-c", fmt.Sprintf(`setsid sh -c 'while :; do sh -c "%s" & sleep 0.01; done' & sleep 1007 & wait`, sleep))
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +165,7 @@ func TestKillTree(t *testing.T) {
 	if all := Descendants(cmd.Process.Pid); len(all) > 0 {
 		t.Errorf("%v are left", all)
 	}
-	if exec.Command("pgrep", "-f", "^sleep 1008").Run() == nil {
+	if exec.Command("pgrep", "-f", "^"+sleep).Run() == nil {
 		t.Error("a process is left")
 	}
 	KillTree(cmd.Process) // no harm
