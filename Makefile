@@ -17,18 +17,26 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 # 49 kB less.
 LDFLAGS = -s -w -X main.version=$(VERSION) -checklinkname=0
 TAGS    = usher_linkname
-# The Go releases that the entry point is verified for: signals/entry/VERIFY.md. Any other gets os/signal, and is told so.
-ENTRY_GO = go1.26
-GO_HERE := $(shell $(GO) env GOVERSION)
+# The layers of the entry point, each on the one before, and the Go releases that each is verified for: signals/entry/VERIFY.md. For any other
+# release a layer is left out, and so are those above it. LAYERS=usher_entry, or nothing, builds fewer.
+LAYERS        = usher_entry usher_threads usher_early
+usher_entry   = go1.26
+usher_threads = $(filter go1.26,$(usher_entry))
+usher_early   = $(filter go1.26,$(usher_threads))
+GO_HERE      := $(shell $(GO) env GOVERSION)
+UNVERIFIED    = $(strip $(foreach layer,$(LAYERS),$(if $(filter $($(layer)) $(addsuffix .%,$($(layer))),$(GO_HERE)),,$(layer))))
+KEPT          = $(filter-out $(UNVERIFIED),$(LAYERS))
 COLD    = fmt time strings strconv flag slices syscall internal/sync golang.org/x/sys/unix github.com/hashicorp/go-multierror github.com/spf13/pflag \
 	path unicode/utf8 usher/internal/contexts usher/internal/file usher/internal/printable usher/supervisor/lastword usher/supervisor/lifecycle
 GCFLAGS = $(COLD:%=-gcflags=%=-l)
 ifneq ($(filter $(GOARCH),amd64 arm64),)
-ifneq ($(filter $(ENTRY_GO) $(ENTRY_GO).%,$(GO_HERE)),)
-TAGS    = usher_entry
-LDFLAGS += -funcalign=$(if $(filter amd64,$(GOARCH)),1,4) -E usher/signals/entry.entry
-else
-$(warning usher's entry point is not verified for $(GO_HERE), and is left out: see signals/entry/VERIFY.md)
+ifneq ($(UNVERIFIED),)
+$(warning usher is built without $(UNVERIFIED), not verified for $(GO_HERE): see signals/entry/VERIFY.md)
+endif
+LDFLAGS += -funcalign=$(if $(filter amd64,$(GOARCH)),1,4)
+ifneq ($(KEPT),)
+TAGS    = $(KEPT)
+LDFLAGS += -E usher/signals/entry.entry
 endif
 endif
 
@@ -37,11 +45,13 @@ ifneq ($(findstring go1.26,$(GO_HERE)),)
 build size bench: export GOEXPERIMENT = nogreenteagc
 endif
 
+ERRORLINT   = $(GO) run github.com/polyfloyd/go-errorlint@v1.8.0
 MISSPELL    = $(GO) run github.com/golangci/misspell/cmd/misspell@v0.7.0
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+UNPARAM     = $(GO) run mvdan.cc/unparam@v0.0.0-20260823230713-2fa3d841b0c8
 GOTESTSUM   = $(GO) run gotest.tools/gotestsum@v1.13.0
 
-.PHONY: build demo test fuzz stress faults bench size verify-entry lint image deps clean
+.PHONY: build demo pictures test e2e fuzz stress faults bench size verify-entry lint image deps clean
 
 # RACE=1 puts the race detector in, which goes well with the entry point.
 build:
@@ -54,12 +64,27 @@ endif
 demo: build
 	@$(GO) run ./examples/demo -usher bin/usher
 
+# The pictures of docs/pictures, from what usher says and from a run of the demo. PICTURED is the plan's command line.
+PICTURED = --grace-period 60s --term-delay 25s --quiet-period 5s --drain-timeout 10s --pre-stop http://127.0.0.1:8080/deregister --hook-timeout 5s -- nginx
+pictures: build
+	$(GO) run ./examples/demo -usher bin/usher -figures docs/pictures/stop.json
+	bin/usher --plan --log-format json $(PICTURED) >docs/pictures/plan.json
+	$(GO) run ./examples/plan -stop docs/pictures/stop.json >docs/pictures/stop.svg
+	$(GO) run ./examples/plan -command '$(PICTURED)' <docs/pictures/plan.json >docs/pictures/plan.svg
+	$(GO) run ./examples/plan -lifecycle >docs/pictures/lifecycle.svg
+
 # All tests. Those that need what this machine does not have are skipped, and named at the end with the reason. JSON=file keeps what happened.
 JSON ?=
 test:
 	$(GOTESTSUM) --format pkgname $(if $(JSON),--jsonfile '$(JSON)') -- -timeout 15m ./...
 	cd examples/kubernetes && $(GO) test ./...
 	@echo "Tests that were skipped are listed above with the reason; as root, 'make deps' installs what they need."
+
+# Tests on a Kubernetes cluster, named by KUBECONFIG: e2e/README.md. E2E=-short is a short round, E2E='-run TestEnds -update' writes the documentation's tables.
+E2E ?=
+e2e:
+	@[ -n "$$KUBECONFIG" ] || { echo 'make e2e needs KUBECONFIG, and a way for images to get to the nodes: e2e/README.md'; exit 1; }
+	cd e2e && $(GO) vet ./... && $(GO) test -count=1 -timeout 30m -parallel 8 -v $(E2E) .
 
 # Every fuzz target for a while, or so often: FUZZTIME=2000x. The end of a while may come at a bad moment, and is then an error of go's own that is no
 # finding ("context deadline exceeded"). An input that fails is written to the package's testdata/fuzz, where tests try it from then on: it belongs to the fix.
@@ -94,14 +119,19 @@ size:
 	@CGO_ENABLED=0 GOOS=linux GOARCH=$(GOARCH) $(GO) build -trimpath -tags '$(TAGS)' $(GCFLAGS) -ldflags '$(filter-out -s -w,$(LDFLAGS))' -o bin/usher-symbols $(PKG)
 	@$(GO) run ./bench -size bin/usher-symbols
 
-# Twice, since the entry point is behind a tag of its own. Rules of this project alone are cmd/usher/rules_test.go. There is none for the length of lines:
-# hundreds are longer than the 120 columns that new ones keep to.
+# Some run twice, because the entry point is behind a tag of its own. The rules of this project alone are internal/rules: which file may exit,
+# wait or read the clock, and the length of lines, comments and files. errorlint looks for errors that fmt.Errorf does not wrap. Its other
+# checks are for usher-check and the tools: usher compares a system call's error as it comes, and has no errors.As (cmd/usher/guard_test.go).
 lint:
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt would change: $$unformatted"; exit 1; }
-	$(GO) vet ./... && $(GO) vet -tags usher_entry ./... && $(GO) vet .ci/skipped.go
+	$(GO) vet ./... && $(GO) vet -tags '$(LAYERS)' ./... && $(GO) vet .ci/skipped.go
 	cd examples/kubernetes && $(GO) vet ./...
+	$(GO) test -count=1 ./internal/rules
 	$(MISSPELL) -error $$(git ls-files '*.go' '*.md' '*.sh' Makefile)
-	$(STATICCHECK) ./... && $(STATICCHECK) -tags usher_entry ./...
+	$(ERRORLINT) -test=false -errorf -comparison=false -asserts=false ./...
+	$(ERRORLINT) -test=false -errorf ./cmd/usher-check ./bench ./examples/...
+	$(UNPARAM) ./... && GOFLAGS='$(GOFLAGS) -tags=usher_entry,usher_threads,usher_early' $(UNPARAM) ./...
+	$(STATICCHECK) ./... && $(STATICCHECK) -tags '$(LAYERS)' ./...
 
 # The image that Dockerfiles take usher from: COPY --from=usher /usher /usher
 image: build

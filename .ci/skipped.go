@@ -1,8 +1,10 @@
-// Skipped fails if a test was skipped that is not on the list. A test that is skipped in CI proves nothing there, and nobody sees that it does not.
+// Skipped fails if a test was skipped that is not on the list. A skipped test
+// proves nothing, and in CI nobody would notice.
 //
 //	go run .ci/skipped.go .ci/skips test.json
 //
-// test.json is what `go test -json` prints. A line of the list has a test, a part of what the skip says, and the reason why CI may skip it.
+// test.json is the output of `go test -json`. A line of the list has a test, a
+// part of the skip's message, and the reason why CI may skip the test.
 package main
 
 import (
@@ -16,7 +18,7 @@ import (
 
 // entry is a line of the list.
 type entry struct {
-	test *regexp.Regexp // of the package and the test
+	test *regexp.Regexp // matches the package and the test
 	says string
 	used bool
 }
@@ -38,7 +40,7 @@ func run(listPath, eventsPath string) error {
 		return err
 	}
 	defer events.Close()
-	output := map[string]string{} // of each test
+	output := map[string]string{} // by test
 	var unlisted []string
 	tests := 0
 	for decoder := json.NewDecoder(events); decoder.More(); {
@@ -69,7 +71,8 @@ func run(listPath, eventsPath string) error {
 		}
 	}
 	if len(unlisted) > 0 {
-		return fmt.Errorf("%d tests were skipped and are not in %s. Have what they need installed (.ci/packages), or add them with the reason:\n\n%s", len(unlisted), listPath,
+		return fmt.Errorf("%d tests were skipped and are not in %s. Install what they need (.ci/packages), "+
+			"or add them with the reason:\n\n%s", len(unlisted), listPath,
 			strings.Join(unlisted, "\n\n"))
 	}
 	return nil

@@ -1,5 +1,7 @@
-// Bench measures usher beside tini, dumb-init, catatonit and no init at all, each as PID 1 of a PID namespace of its own, in turns: a
-// machine that slows down slows down all of them. `make bench` runs it; it needs root, and gcc for app/app.c.
+// Bench measures usher, tini, dumb-init, catatonit and no init at all, each as
+// PID 1 of a PID namespace of its own. It measures them in turns, so that a
+// machine that slows down slows down all of them. `make bench` runs it. It
+// needs root, and gcc for app/app.c.
 package main
 
 import (
@@ -17,12 +19,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bench is what measures need and what they have found.
+// bench holds the inits to measure, and the values found.
 type bench struct {
 	app    string
 	peers  []peer
-	values map[string]map[string][]float64 // by row and init, one a round
-	rows   []string                        // in order
+	values map[string]map[string][]float64 // by row and init; one value per round
+	rows   []string                        // rows of the table, in order
 }
 
 // base is the init that others are compared with.
@@ -30,11 +32,11 @@ const base = "tini"
 
 func main() {
 	usher := flag.String("usher", "bin/usher", "the usher to measure")
-	out := flag.String("json", "", "write all values there, as JSON")
+	out := flag.String("json", "", "write all values to this file, as JSON")
 	only := flag.String("only", "", "measure only what matches")
-	factor := flag.Float64("rounds", 1, "as many rounds, compared with the default")
-	serve := flag.String("serve", "", "instead, serve what usher does with net/http at this address")
-	size := flag.String("size", "", "instead, say what each package costs this binary, which is not stripped")
+	factor := flag.Float64("rounds", 1, "factor for the number of rounds")
+	serve := flag.String("serve", "", "instead, serve usher's endpoint with net/http at this address")
+	size := flag.String("size", "", "instead, print the size of each package in this unstripped binary")
 	flag.Parse()
 	err := error(nil)
 	switch {
@@ -58,10 +60,13 @@ func measureAll(usher, out string, only *regexp.Regexp, factor float64) error {
 	}
 	defer os.RemoveAll(dir)
 	b := &bench{app: filepath.Join(dir, "app"), values: map[string]map[string][]float64{}}
-	if text, err := exec.Command("gcc", "-O2", "-static", "-nostartfiles", "-fno-stack-protector", "-o", b.app, "bench/app/app.c").CombinedOutput(); err != nil {
-		return fmt.Errorf("gcc: %v\n%s", err, text)
+	gcc := exec.Command("gcc", "-O2", "-static", "-nostartfiles", "-fno-stack-protector",
+		"-o", b.app, "bench/app/app.c")
+	if text, err := gcc.CombinedOutput(); err != nil {
+		return fmt.Errorf("gcc: %w\n%s", err, text)
 	}
-	// A copy, as an image has one: what the linker wrote through mmap(2) is in the page cache in single pages, which take longer to give back.
+	// Measure a copy, as in an image. The pages of a file that the linker wrote
+	// through mmap(2) are single in the page cache, and take longer to unmap.
 	text, err := os.ReadFile(usher)
 	if err != nil {
 		return err
@@ -80,7 +85,7 @@ func measureAll(usher, out string, only *regexp.Regexp, factor float64) error {
 		b.peers = append(b.peers, peer{name, []string{path, "--"}})
 	}
 	b.peers = append(b.peers, peer{name: "none"})
-	runtime.LockOSThread() // affinity is a thread's
+	runtime.LockOSThread() // affinity belongs to the thread
 	_ = unix.Setrlimit(unix.RLIMIT_SIGPENDING, &unix.Rlimit{Cur: 4 * queued, Max: 4 * queued})
 	for _, m := range measures {
 		if !only.MatchString(m.name) {
@@ -125,15 +130,15 @@ func (b *bench) add(name string, values map[string]float64) {
 	b.rows = append(b.rows, rows...)
 }
 
-// order is that of the rows in the table.
+// order lists the rows of the table.
 const order = `start, µs exit, µs
 	signal, one CPU, µs signal, two CPUs, µs signal after 25 ms idle, µs
 	queued signals, of 10000 …with their value distinct signals, of 18
 	processor time per orphan, µs
 	wake-ups per second resident, kB …written to, kB threads binary, kB`
 
-// print prints the medians of base as they are, and those of the others as well, with the quartiles of their ratios to base's round by
-// round.
+// print prints the medians. For the inits other than base it also prints the
+// ratios to base, round by round: their median and quartiles.
 func (b *bench) print() {
 	fmt.Printf("%-30s", "")
 	for _, p := range b.peers {
@@ -149,7 +154,8 @@ func (b *bench) print() {
 	fmt.Println()
 }
 
-// cell is a median and, where it is not base's own, the ratio's with its quartiles.
+// cell returns a median and, for an init other than base, the ratio with its
+// quartiles.
 func cell(values, bases []float64, isBase bool) string {
 	if len(values) == 0 {
 		return "-"
@@ -167,7 +173,8 @@ func cell(values, bases []float64, isBase bool) string {
 	case len(ratios) < 4:
 		return fmt.Sprintf("%s  %.2f", text, quantile(ratios, 0.5))
 	}
-	return fmt.Sprintf("%s  %.2f (%.2f–%.2f)", text, quantile(ratios, 0.5), quantile(ratios, 0.25), quantile(ratios, 0.75))
+	return fmt.Sprintf("%s  %.2f (%.2f–%.2f)", text,
+		quantile(ratios, 0.5), quantile(ratios, 0.25), quantile(ratios, 0.75))
 }
 
 func quantile(values []float64, q float64) float64 {

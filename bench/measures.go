@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// measure is one row group of the table: what a round of it gives for one init, by row.
+// measure is one group of rows of the table. run returns the values of one
+// round for one init, by row.
 type measure struct {
 	name   string
 	rounds int
@@ -27,8 +28,9 @@ var measures = []measure{
 	{"idle", 1, idle},
 }
 
-// startAndEnd: from exec of the init to the app's first instruction, and from the app's end to the init's as its parent sees it; in
-// microseconds.
+// startAndEnd measures the time from the exec of the init to the app's first
+// instruction, and from the app's end to the init's end as its parent sees it,
+// in microseconds.
 func startAndEnd(b *bench, p peer) (map[string]float64, error) {
 	r, err := start(p, b.app, "end")
 	if err != nil {
@@ -39,10 +41,14 @@ func startAndEnd(b *bench, p peer) (map[string]float64, error) {
 	if status != 0 || r.page.first == 0 {
 		return nil, fmt.Errorf("ended with %#x", status)
 	}
-	return map[string]float64{"start, µs": float64(r.page.first-r.page.exec) / 1e3, "exit, µs": float64(at-r.page.last) / 1e3}, nil
+	return map[string]float64{
+		"start, µs": float64(r.page.first-r.page.exec) / 1e3,
+		"exit, µs":  float64(at-r.page.last) / 1e3,
+	}, nil
 }
 
-// latencies: from kill of the init to the app's having the signal, the median of some, in microseconds.
+// latencies measures the median time from kill(2) of the init to the signal's
+// arrival in the app, in microseconds.
 func latencies(b *bench, p peer) (map[string]float64, error) {
 	rows := map[string]float64{}
 	for _, kind := range []struct {
@@ -50,7 +56,11 @@ func latencies(b *bench, p peer) (map[string]float64, error) {
 		cpus int
 		n    int
 		wait time.Duration
-	}{{"signal, one CPU, µs", 1, 200, 0}, {"signal, two CPUs, µs", 2, 200, 0}, {"signal after 25 ms idle, µs", 2, 10, 25 * time.Millisecond}} {
+	}{
+		{"signal, one CPU, µs", 1, 200, 0},
+		{"signal, two CPUs, µs", 2, 200, 0},
+		{"signal after 25 ms idle, µs", 2, 10, 25 * time.Millisecond},
+	} {
 		if err := useCPUs(kind.cpus); err != nil {
 			return nil, err
 		}
@@ -77,7 +87,8 @@ func latencies(b *bench, p peer) (map[string]float64, error) {
 	return rows, nil
 }
 
-// useCPUs pins the calling thread, and what it starts, to the first n CPUs.
+// useCPUs pins the calling thread, and the processes that it starts, to the
+// first n CPUs.
 func useCPUs(n int) error {
 	var set unix.CPUSet
 	for i := range n {
@@ -86,16 +97,18 @@ func useCPUs(n int) error {
 	return unix.SchedSetaffinity(0, &set)
 }
 
-// distinct are the signals that every init can forward, one of each.
+// distinct are the signals that every init can forward.
 var distinct = []unix.Signal{
-	unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPIPE, unix.SIGALRM, unix.SIGTERM, unix.SIGSTKFLT, unix.SIGCONT,
-	unix.SIGURG, unix.SIGXCPU, unix.SIGXFSZ, unix.SIGVTALRM, unix.SIGPROF, unix.SIGWINCH, unix.SIGIO, unix.SIGPWR,
+	unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPIPE, unix.SIGALRM, unix.SIGTERM,
+	unix.SIGSTKFLT, unix.SIGCONT, unix.SIGURG, unix.SIGXCPU, unix.SIGXFSZ, unix.SIGVTALRM, unix.SIGPROF,
+	unix.SIGWINCH, unix.SIGIO, unix.SIGPWR,
 }
 
-// queued is how many real-time signals are sent at once.
+// queued is the number of real-time signals that are sent at once.
 const queued = 10_000
 
-// many: queued real-time signals, how many arrive and how many with their value; and distinct signals in one burst.
+// many counts how many queued real-time signals arrive, and how many with their
+// value. It also counts distinct signals of one burst.
 func many(b *bench, p peer) (map[string]float64, error) {
 	r, err := start(p, b.app, "signals")
 	if err != nil {
@@ -105,7 +118,7 @@ func many(b *bench, p peer) (map[string]float64, error) {
 	if err := r.said(); err != nil {
 		return nil, err
 	}
-	const sig = 40 // one that no C library keeps for itself
+	const sig = 40 // no C library keeps it for itself
 	for i := range queued {
 		info := struct {
 			signo, errno, code, _ int32
@@ -113,12 +126,16 @@ func many(b *bench, p peer) (map[string]float64, error) {
 			value                 int64
 			_                     [96]byte
 		}{code: -1, value: int64(i)} // SI_QUEUE
-		if _, _, errno := unix.Syscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(r.pid), sig, uintptr(unsafe.Pointer(&info))); errno != 0 {
-			return nil, fmt.Errorf("rt_sigqueueinfo: %v", errno)
+		_, _, errno := unix.Syscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(r.pid), sig, uintptr(unsafe.Pointer(&info)))
+		if errno != 0 {
+			return nil, fmt.Errorf("rt_sigqueueinfo: %w", errno)
 		}
 	}
 	r.settled()
-	rows := map[string]float64{"queued signals, of 10000": float64(r.page.arrived), "…with their value": float64(r.page.ordered)}
+	rows := map[string]float64{
+		"queued signals, of 10000": float64(r.page.arrived),
+		"…with their value":        float64(r.page.ordered),
+	}
 	r.page.set = 0
 	for _, sig := range distinct {
 		_ = unix.Kill(r.pid, sig)
@@ -132,20 +149,21 @@ func many(b *bench, p peer) (map[string]float64, error) {
 	return rows, nil
 }
 
-// settled returns when nothing has arrived for a while.
+// settled returns when no signal has arrived for a while.
 func (r *run) settled() {
 	for last := uint64(1 << 63); last != r.page.arrived; time.Sleep(50 * time.Millisecond) {
 		last = r.page.arrived
 	}
 }
 
-// manyOrphans is how many processes a round leaves to the init.
+// manyOrphans is the number of processes that a round leaves to the init.
 const manyOrphans = 20_000
 
-// orphans: the init's processor time for each orphan it reaps, in microseconds.
+// orphans measures the init's processor time for each orphan that it reaps, in
+// microseconds.
 func orphans(b *bench, p peer) (map[string]float64, error) {
 	if p.argv == nil {
-		return nil, nil // nobody reaps
+		return nil, nil // there is no init that reaps
 	}
 	r, err := start(p, b.app, "orphans", strconv.Itoa(manyOrphans))
 	if err != nil {
@@ -160,14 +178,16 @@ func orphans(b *bench, p peer) (map[string]float64, error) {
 	if err := r.said(); err != nil {
 		return nil, err
 	}
-	time.Sleep(100 * time.Millisecond) // the last of them
-	return map[string]float64{"processor time per orphan, µs": float64(cpu(r.pid)-before) / 1e3 / manyOrphans}, nil
+	time.Sleep(100 * time.Millisecond) // for the last orphans
+	used := float64(cpu(r.pid)-before) / 1e3
+	return map[string]float64{"processor time per orphan, µs": used / manyOrphans}, nil
 }
 
 // idleTime is how long idle inits are watched.
 const idleTime = 20 * time.Second
 
-// idle: what an init holds, and how often it wakes up, while nothing happens.
+// idle measures an init's memory and threads, and how often it wakes up, while
+// nothing happens.
 func idle(b *bench, p peer) (map[string]float64, error) {
 	r, err := start(p, b.app, "signals")
 	if err != nil {
@@ -195,7 +215,8 @@ func idle(b *bench, p peer) (map[string]float64, error) {
 	return rows, nil
 }
 
-// field is the sum of what the lines of a /proc file have behind a name that ends so.
+// field returns the sum of the numbers in a /proc file's lines whose name has
+// that ending.
 func field(file, name string) (total float64) {
 	text, _ := os.ReadFile(file)
 	for line := range strings.Lines(string(text)) {

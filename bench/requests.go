@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,7 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// serveNetHTTP serves what usher's /readyz answers, as one would write it with net/http.
+// serveNetHTTP serves the answer of usher's /readyz with net/http, written in
+// the usual way.
 func serveNetHTTP(addr string) error {
 	http.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
 		h := w.Header()
@@ -28,9 +30,14 @@ func serveNetHTTP(addr string) error {
 	return http.ListenAndServe(addr, nil)
 }
 
-// requests compares usher's endpoint with the same one on net/http, under wrk with 32 connections, kept and one per request: the server on
-// one processor, wrk on another, in a network namespace, which, as a container's, has no packet filter. What a server could answer per second
-// of its processor's time shows where wrk is what limits: opening a connection takes it longer than the answer takes either server.
+// requests compares usher's endpoint with the same endpoint on net/http. The
+// load is wrk with 32 connections, which are kept, or used for one request
+// each. The server runs on one processor and wrk on another, in a network
+// namespace that, like a container's, has no packet filter.
+//
+// One row tells how many requests a server could answer in a second of its
+// processor's time. It matters where wrk is the limit: wrk needs more time to
+// open a connection than either server needs to answer.
 func (b *bench) requests(rounds int) error {
 	wrk, err := exec.LookPath("wrk")
 	if err != nil {
@@ -45,7 +52,10 @@ func (b *bench) requests(rounds int) error {
 		return err
 	}
 	const addr = "127.0.0.1:8086"
-	servers := []peer{{"usher", []string{b.peers[0].argv[0], "--health-addr", addr, "--", "sleep", "1000"}}, {"net/http", []string{self, "-serve", addr}}}
+	servers := []peer{
+		{"usher", []string{b.peers[0].argv[0], "--health-addr", addr, "--", "sleep", "1000"}},
+		{"net/http", []string{self, "-serve", addr}},
+	}
 	rows := []struct{ name, header string }{{"kept", ""}, {"one per request", "Connection: close"}}
 	for range rounds {
 		for _, p := range servers {
@@ -85,7 +95,7 @@ const (
 
 var wrkSays = regexp.MustCompile(`(?s)99%\s+([0-9.]+)(us|ms|s)\n.*?(\d+) requests in.*Requests/sec:\s+([0-9.]+)`)
 
-// load is a second of it, on a server of its own.
+// load measures a second of load, on a server of its own.
 func load(p peer, wrk, addr, header string) (map[string]float64, error) {
 	if err := onCPU(0); err != nil {
 		return nil, err
@@ -120,8 +130,11 @@ func load(p peer, wrk, addr, header string) (map[string]float64, error) {
 	out, err := exec.Command(wrk, append(args, "http://"+addr+"/readyz")...).CombinedOutput()
 	used, kernel := cpu(server.Process.Pid)-before, kernelTime(server.Process.Pid)-kernelBefore
 	m := wrkSays.FindSubmatch(out)
-	if err != nil || m == nil {
-		return nil, fmt.Errorf("wrk: %v\n%s", err, out)
+	if err == nil && m == nil {
+		err = errors.New("cannot read its output")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("wrk: %w\n%s", err, out)
 	}
 	p99, _ := strconv.ParseFloat(string(m[1]), 64)
 	n, _ := strconv.ParseFloat(string(m[3]), 64)
@@ -134,7 +147,8 @@ func load(p peer, wrk, addr, header string) (map[string]float64, error) {
 	}, nil
 }
 
-// kernelTime is what of its processor time a process has spent in the kernel, to 10 ms (proc_pid_stat(5), stime).
+// kernelTime returns the processor time that a process has spent in the kernel,
+// to 10 ms (proc_pid_stat(5), stime).
 func kernelTime(pid int) time.Duration {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -145,7 +159,8 @@ func kernelTime(pid int) time.Duration {
 	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
-// ownNetwork moves the calling thread, and what it starts from there on, to a new network namespace that has a loopback interface.
+// ownNetwork moves the calling thread, and all processes that it starts later,
+// to a new network namespace with a loopback interface.
 func ownNetwork() error {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("unshare: %w", err)
@@ -163,7 +178,8 @@ func ownNetwork() error {
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
 }
 
-// onCPU binds the calling thread, and what it starts from there on, to one processor.
+// onCPU binds the calling thread, and all processes that it starts later, to
+// one processor.
 func onCPU(n int) error {
 	var set unix.CPUSet
 	set.Set(n)

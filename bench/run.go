@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"syscall"
 	"time"
@@ -10,13 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peer is an init: its name, and the command that the app's is appended to.
+// peer is an init: its name, and the command to which the app's command is
+// appended.
 type peer struct {
 	name string
 	argv []string
 }
 
-// page is what the app writes to the page it shares with bench: app/app.c has it as well.
+// page is the memory that the app shares with bench, and writes to. app/app.c
+// has the same struct.
 type page struct {
 	exec, first, last, signal int64
 	arrived, ordered, set     uint64
@@ -25,14 +28,15 @@ type page struct {
 // run is one app under one init, which is PID 1 of a PID namespace of its own.
 type run struct {
 	page *page
-	pid  int // the init's
+	pid  int // pid of the init
 	out  int // the app's stdout
 	mem  []byte
 }
 
 var environ = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 
-// start starts the app under p. The calling thread is locked, and the new process has its affinity.
+// start starts the app under p. The calling thread is locked, and the new
+// process inherits its affinity.
 func start(p peer, app string, args ...string) (*run, error) {
 	fd, err := unix.MemfdCreate("page", unix.MFD_CLOEXEC)
 	if err != nil {
@@ -55,7 +59,9 @@ func start(p peer, app string, args ...string) (*run, error) {
 	r.out = pipe[0]
 	argv := append(append([]string{app, "exec"}, p.argv...), append([]string{app}, args...)...)
 	r.pid, err = syscall.ForkExec(app, argv, &syscall.ProcAttr{
-		Env: environ, Files: []uintptr{0, uintptr(pipe[1]), 2, uintptr(fd)}, Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID},
+		Env:   environ,
+		Files: []uintptr{0, uintptr(pipe[1]), 2, uintptr(fd)},
+		Sys:   &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID},
 	})
 	return r, err
 }
@@ -68,8 +74,11 @@ func (r *run) said() error {
 		if err == unix.EINTR {
 			continue
 		}
-		if n != 1 {
-			return fmt.Errorf("the app has not answered: %v", err)
+		if n == 0 && err == nil {
+			err = io.EOF
+		}
+		if err != nil {
+			return fmt.Errorf("the app has not answered: %w", err)
 		}
 		return nil
 	}
@@ -84,7 +93,7 @@ func (r *run) wait() (status unix.WaitStatus, at int64) {
 	}
 }
 
-// kill ends the run, whatever it does.
+// kill ends the run, whatever the app is doing.
 func (r *run) kill() {
 	_ = unix.Kill(r.pid, unix.SIGKILL)
 	r.wait()
@@ -96,7 +105,8 @@ func (r *run) free() {
 	_ = unix.Munmap(r.mem)
 }
 
-// cpu is the processor time that a process has used, all threads, those that have ended too.
+// cpu returns the processor time that a process has used, with all its threads,
+// also those that have ended.
 func cpu(pid int) time.Duration {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(int32(^pid<<3|2), &ts); err != nil { // clock_getcpuclockid(3), CPUCLOCK_SCHED

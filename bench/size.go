@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// printSizes says what each package has in a binary with symbols: its own symbols, and its share, by its code's size, of the tables that
-// the runtime keeps of all code.
+// printSizes prints the size of each package in a binary with symbols: its own
+// symbols, and its share of the runtime's tables of all code, in proportion to
+// its code.
 func printSizes(path string) error {
 	f, err := elf.Open(path)
 	if err != nil {
@@ -29,7 +30,8 @@ func printSizes(path string) error {
 		}
 	}
 	for _, s := range symbols {
-		if s.Section >= elf.SHN_LORESERVE || int(s.Section) >= len(f.Sections) || f.Sections[s.Section].Type == elf.SHT_NOBITS {
+		if s.Section >= elf.SHN_LORESERVE || int(s.Section) >= len(f.Sections) ||
+			f.Sections[s.Section].Type == elf.SHT_NOBITS {
 			continue // not in the file
 		}
 		name := packageOf(s.Name)
@@ -56,12 +58,13 @@ func printSizes(path string) error {
 	return nil
 }
 
-// packageOf is the package of a symbol, which the path's last element ends with a dot.
+// packageOf returns the package of a symbol. A dot in the last element of the
+// path ends it.
 func packageOf(symbol string) string {
 	if strings.HasPrefix(symbol, "go:") || strings.HasPrefix(symbol, "type:") {
 		return strings.SplitAfter(symbol, "*")[0]
 	}
-	symbol, _, _ = strings.Cut(symbol, "[") // of a generic: its arguments have packages as well
+	symbol, _, _ = strings.Cut(symbol, "[") // the arguments of a generic function have packages as well
 	slash := strings.LastIndexByte(symbol, '/') + 1
 	name, _, _ := strings.Cut(symbol[slash:], ".")
 	return symbol[:slash] + name

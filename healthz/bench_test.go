@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// BenchmarkServer compares with net/http: one request a time on connections that are kept, on one each, and pipelined. The
+// BenchmarkServer compares the server with net/http: one request at a time on
+// kept connections, one request per connection, and pipelined requests. The
 // client is the same and cheap, but its system calls are in the figures.
 func BenchmarkServer(b *testing.B) {
 	servers := []struct {

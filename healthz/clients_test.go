@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// need skips the test where a program is not installed.
+// need skips the test if a program is not installed.
 func need(t testing.TB, program string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
@@ -72,7 +72,8 @@ func TestCurl(t *testing.T) {
 	}
 }
 
-// TestGoClient: connections are reused by many goroutines; a client with kubelet's settings gets a new one each time.
+// TestGoClient: many goroutines reuse connections. A client with kubelet's
+// settings gets a new connection each time.
 func TestGoClient(t *testing.T) {
 	addr, s := start(t, nil)
 	for _, tt := range []struct {
@@ -123,8 +124,10 @@ func TestGoClient(t *testing.T) {
 
 var wrkRequests = regexp.MustCompile(`(\d+) requests in`)
 
-// TestLoad: a second of wrk, then 20,000 requests on connections of their own, and what both cost in memory. The process is
-// one of its own, and its GOGC what main is to set (10): with Go's default the heap is let grow to 4 MB first.
+// TestLoad runs wrk for a second, then 20,000 requests on connections of their
+// own, and measures the memory of both. The server is a process of its own,
+// with the GOGC that main sets (10): with Go's default the heap may grow to 4
+// MB first.
 func TestLoad(t *testing.T) {
 	wrk := need(t, "wrk")
 	addr, pid, _ := startAlone(t, 0, "GOGC=10")
@@ -151,7 +154,8 @@ func TestLoad(t *testing.T) {
 	}
 	after := private(t, pid)
 	t.Logf("private memory: %d kB, after %s requests on 32 connections %d kB, after %d on as many %d kB", fresh, m[1], kept, single, after)
-	// Measured 30 and 50; race detector and machine differ, a leak of 40 bytes a request would be 800 more.
+	// Measured: 30 and 50. Race detector and machine differ; a leak of 40 bytes per
+	// request would add 800.
 	if !raceEnabled && (kept-fresh > 500 || after-fresh > 500) {
 		t.Errorf("private memory grew from %d kB to %d, then %d", fresh, kept, after)
 	}
@@ -172,7 +176,8 @@ func private(t testing.TB, pid int) int {
 	return n
 }
 
-// TestNginx: behind a proxy, with and without connections that are kept, GET and HEAD, and what it refuses.
+// TestNginx: the server works behind a proxy, with and without kept
+// connections, for GET and HEAD, and for refusals.
 func TestNginx(t *testing.T) {
 	nginx := need(t, "nginx")
 	addr, s := start(t, nil)

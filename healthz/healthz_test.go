@@ -73,7 +73,7 @@ func FuzzFailureIsOneLine(f *testing.F) {
 	})
 }
 
-// FuzzQuery: the same as net/url's parser finds, which is apiserver's.
+// FuzzQuery: the parser finds the same as net/url's, which apiserver uses.
 func FuzzQuery(f *testing.F) {
 	for _, seed := range []string{"", "verbose", "a=b&exclude=%41+b&verbose=1", "exclude=%zz", "exclude=a;b&&=&verbose"} {
 		f.Add(seed)

@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestLean: usher links this package and has to stay under 3 MB; each of these would cost from 270 kB to 3.5 MB. And
-// healthz is below supervisor, never above it.
+// TestLean: usher links this package and has to stay small
+// (cmd/usher/guard_test.go). Each of these packages would cost from 270 kB to
+// 3.5 MB. And healthz is below supervisor, never above it.
 func TestLean(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "usher/healthz/...").Output()
 	if err != nil {
@@ -30,7 +31,8 @@ func TestLean(t *testing.T) {
 	}
 }
 
-// TestNoGarbage: answering allocates nothing, so that a probe a second for a year is no work for the collector.
+// TestNoGarbage: answering allocates nothing, so a probe a second causes no
+// work for the collector, even in a year.
 func TestNoGarbage(t *testing.T) {
 	s := newServer(t)
 	c, client := connected(t, s)

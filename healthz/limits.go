@@ -10,7 +10,7 @@ type limits struct {
 	request time.Duration // from a request's first byte to the end of its head; then the answer is 408
 	write   time.Duration // until the client has taken its answers
 	linger  time.Duration // for reading what a client still sends after the last answer
-	settled time.Duration // a connection may be closed to make room once the server has waited for it this long
+	settled time.Duration // wait for a connection after which it may be closed to make room
 }
 
 // defaultLimits are for a kubelet, a load balancer and Prometheus, which

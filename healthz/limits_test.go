@@ -45,7 +45,7 @@ func TestDeadlines(t *testing.T) {
 			if err := ask(c); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(short) // the deadline that must not be there
+			time.Sleep(short) // longer than the limit, which must not apply here
 		}
 	})
 	t.Run("slowloris", func(t *testing.T) {
@@ -94,7 +94,8 @@ func TestDeadlines(t *testing.T) {
 	})
 }
 
-// TestRoom: with every slot held by clients that hold back, a new one is still answered, and at once.
+// TestRoom: while slow clients hold every slot, a new client still gets its
+// answer, and at once.
 func TestRoom(t *testing.T) {
 	const conns = 8
 	for _, tt := range []struct{ name, sent string }{
@@ -137,7 +138,8 @@ func TestRoom(t *testing.T) {
 	}
 }
 
-// TestLastLook: a connection that has to make room still answers the request that has come already, and then ends.
+// TestLastLook: a connection that has to make room still answers a request that
+// has come already, and then ends.
 func TestLastLook(t *testing.T) {
 	s := newServer(t)
 	c, client := connected(t, s)
@@ -159,7 +161,8 @@ func TestLastLook(t *testing.T) {
 	}
 }
 
-// TestLate: what has come while usher was stopped is answered, however long that was; and only what comes makes a wait longer.
+// TestLate: requests that came while usher was stopped are answered, however
+// long that was. Only received data makes a wait longer.
 func TestLate(t *testing.T) {
 	s := newServer(t)
 	c, client := connected(t, s)
@@ -192,8 +195,8 @@ func TestLate(t *testing.T) {
 	}
 }
 
-// TestBurst: 2,000 clients at once, each on a connection of its own, are all answered; then 2,000 that say nothing do not
-// keep the next from being answered.
+// TestBurst: 2,000 clients at once, each on a connection of its own, all get an
+// answer. Then 2,000 silent clients do not keep the next one from its answer.
 func TestBurst(t *testing.T) {
 	addr, s := start(t, nil)
 	const clients = 2000
@@ -226,7 +229,8 @@ func TestBurst(t *testing.T) {
 	}
 }
 
-// TestReuse: what a connection leaves does not show in the next one, which has its place.
+// TestReuse: a connection's state does not show in the next connection that
+// takes its place.
 func TestReuse(t *testing.T) {
 	s := newServer(t)
 	for i := range 100 {
@@ -250,7 +254,8 @@ func TestReuse(t *testing.T) {
 	}
 }
 
-// TestVictim: who goes first where there is no room, and that there is always somebody.
+// TestVictim: which connection goes first if there is no room, and that there
+// is always one.
 func TestVictim(t *testing.T) {
 	s := newServer(t)
 	open := func(sent string) *conn {
@@ -288,7 +293,8 @@ func TestVictim(t *testing.T) {
 	}
 }
 
-// TestFirstByteIsNoExcuse: what a client sends before its first answer does not make the wait for that one longer.
+// TestFirstByteIsNoExcuse: data that a client sends before its first answer
+// does not make its wait for that answer longer.
 func TestFirstByteIsNoExcuse(t *testing.T) {
 	s := newServer(t)
 	c, client := connected(t, s)
@@ -302,7 +308,8 @@ func TestFirstByteIsNoExcuse(t *testing.T) {
 	}
 }
 
-// TestTurns: however many requests a client has sent, others have their turn after a few.
+// TestTurns: however many requests a client has sent, other clients have their
+// turn after a few of them.
 func TestTurns(t *testing.T) {
 	s := newServer(t)
 	c, client := connected(t, s)
@@ -331,12 +338,14 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// guarded is a listener whose clients can send descriptors, as all of unix sockets can before Linux 6.16.
+// guarded is a listener whose clients can send descriptors, as on any unix
+// socket before Linux 6.16.
 type guarded struct{ listener }
 
 func (guarded) Rights() bool { return true }
 
-// TestGivenUp: connections with descriptors are not closed, and after some of them the socket is no longer served; others are.
+// TestGivenUp: connections with descriptors are not closed, and after some of
+// them their socket is no longer served. Other sockets are.
 func TestGivenUp(t *testing.T) {
 	logged := make(chan string, 10)
 	path := filepath.Join(t.TempDir(), "s")

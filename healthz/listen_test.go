@@ -19,12 +19,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// failing is a listener without descriptors to give.
+// failing is a listener that finds no descriptors.
 type failing struct{ listener }
 
 func (failing) Accept() (int, error) { return -1, os.NewSyscallError("accept4", syscall.EMFILE) }
 
-// TestBackoff: a lack of descriptors is waited out, a little longer each time up to a second, with one line in the log.
+// TestBackoff: a lack of descriptors is waited out, a little longer each time,
+// up to a second, with one line in the log.
 func TestBackoff(t *testing.T) {
 	var logged []string
 	s := newServer(t)
@@ -55,7 +56,7 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// scarce is a listener that has two descriptors to give.
+// scarce is a listener that finds two descriptors.
 type scarce struct {
 	listener
 	s *Server
@@ -68,7 +69,8 @@ func (l scarce) Accept() (int, error) {
 	return l.listener.Accept()
 }
 
-// TestScarce: where clients hold all the descriptors there are, each new one has that of another at once, and the log has one line of it.
+// TestScarce: if clients hold all descriptors, each new client gets the
+// descriptor of another one at once, and the log has one line about it.
 func TestScarce(t *testing.T) {
 	logged := 0
 	s := newServer(t)
@@ -102,7 +104,8 @@ func TestScarce(t *testing.T) {
 	}
 }
 
-// TestDescriptors: however few there are, connections leave some for what else usher does, and clients that hold back get out of the way of others.
+// TestDescriptors: however few descriptors there are, connections leave some
+// for the rest of usher, and slow clients make way for others.
 func TestDescriptors(t *testing.T) {
 	addr, pid, _ := startAlone(t, 24)
 	open := func() int {
@@ -144,7 +147,8 @@ func TestFewerDescriptors(t *testing.T) {
 	}
 }
 
-// end has the kernel end a listener at that port of loopback: with ss -K, or where that can't be done nearly so.
+// end makes the kernel end a listener at that port of loopback: with ss -K, or
+// nearly so if that is not possible.
 func end(t *testing.T, port uint16) {
 	t.Helper()
 	exec.Command("ss", "-K", "-l", "-t", "sport", "=", strconv.Itoa(int(port))).Run()
@@ -159,7 +163,8 @@ func end(t *testing.T, port uint16) {
 	t.Fatal("no such listener")
 }
 
-// TestListenerEnded: a listener that somebody has had the kernel end keeps nobody busy, and soon listens again.
+// TestListenerEnded: a listener that an administrator has ended (ss -K) does
+// not keep the server busy, and soon listens again.
 func TestListenerEnded(t *testing.T) {
 	free, err := Listen("127.0.0.1:0")
 	if err != nil {
@@ -200,7 +205,8 @@ func TestListenerEnded(t *testing.T) {
 	})
 }
 
-// TestForgotten: what usher has closed makes no events any more, although a child that has yet to become another program holds it.
+// TestForgotten: a closed connection causes no events, although a forked child
+// that has not called execve(2) still holds it.
 func TestForgotten(t *testing.T) {
 	s := newServer(t)
 	c, client := connected(t, s)
@@ -260,7 +266,8 @@ func TestListen(t *testing.T) {
 	}
 }
 
-// TestListenUnix: a socket that everybody may connect to, which goes with the listener; one that was left behind is replaced.
+// TestListenUnix: every user may connect to the socket, which is removed with
+// its listener. A stale socket is replaced.
 func TestListenUnix(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "health")
 	old := syscall.Umask(0o077)
@@ -315,7 +322,7 @@ func TestListenUnix(t *testing.T) {
 	}
 }
 
-// FuzzAddr: what is accepted package net reads as the same host and port.
+// FuzzAddr: package net reads an accepted address as the same host and port.
 func FuzzAddr(f *testing.F) {
 	for _, seed := range []string{":8086", "127.0.0.1:0", "[::1]:80", "[fe80::1%lo]:1", "localhost:1", "unix:/run/x", "unix://", "[]:1", "::1:2"} {
 		f.Add(seed)

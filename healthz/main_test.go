@@ -30,7 +30,8 @@ func TestMain(m *testing.M) {
 	testmain.Main(m.Run)
 }
 
-// serveAlone prints the address it serves on and ends with its stdin. limit is RLIMIT_NOFILE, 0 for the inherited one.
+// serveAlone prints its address, serves, and ends with its stdin. limit is
+// RLIMIT_NOFILE; 0 for the inherited limit.
 func serveAlone(limit string) {
 	if n, err := strconv.ParseUint(limit, 10, 64); err != nil {
 		panic(err)
@@ -39,7 +40,7 @@ func serveAlone(limit string) {
 			panic(err)
 		}
 	}
-	s, err := NewServer(endpoints(), func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) })
+	s, err := serverOf(endpoints(), func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) })
 	if err == nil {
 		err = s.Listen("127.0.0.1:0")
 	}
@@ -51,7 +52,8 @@ func serveAlone(limit string) {
 	io.Copy(io.Discard, os.Stdin)
 }
 
-// startAlone runs serveAlone in a process and returns its address, pid and standard error's reader.
+// startAlone runs serveAlone in a process. It returns its address, its pid, and
+// a reader of its stderr.
 func startAlone(t testing.TB, nofile int, env ...string) (addr string, pid int, stderr *bufio.Reader) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -99,7 +101,8 @@ func endpoints() map[string]Endpoint {
 	}
 }
 
-// start serves endpoints() on a free port of loopback; adjust may change the server before.
+// start serves endpoints() on a free port of loopback. adjust may change the
+// server before.
 func start(t testing.TB, adjust func(*Server)) (addr string, s *Server) {
 	t.Helper()
 	s = newServer(t)
@@ -124,10 +127,22 @@ func start(t testing.TB, adjust func(*Server)) (addr string, s *Server) {
 	return s.addr(), s
 }
 
+// serverOf makes a server with these endpoints.
+func serverOf(endpoints map[string]Endpoint, logf func(format string, args ...any)) (*Server, error) {
+	s, err := NewServer(logf)
+	if err != nil {
+		return nil, err
+	}
+	for name, endpoint := range endpoints {
+		s.SetEndpoint(name, endpoint)
+	}
+	return s, nil
+}
+
 // newServer serves endpoints(), once it is told to.
 func newServer(t testing.TB) *Server {
 	t.Helper()
-	s, err := NewServer(endpoints(), t.Logf)
+	s, err := serverOf(endpoints(), t.Logf)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +150,8 @@ func newServer(t testing.TB) *Server {
 	return s
 }
 
-// connected is a connection of a server that does not serve: whoever calls its methods decides when what happens.
+// connected returns a connection of a server that does not serve: the test
+// calls its methods, and so decides about the order of events.
 func connected(t testing.TB, s *Server) (c *conn, client *os.File) {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
@@ -170,8 +186,9 @@ func dial(t testing.TB, addr string) net.Conn {
 	return c
 }
 
-// exchange sends raw bytes and returns the first response as net/http's parser reads it, its body, and whether the server
-// closed the connection after it without anything more.
+// exchange sends raw bytes. It returns the first response, as net/http's parser
+// reads it, its body, and whether the server closed the connection after it
+// without sending more.
 func exchange(t testing.TB, addr, raw string) (res *http.Response, body string, closed bool) {
 	t.Helper()
 	c := dial(t, addr)

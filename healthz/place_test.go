@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestPlace: where a socket may stand, and that listening there changes nothing else of the process.
+// TestPlace: where a socket may be, and that listening there changes nothing
+// else in the process.
 func TestPlace(t *testing.T) {
 	dir := t.TempDir()
 	old := syscall.Umask(0o077)
@@ -49,7 +50,8 @@ func TestPlace(t *testing.T) {
 	}
 }
 
-// TestPlaceTaken: what others put in the place of a socket stays, or is not followed.
+// TestPlaceTaken: a file that another process has put in the place of a socket
+// stays, or is not followed.
 func TestPlaceTaken(t *testing.T) {
 	dir := t.TempDir()
 	path, precious := filepath.Join(dir, "s"), filepath.Join(dir, "precious")
@@ -94,7 +96,8 @@ func TestPlaceTaken(t *testing.T) {
 		}
 		os.Remove(path)
 	}
-	// The directory goes away and another, with what looks the same, comes.
+	// Another directory takes the place of the directory, with a file that looks
+	// the same.
 	away := filepath.Join(dir, "away")
 	sub := filepath.Join(dir, "sub")
 	os.Mkdir(sub, 0o700)

@@ -8,7 +8,7 @@ import (
 // Limits on a request's head, in bytes. Kubelet's head has about 150, a proxy's
 // seldom more than 2000.
 const (
-	maxHead   = 8192 // the whole head, beyond which the answer is 431; also the size of the server's read buffer
+	maxHead   = 8192 // the whole head, beyond which the answer is 431; also the server's buffer
 	maxTarget = 2048 // the request line, beyond which the answer is 414
 )
 

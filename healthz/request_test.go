@@ -20,7 +20,8 @@ func TestHeadEnd(t *testing.T) {
 		{"", -1}, {"\n", -1}, {"\r\n", -1}, {"a\r\n", -1}, {"a\r\n\r", -1}, {"a\r\r\n", -1}, {"a\nb\n", -1},
 		{"a\n\n", 3}, {"a\r\n\r\nb", 5}, {"a\n\r\nb", 4}, {"a\r\n\nb", 4}, {"a\r\nb\r\n\r\n", 8}, {"a\r\n\r\r\n\n", 7},
 	} {
-		// Whatever the pieces in which it arrives, and however much of it was looked at before.
+		// The end of a head is found in whatever pieces it arrives, and however much of
+		// it was searched before.
 		for from := 0; from <= len(tt.in); from++ {
 			if headEnd([]byte(tt.in[:from]), 0) >= 0 {
 				break // then it would not have been read on
@@ -32,8 +33,8 @@ func TestHeadEnd(t *testing.T) {
 	}
 }
 
-// FuzzRequest: no head makes the parser panic or read past its end, and what it accepts net/http accepts as well, and
-// means the same by it.
+// FuzzRequest: no head makes the parser panic or read past its end. net/http
+// also accepts every accepted head, and reads it in the same way.
 func FuzzRequest(f *testing.F) {
 	for _, tt := range statusTests {
 		f.Add([]byte(tt.raw))
@@ -51,7 +52,8 @@ func FuzzRequest(f *testing.F) {
 		}
 		want, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(in)))
 		if err != nil {
-			// net/http objects to targets of forms that net/url cannot read, and to methods and fields of the future.
+			// net/http refuses targets that net/url cannot read, and methods and fields of
+			// the future.
 			t.Skip()
 		}
 		if r.http10 == want.ProtoAtLeast(1, 1) {
@@ -72,8 +74,9 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// FuzzConnection: whatever a client sends, in whatever pieces, the server's answers are well-formed responses, nothing is
-// left of the connection afterwards, and no more comes back than a few hundred bytes for each line that came in.
+// FuzzConnection: whatever a client sends, in whatever pieces, the answers are
+// well-formed responses, nothing is left of the connection afterwards, and the
+// answers have at most a few hundred bytes for each line of the client.
 func FuzzConnection(f *testing.F) {
 	for _, tt := range statusTests {
 		f.Add([]byte(tt.raw), uint8(7))
@@ -82,7 +85,7 @@ func FuzzConnection(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte, piece uint8) {
 		e := endpoints()
 		e["boom"] = e["livez"]
-		s, err := NewServer(e, t.Logf)
+		s, err := serverOf(e, t.Logf)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -122,7 +125,7 @@ func FuzzConnection(f *testing.F) {
 			if _, err := r.Peek(1); err == io.EOF {
 				return
 			}
-			// Of a HEAD's response the body is missing; whether it was one shows in what follows.
+			// The response to HEAD has no body; what follows shows whether it was a HEAD.
 			res, err := http.ReadResponse(r, nil)
 			if err != nil {
 				t.Fatalf("%q: malformed response: %v", in, err)

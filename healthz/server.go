@@ -81,11 +81,10 @@ type route struct {
 	page     Page
 }
 
-// NewServer returns a server of the given endpoints. The map's keys are names
-// without a slash: "livez", "readyz", "healthz". logf may be nil. It logs what
-// an operator has to know, such as a panic or that no connections can be
-// accepted, and never what clients do.
-func NewServer(endpoints map[string]Endpoint, logf func(format string, args ...any)) (*Server, error) {
+// NewServer returns a server without endpoints. logf may be nil. It logs what an
+// operator has to know, such as a panic or that no connections can be accepted,
+// and never what clients do.
+func NewServer(logf func(format string, args ...any)) (*Server, error) {
 	if logf == nil {
 		logf = func(string, ...any) {}
 	}
@@ -98,10 +97,15 @@ func NewServer(endpoints map[string]Endpoint, logf func(format string, args ...a
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &noFile) == nil {
 		s.limits = s.limits.fewer(noFile.Cur)
 	}
-	for name, endpoint := range endpoints {
-		s.routes = append(s.routes, route{name: name, path: []byte("/" + name), endpoint: endpoint})
-	}
 	return s, nil
+}
+
+// SetEndpoint adds an endpoint. Its name has no slash: "livez", "readyz",
+// "healthz". Call it before Serve.
+//
+//go:noinline
+func (s *Server) SetEndpoint(name string, endpoint Endpoint) {
+	s.routes = append(s.routes, route{name: name, path: []byte("/" + name), endpoint: endpoint})
 }
 
 // SetPage adds an endpoint that is a page. Call it before Serve.

@@ -14,7 +14,7 @@ import (
 
 const get = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 
-// ask sends one request over an open connection and wants 200.
+// ask sends one request over an open connection and wants a 200.
 func ask(c net.Conn) error {
 	if _, err := io.WriteString(c, get); err != nil {
 		return err
@@ -22,7 +22,7 @@ func ask(c net.Conn) error {
 	return answered(c)
 }
 
-// answered wants 200.
+// answered wants a 200.
 func answered(c io.Reader) error {
 	b := make([]byte, 1024)
 	n, err := c.Read(b)
@@ -46,7 +46,7 @@ func wantClosed(t testing.TB, c net.Conn) {
 	}
 }
 
-// TestPipelining: answers come in order, those after a fault do not come.
+// TestPipelining: answers come in order, and none comes after a fault.
 func TestPipelining(t *testing.T) {
 	addr, _ := start(t, nil)
 	c := dial(t, addr)
@@ -90,7 +90,7 @@ func TestByteByByte(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i%5 == 0 {
-			time.Sleep(time.Millisecond) // so that the pieces are really read one by one
+			time.Sleep(time.Millisecond) // so that the server reads several pieces
 		}
 	}
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)
@@ -99,7 +99,8 @@ func TestByteByByte(t *testing.T) {
 	}
 }
 
-// TestHalfClosed: a client that has sent all it will ever send still gets its answer (nc -N).
+// TestHalfClosed: a client that has closed its sending side still gets its
+// answer (nc -N).
 func TestHalfClosed(t *testing.T) {
 	addr, _ := start(t, nil)
 	c := dial(t, addr)
@@ -110,7 +111,8 @@ func TestHalfClosed(t *testing.T) {
 	}
 }
 
-// TestAnswerSurvivesBody: a refusal arrives although the client is still sending a body that nobody wants.
+// TestAnswerSurvivesBody: a refusal arrives although the client is still
+// sending a body.
 func TestAnswerSurvivesBody(t *testing.T) {
 	addr, _ := start(t, nil)
 	for range 20 {
@@ -154,7 +156,7 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// A mistake of the server's own costs one connection.
+// A mistake of the server's own ends one connection only.
 func TestPanicEndsTheConnection(t *testing.T) {
 	s := newServer(t)
 	c, client := connected(t, s)

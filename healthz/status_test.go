@@ -11,9 +11,9 @@ import (
 
 const notReady = "[+]app ok\n[-]ready-1 failed: connection refused\n[+]stop ok\nreadyz check failed\n"
 
-const notFound = "404 Not Found: try /livez, /readyz, /startupz or /metrics\n"
+const notFound = "404 Not Found: try /livez, /readyz, /startupz, /metrics, /timeline, /statusz or /flagz\n"
 
-// statusTests: what comes in, what goes out. The body "" is not compared.
+// statusTests are requests and their answers. The body "" is not compared.
 var statusTests = []struct {
 	name, raw string
 	status    int
@@ -175,7 +175,7 @@ func wantHeader(t *testing.T, h http.Header, name, want string) {
 	}
 }
 
-// TestHead: the header is GET's, to the byte.
+// TestHead: the header is that of GET, byte for byte.
 func TestHead(t *testing.T) {
 	addr, _ := start(t, nil)
 	for _, path := range []string{"/livez", "/livez?verbose", "/readyz", "/nowhere"} {
@@ -200,7 +200,7 @@ func TestHead(t *testing.T) {
 	}
 }
 
-// TestAnyStatusHasText: statusText panics on what it does not know.
+// TestAnyStatusHasText: statusText panics for an unknown status.
 func TestAnyStatusHasText(t *testing.T) {
 	seen := map[int]bool{}
 	for _, tt := range statusTests {

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A system call that would wait for a minute is interrupted, and so is the
-// next.
+// A system call that would wait for a minute is interrupted, and so is the next
+// one.
 func TestInterrupt(t *testing.T) {
 	begin := time.Now()
 	Interrupt(time.Millisecond, func() {

@@ -26,7 +26,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// What Name calls a signal, Parse reads as that signal.
+// Parse reads Name's result as the same signal.
 func TestNames(t *testing.T) {
 	for sig := Signal(1); sig <= RTMax; sig++ {
 		if got, err := Parse(Name(sig)); err != nil || got != sig {

@@ -17,6 +17,9 @@ import (
 	"usher/signals"
 	"usher/signals/testmain"
 	"usher/supervisor/command"
+	"usher/supervisor/config"
+	"usher/supervisor/event"
+	"usher/supervisor/timeline"
 )
 
 // The test binary is an usher of its own when asked to be: these tests need the loop, with all that it waits for and kills.
@@ -47,7 +50,9 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	s, err := New(Config{Command: []string{"sleep", "1000"}, Env: signals.Environ(), StragglerGrace: time.Minute}, source, printLogger{})
+	config := config.Config{Command: []string{"sleep", "1000"}, Env: signals.Environ()}
+	config.StragglerGrace = time.Minute
+	s, err := New(config, source, printLogger{})
 	if err != nil {
 		panic(err)
 	}
@@ -57,6 +62,8 @@ func TestMain(m *testing.M) {
 
 type printLogger struct{}
 
+func (printLogger) Event(e *event.Event)              { fmt.Printf("%v: %s\n", e.Kind.Level(), e.Text()) }
+func (printLogger) Keep(*timeline.Timeline)           {}
 func (printLogger) Errorf(format string, args ...any) { fmt.Printf("error: "+format+"\n", args...) }
 func (printLogger) Infof(format string, args ...any)  { fmt.Printf("info: "+format+"\n", args...) }
 func (printLogger) Debugf(format string, args ...any) { fmt.Printf("debug: "+format+"\n", args...) }
@@ -117,7 +124,7 @@ func TestExec(t *testing.T) {
 		{"failure without a word", "1m:exit 4", "exit code 4 after 0s"},
 		{"no line's end", "1m:printf 'one\ntwo'; exit 5", "exit code 5: two after 0s"},
 		{"killed", "1m:kill -USR1 $$", "killed by SIGUSR1 after 0s"},
-		{"stopped and woken", "1m:(sleep 0.1; kill -CONT $$) & kill -STOP $$; exit 6", "exit code 6 after 0s"},
+		{"stopped and woken", "1m:(sleep 0.1; kill -CONT $$) & kill -STOP $$; exit 6", "exit code 6 after "},
 		{"timeout", "1s:exec sleep 1000", "context deadline exceeded after 1s"},
 		{"deaf", "1s:trap '' TERM INT HUP; while :; do sleep 1; done", "context deadline exceeded after 1s"},
 		{"not there", "1m:/no/such/program", `cannot start "/no/such/program": no such file: there is no directory "/no" after 0s`},

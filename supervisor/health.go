@@ -1,35 +1,15 @@
 package supervisor
 
 import (
-	"fmt"
 	"time"
 
 	"usher/healthz"
 	"usher/signals"
 	"usher/signals/entry"
+	"usher/supervisor/config"
 	"usher/supervisor/lifecycle"
 	"usher/supervisor/probe"
 )
-
-// UnhealthyPolicy says what usher does when a live check, a startup check or the
-// app's watchdog has failed.
-type UnhealthyPolicy uint8
-
-const (
-	UnhealthyReport UnhealthyPolicy = iota // /livez says so, and the orchestrator acts
-	UnhealthyStop                          // usher stops the app, and RestartPolicy decides whether it is started again
-)
-
-// ParseUnhealthyPolicy reads report or stop.
-func ParseUnhealthyPolicy(s string) (UnhealthyPolicy, error) {
-	switch s {
-	case "report":
-		return UnhealthyReport, nil
-	case "stop":
-		return UnhealthyStop, nil
-	}
-	return 0, fmt.Errorf("policy for an unhealthy app %q: want report or stop", s)
-}
 
 // prepareChecks gives the checks what they need of usher, once: those of one life of
 // the app may still be at work when the next begins. Ports are noted if a stop looks
@@ -38,10 +18,10 @@ func (s *Supervisor) prepareChecks() {
 	for _, c := range s.config.WaitFor {
 		c.SetExec(s.commands.Exec)
 	}
-	for _, of := range s.config.Checks {
-		for _, c := range of.Checks {
+	for role := range s.config.Checks {
+		for _, c := range s.config.Checks[role].Checks {
 			c.SetExec(s.commands.Exec)
-			c.SetPorts(s.ports)
+			c.SetPorts(s.traffic.ports)
 		}
 	}
 }
@@ -53,13 +33,13 @@ func (s *Supervisor) listen() (err error) {
 	}
 	if s.notify != nil {
 		s.notify.Self, s.notify.UID = s.self, s.appUID()
-		s.notify.Extend = func(until func() time.Time) { s.post(func() { s.life.Extend(until()) }) }
+		s.notify.Post, s.notify.Extend = s.post, s.life.Extend
 	}
 	if len(s.config.HealthAddrs) > 0 {
-		if s.server, err = healthz.NewServer(s.view.Endpoints(), s.log.Errorf); err != nil {
+		if s.server, err = healthz.NewServer(s.log.Errorf); err != nil {
 			return err
 		}
-		s.server.SetPage("metrics", s.view.Metrics)
+		s.view.Register(s.server)
 	}
 	for _, addr := range s.config.HealthAddrs {
 		entry.Raise()
@@ -103,11 +83,13 @@ func (s *Supervisor) close() {
 
 // publish makes the snapshot that probe requests read.
 func (s *Supervisor) publish() {
-	snap := &probe.Snapshot{Progress: s.life.Progress(), Started: s.started, Restarts: s.restarted, Health: s.health}
+	snap := &probe.Snapshot{
+		Progress: s.life.Progress(), PID: s.app.pid, Started: s.app.startedAt, Restarts: s.report.Restarts, Health: s.app.health,
+	}
 	switch {
 	case snap.Phase == lifecycle.BackingOff:
 		snap.Waiting = "to be started again"
-	case s.appStarting != nil:
+	case s.app.starting != nil:
 		snap.Waiting = "the kernel is still loading the app (execve)"
 	case s.hook != nil && s.hook.fatal:
 		snap.Waiting = s.hook.name + " is at work"
@@ -122,7 +104,7 @@ func (s *Supervisor) publish() {
 // life of the app.
 func (s *Supervisor) unhealthy(h *probe.Health, why string) {
 	s.post(func() {
-		if s.health != h || !s.life.Phase().Alive() || s.config.OnUnhealthy != UnhealthyStop {
+		if s.app.health != h || !s.life.Phase().Alive() || s.config.OnUnhealthy != config.UnhealthyStop {
 			return
 		}
 		s.step(&lifecycle.Event{

@@ -7,14 +7,17 @@ import (
 
 	"usher/healthz/check"
 	"usher/internal/contexts"
+	"usher/internal/printable"
 	"usher/signals"
 	"usher/supervisor/command"
+	"usher/supervisor/event"
 	"usher/supervisor/exitcode"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
 )
 
-// hookRun is a hook at work, or the wait for what --wait-for names. There is one at a time.
+// hookRun is a hook at work, or the wait for the checks of --wait-for. There is one
+// at a time.
 type hookRun struct {
 	name    string
 	fatal   bool // its failure is the app's end, or keeps it from being started
@@ -37,21 +40,23 @@ func (s *Supervisor) prepare(n int) {
 }
 
 func (s *Supervisor) newHook(name string, fatal bool) *hookRun {
-	s.hook = &hookRun{name: name, fatal: fatal, began: time.Now(), limit: s.life.Deadline().Sub(s.life.Progress().Since)}
+	st := s.life.Progress()
+	s.hook = &hookRun{name: name, fatal: fatal, began: time.Now(), limit: st.Deadline.Sub(st.Since)}
 	return s.hook
 }
 
 func (s *Supervisor) runHook(name string, h *command.Action, fatal bool) {
 	r := s.newHook(name, fatal)
 	if len(h.Command) > 0 {
-		r.command = &command.Command{Name: name, Argv: h.Command, Done: func(o *command.Outcome) { s.hookEnded(r, o) }}
+		done := func(o *command.Outcome) { s.hookEnded(r, o) }
+		r.command = &command.Command{Name: name, Argv: h.Command, Done: done}
 		s.commands.Run(r.command)
 		return
 	}
 	s.beside(r, h.Request.Run)
 }
 
-// beside does what takes no process on a goroutine.
+// beside does on a goroutine what takes no process.
 func (s *Supervisor) beside(r *hookRun, do func(context.Context) error) {
 	ctx, cancel := contexts.WithCancel(context.Background())
 	r.cancel = cancel
@@ -66,7 +71,7 @@ const (
 	waitTry  = 5 * time.Second        // for one try
 )
 
-// wait tries what has to hold before the app is started, one after the other, until each has held once.
+// wait tries the checks of --wait-for, one after the other, until each has held once.
 func (s *Supervisor) wait() {
 	r := s.newHook("wait-for", true)
 	r.waits = s.config.WaitFor[0].String()
@@ -101,12 +106,13 @@ func try(ctx context.Context, c *check.Check) error {
 func (s *Supervisor) waiting(r *hookRun, why string) {
 	if s.hook == r {
 		r.waits = why
-		s.log.Infof("waiting for %s", why)
+		s.tell(event.Event{Kind: event.Waiting, Reason: why})
 		s.publish()
 	}
 }
 
-// hookEnded has an outcome, which matters only as long as somebody waits for it.
+// hookEnded handles the outcome of a hook. It does nothing if the loop has given up
+// that hook.
 func (s *Supervisor) hookEnded(r *hookRun, o *command.Outcome) {
 	if s.hook != r {
 		return
@@ -116,62 +122,68 @@ func (s *Supervisor) hookEnded(r *hookRun, o *command.Outcome) {
 	if err != nil {
 		s.hookFailed(r, err.Error(), o.Code())
 	} else {
-		s.log.Debugf("%s has succeeded after %v", r.name, lastword.Round(time.Since(r.began)))
+		s.tell(event.Event{Kind: event.HookSucceeded, Hook: r.name, Took: time.Since(r.began)})
 	}
 	s.step(&lifecycle.Event{Kind: lifecycle.HookEnded, At: time.Now(), Failed: err != nil})
 }
 
-// hookFailed is an error in the log, and the reason for the end or a part of it.
+// hookFailed logs a failure. It is the reason for the end, or a note to that.
 func (s *Supervisor) hookFailed(r *hookRun, why string, code int) {
-	message := r.name + " failed: " + why
-	s.log.Errorf("%s", message)
+	e := event.Event{Kind: event.HookFailed, Hook: r.name, Reason: why, Took: time.Since(r.began)}
+	s.tell(e)
+	message := e.Text()
 	if !r.fatal {
-		s.notes += "; " + message
+		s.report.Notes = append(s.report.Notes, message)
 		return
 	}
-	s.fatal = &lastword.Record{Reason: lastword.HookFailed, Message: message, ExitCode: code}
+	s.report.Run.Fatal = &lastword.Record{Reason: lastword.HookFailed, Message: message, ExitCode: code}
 	if r.waits != "" {
-		s.fatal.Reason = lastword.WaitTimeout
+		s.report.Run.Fatal.Reason = lastword.WaitTimeout
 	}
 }
 
 func (s *Supervisor) expireHook() {
 	r := s.hook
-	why := fmt.Sprintf("no end within %v", lastword.Round(r.limit))
-	if last := s.stop(r); last != "" {
+	why := fmt.Sprintf("no end within %v", printable.Round(r.limit))
+	if last := s.endHook(r); last != "" {
 		why += ": " + last
 	}
 	s.hook = nil
 	s.hookFailed(r, why, exitcode.TimedOut)
 }
 
-func (s *Supervisor) abandonHook() {
+func (s *Supervisor) cancelHook() {
 	if r := s.hook; r != nil {
-		s.stop(r)
-		s.log.Debugf("%s was cut short", r.name)
+		s.endHook(r)
+		s.tell(event.Event{Kind: event.HookCut, Hook: r.name, Took: time.Since(r.began)})
 		s.hook = nil
 	}
 }
 
-// disownHook is for a stop before there is an app: nothing has failed, and a command is told as what the app leaves behind is.
-func (s *Supervisor) disownHook() {
+// detachHook is for a stop before there is an app. Nothing has failed, and a command
+// gets SIGTERM as stragglers do.
+func (s *Supervisor) detachHook() {
 	r := s.hook
 	s.hook = nil
 	if r.command == nil {
-		s.stop(r)
+		s.endHook(r)
 	}
 	sig := s.life.Progress().Signal
 	during := r.name
 	if r.waits != "" {
 		during += " " + r.waits
 	}
-	s.fatal = &lastword.Record{Reason: lastword.Signaled, ExitCode: s.mapped(128 + int(sig)),
-		Message: fmt.Sprintf("%s from %s before the app was started, during %s", signals.Name(sig), s.stopSender(), during)}
+	s.report.Run.Fatal = &lastword.Record{
+		Reason:   lastword.Signaled,
+		ExitCode: s.report.Mapped(128 + int(sig)),
+		Message: fmt.Sprintf("%s from %s before the app was started, during %s",
+			signals.Name(sig), s.report.StopSender(), during),
+	}
 }
 
-// stop ends r. It returns the last line of a command's output, or what was waited
+// endHook ends r. It returns the last line of a command's output, or what was waited
 // for.
-func (s *Supervisor) stop(r *hookRun) string {
+func (s *Supervisor) endHook(r *hookRun) string {
 	if r.command == nil {
 		r.cancel()
 		return r.waits

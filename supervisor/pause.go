@@ -11,7 +11,7 @@ import (
 // pause is a run without an app: usher reaps children until it is told to end.
 func (s *Supervisor) pause() int {
 	_ = unix.Chdir("/") // to keep no directory busy
-	if _, err := process.Reap(func(process.Change) {}); err != nil {
+	if _, err := process.Reap(nil); err != nil {
 		s.log.Errorf("%v", err)
 		return exitcode.Failure
 	}
@@ -20,7 +20,7 @@ func (s *Supervisor) pause() int {
 	for {
 		switch e, _ := s.source.Wait(-1); e.Signal {
 		case unix.SIGCHLD:
-			process.Reap(func(process.Change) {})
+			process.Reap(nil)
 		case unix.SIGINT, unix.SIGTERM:
 			return 0
 		}

@@ -19,13 +19,13 @@ func (silent) Verbose() bool         { return false }
 
 // A signal that is passed on leaves no garbage: a flood of them would else make the heap grow, and the collector run.
 func TestSignalAllocatesNothing(t *testing.T) {
-	app := exec.Command("sleep", "1000")
-	if err := app.Start(); err != nil {
+	cmd := exec.Command("sleep", "1000")
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer app.Wait()
-	defer app.Process.Kill()
-	s := &Supervisor{log: silent{}, pid: app.Process.Pid, life: lifecycle.New(lifecycle.Timing{})}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	s := &Supervisor{log: silent{}, app: app{pid: cmd.Process.Pid}, life: lifecycle.New(lifecycle.Timing{})}
 	s.life.Begin(time.Now())
 	s.config.StopSignals = []signals.Signal{unix.SIGTERM}
 	e := signals.Event{Signal: unix.SIGWINCH, Sender: signals.Sender{Known: true, PID: 7}}

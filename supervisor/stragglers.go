@@ -26,7 +26,7 @@ func (s *Supervisor) leavesStragglers() bool {
 		return false
 	}
 	if s.config.Session {
-		_ = unix.Kill(-s.group, s.config.Rewrites.Apply(unix.SIGTERM))
+		_ = unix.Kill(-s.app.group, s.config.Rewrites.Apply(unix.SIGTERM))
 	}
 	return true
 }

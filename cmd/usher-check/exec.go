@@ -12,10 +12,11 @@ import (
 	"time"
 )
 
-// maxOutput is how much of a command's output is kept, in bytes: its end.
+// maxOutput is the length, in bytes, of the end of a command's output that is
+// kept.
 const maxOutput = 4096
 
-// tail keeps the last of what is written to it.
+// tail keeps the end of what is written to it.
 type tail struct{ b []byte }
 
 func (t *tail) Write(p []byte) (int, error) {
@@ -24,21 +25,24 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// last is the last line that is not blank.
+// last returns the last line that is not blank.
 func (t *tail) last() string {
 	b := bytes.TrimSpace(t.b)
 	return string(b[bytes.LastIndexByte(b, '\n')+1:])
 }
 
-// killedTime is how long execute waits for what it has killed, to know its last word.
+// killedTime is how long execute waits for a killed command, to read its last
+// line of output.
 const killedTime = 200 * time.Millisecond
 
-// execute runs a command and kills its process group at the end of ctx. It returns soon after that even where the kernel does not let go of the
-// command: looking it up, and its execve(2), take as long as a file system likes. The command then dies with usher-check.
+// execute runs a command and kills its process group at the end of ctx. It
+// returns soon after that, even if the kernel does not: looking up the command,
+// and its execve(2), take as long as the file system needs. Such a command dies
+// with usher-check.
 func execute(ctx context.Context, argv []string) error {
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // the one whose end kills the command
+		runtime.LockOSThread() // the end of this thread kills the command
 		done <- runCommand(ctx, argv)
 		runtime.UnlockOSThread()
 	}()
@@ -61,7 +65,7 @@ func runCommand(ctx context.Context, argv []string) error {
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = 100 * time.Millisecond // what it has left in the background may hold the pipe open
+	cmd.WaitDelay = 100 * time.Millisecond // background processes may hold the pipe open
 	err := cmd.Run()
 	if errors.Is(err, exec.ErrWaitDelay) {
 		err = nil

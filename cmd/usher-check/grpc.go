@@ -15,14 +15,15 @@ import (
 	"usher/healthz/check"
 )
 
-// grpc.health.v1 by hand: one request, one response, one field in each (github.com/grpc/grpc-proto, grpc/health/v1/health.proto). The
-// protocol is gRPC over HTTP/2 (github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
+// grpc.health.v1 without a library: one request, one response, one field in
+// each (github.com/grpc/grpc-proto, grpc/health/v1/health.proto). The protocol
+// is gRPC over HTTP/2 (github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
 const healthCheck = "/grpc.health.v1.Health/Check"
 
-// maxMessage bounds the response, which has two bytes.
+// maxMessage limits the response, in bytes. A usual one has two bytes.
 const maxMessage = 4096
 
-// The codes of gRPC that say something about the service (doc/statuscodes.md).
+// The gRPC codes that say something about the service (doc/statuscodes.md).
 const (
 	codeOK               = "0"
 	codeDeadlineExceeded = "4"
@@ -30,13 +31,16 @@ const (
 	codeUnimplemented    = "12"
 )
 
-// almost is how long before its deadline a request that fails counts as having timed out.
+// almost is the time before a deadline in which a failed request counts as
+// timed out.
 const almost = 20 * time.Millisecond
 
-// servingStatus are HealthCheckResponse's.
+// servingStatus has the names of HealthCheckResponse.ServingStatus.
 var servingStatus = []string{"UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"}
 
-// serving asks whether a service is, as kubelet does (pkg/probe/grpc/grpc.go). "" is the whole server.
+// serving asks whether a service is serving, as kubelet does
+// (pkg/probe/grpc/grpc.go). c names the service; "" stands for the whole
+// server.
 func serving(ctx context.Context, c *check.Check, secure bool, config *tls.Config) error {
 	t := transport(config)
 	t.Protocols = new(http.Protocols)
@@ -48,7 +52,8 @@ func serving(ctx context.Context, c *check.Check, secure bool, config *tls.Confi
 		t.Protocols.SetUnencryptedHTTP2(true)
 	}
 	address, service := c.Service()
-	req, err := http.NewRequestWithContext(ctx, "POST", scheme+"://"+address+healthCheck, bytes.NewReader(frame(stringField(service))))
+	body := bytes.NewReader(frame(stringField(service)))
+	req, err := http.NewRequestWithContext(ctx, "POST", scheme+"://"+address+healthCheck, body)
 	if err != nil {
 		return err
 	}
@@ -61,7 +66,7 @@ func serving(ctx context.Context, c *check.Check, secure bool, config *tls.Confi
 	res, err := t.RoundTrip(req)
 	if err != nil {
 		if deadline, limited := ctx.Deadline(); limited && time.Until(deadline) < almost {
-			err = context.DeadlineExceeded // the server was told of the deadline, and has given up a moment before
+			err = context.DeadlineExceeded // the server knows the deadline, and has given up a moment before it
 		}
 		return err
 	}
@@ -69,13 +74,13 @@ func serving(ctx context.Context, c *check.Check, secure bool, config *tls.Confi
 	if res.StatusCode != 200 {
 		return fmt.Errorf("no gRPC: HTTP %s", res.Status)
 	}
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxMessage))
+	message, err := io.ReadAll(io.LimitReader(res.Body, maxMessage))
 	if err != nil {
 		return err
 	}
-	code, message := res.Trailer.Get("Grpc-Status"), res.Trailer.Get("Grpc-Message")
-	if code == "" { // a response of trailers only
-		code, message = res.Header.Get("Grpc-Status"), res.Header.Get("Grpc-Message")
+	code, reason := res.Trailer.Get("Grpc-Status"), res.Trailer.Get("Grpc-Message")
+	if code == "" { // the response consists of trailers only
+		code, reason = res.Header.Get("Grpc-Status"), res.Header.Get("Grpc-Message")
 	}
 	switch code {
 	case codeOK:
@@ -88,9 +93,9 @@ func serving(ctx context.Context, c *check.Check, secure bool, config *tls.Confi
 	case codeDeadlineExceeded:
 		return context.DeadlineExceeded
 	default:
-		return fmt.Errorf("gRPC status %s: %s", code, message)
+		return fmt.Errorf("gRPC status %s: %s", code, reason)
 	}
-	status, err := parseResponse(body)
+	status, err := parseResponse(message)
 	if err != nil {
 		return err
 	}
@@ -104,13 +109,14 @@ func serving(ctx context.Context, c *check.Check, secure bool, config *tls.Confi
 	return nil
 }
 
-// frame is a length-prefixed message that is not compressed.
+// frame returns an uncompressed message with its length before it.
 func frame(message []byte) []byte {
 	b := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message)))
 	return append(b, message...)
 }
 
-// stringField is HealthCheckRequest{service: s}: field 1 of wire type 2. Defaults are not sent.
+// stringField returns HealthCheckRequest{service: s}: field 1 of wire type 2. A
+// default value is not sent.
 func stringField(s string) []byte {
 	if s == "" {
 		return nil
@@ -120,8 +126,9 @@ func stringField(s string) []byte {
 
 var errMessage = errors.New("no gRPC: malformed response")
 
-// parseResponse returns HealthCheckResponse.status, field 1 of wire type 0. Fields that it does not know are skipped, the last one of a
-// number counts, and a missing one is 0 (protobuf.dev/programming-guides/encoding).
+// parseResponse returns HealthCheckResponse.status, field 1 of wire type 0. It
+// skips unknown fields. Of several fields with one number the last one counts,
+// and a missing field is 0 (protobuf.dev/programming-guides/encoding).
 func parseResponse(b []byte) (status uint64, err error) {
 	if len(b) < 5 || b[0] != 0 || int64(binary.BigEndian.Uint32(b[1:])) != int64(len(b)-5) {
 		return 0, errMessage

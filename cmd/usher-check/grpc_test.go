@@ -91,7 +91,7 @@ func serveGRPC(t *testing.T, server *grpc.Server, scheme string) (url string) {
 	return scheme + "://" + l.Addr().String()
 }
 
-// The handwritten messages are those of the real library.
+// The handwritten messages equal those of the real library.
 func TestMessages(t *testing.T) {
 	for _, service := range []string{"", "a", strings.Repeat("x", 300)} {
 		real, err := proto.Marshal(&healthpb.HealthCheckRequest{Service: service})
@@ -113,7 +113,8 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// FuzzResponse: what the real library reads is read in the same way; nothing panics.
+// FuzzResponse: a message that the real library accepts means the same here,
+// and no message makes the parser panic.
 func FuzzResponse(f *testing.F) {
 	f.Add([]byte{8, 1})
 	f.Add([]byte{8, 1, 8, 2, 18, 1, 'x', 0x1d, 1, 2, 3, 4, 0x21, 1, 2, 3, 4, 5, 6, 7, 8})

@@ -20,11 +20,12 @@ import (
 )
 
 const (
-	maxRedirects = 10       // net/http's, and so kubelet's
-	maxBody      = 10 << 10 // bytes read of it (kubelet: pkg/probe/http/http.go)
+	maxRedirects = 10       // the limit of net/http, and so of kubelet
+	maxBody      = 10 << 10 // bytes read of the body (kubelet: pkg/probe/http/http.go)
 )
 
-// tlsConfig trusts everybody, as kubelet does, unless it is asked not to: a probe goes to an address, which certificates seldom name.
+// tlsConfig trusts every server, as kubelet does, unless a flag asks for
+// verification: a probe goes to an address, which certificates seldom name.
 func tlsConfig(o options) (*tls.Config, error) {
 	config := &tls.Config{InsecureSkipVerify: !o.verify && o.ca == ""}
 	if o.ca != "" {
@@ -40,13 +41,22 @@ func tlsConfig(o options) (*tls.Config, error) {
 	return config, nil
 }
 
-// transport is kubelet's: no proxy, a connection for each request. A server without HTTP/1.1 is spoken to in HTTP/2 over TLS.
+// transport works like kubelet's: no proxy, and a connection for each request.
+// Over TLS, a server may choose HTTP/2.
 func transport(config *tls.Config) *http.Transport {
-	return &http.Transport{DialContext: dial, TLSClientConfig: config, DisableKeepAlives: true, DisableCompression: true, ForceAttemptHTTP2: true}
+	return &http.Transport{
+		DialContext:        dial,
+		TLSClientConfig:    config,
+		DisableKeepAlives:  true,
+		DisableCompression: true,
+		ForceAttemptHTTP2:  true,
+	}
 }
 
-// dial connects as usher does, and to all addresses of a name, each with its share of the time that is left: package net would wait for a name
-// server's answer about IPv6 that never comes, and take localhost from /etc/hosts, which an image from scratch does not have.
+// dial connects as usher does. It tries all addresses of a name, each within
+// its share of the time that is left. Package net would wait for an answer
+// about IPv6 that some name servers never give. It would also take localhost
+// from /etc/hosts, which an image from scratch does not have.
 func dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -64,7 +74,7 @@ func dial(ctx context.Context, network, addr string) (net.Conn, error) {
 			return conn, nil
 		}
 		if err == nil || os.IsTimeout(err) {
-			err = dialErr // the first, or the first that says more than that time has passed
+			err = dialErr // the first error, or the first one that is no timeout
 		}
 		if ctx.Err() != nil {
 			break
@@ -73,7 +83,8 @@ func dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	return nil, err
 }
 
-// dialOne connects within an equal share of the time that is left for as many.
+// dialOne connects to one address. Its time is what is left of ctx, divided by
+// shares.
 func dialOne(ctx context.Context, network, addr string, shares int) (net.Conn, error) {
 	if deadline, limited := ctx.Deadline(); limited {
 		var cancel context.CancelFunc
@@ -83,7 +94,8 @@ func dialOne(ctx context.Context, network, addr string, shares int) (net.Conn, e
 	return new(net.Dialer).DialContext(ctx, network, addr)
 }
 
-// get is kubelet's HTTP probe: 200 to 399 holds; redirects are followed on the same host, and one to another host is where it ends.
+// get is kubelet's HTTP probe. A status from 200 to 399 holds. Redirects on the
+// same host are followed; a redirect to another host holds, with a warning.
 func get(ctx context.Context, c *check.Check, headers []check.Header, config *tls.Config) (warning string, err error) {
 	req, err := http.NewRequestWithContext(ctx, "GET", c.URL(), nil)
 	if err != nil {
@@ -102,7 +114,7 @@ func get(ctx context.Context, c *check.Check, headers []check.Header, config *tl
 			req.Header.Add(name, h.Value)
 		}
 	}
-	client := &http.Client{Transport: transport(config), CheckRedirect: func(to *http.Request, via []*http.Request) error {
+	follow := func(to *http.Request, via []*http.Request) error {
 		switch {
 		case to.URL.Hostname() != via[0].URL.Hostname():
 			return http.ErrUseLastResponse
@@ -110,13 +122,14 @@ func get(ctx context.Context, c *check.Check, headers []check.Header, config *tl
 			return fmt.Errorf("more than %d redirects", maxRedirects)
 		}
 		return nil
-	}}
+	}
+	client := &http.Client{Transport: transport(config), CheckRedirect: follow}
 	res, err := client.Do(req)
 	if err != nil {
 		return "", err
 	}
 	defer res.Body.Close()
-	if _, err := io.CopyN(io.Discard, res.Body, maxBody); err != nil && err != io.EOF {
+	if _, err := io.CopyN(io.Discard, res.Body, maxBody); err != nil && !errors.Is(err, io.EOF) {
 		return "", err
 	}
 	switch {
@@ -128,7 +141,8 @@ func get(ctx context.Context, c *check.Check, headers []check.Header, config *tl
 	return "", nil
 }
 
-// plain strips an error to what an operator needs: not what was asked, which is known.
+// plain reduces an error to what an operator needs, without the request, which
+// is known.
 func plain(err error) error {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {

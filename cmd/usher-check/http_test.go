@@ -21,7 +21,8 @@ import (
 	"time"
 )
 
-// TestHTTPAsKubelet: pkg/probe/http/http_test.go's cases, over http and over https with a certificate that nobody has signed.
+// TestHTTPAsKubelet has the cases of pkg/probe/http/http_test.go, over http,
+// and over https with a self-signed certificate.
 func TestHTTPAsKubelet(t *testing.T) {
 	elsewhere := httptest.NewServer(http.NotFoundHandler())
 	defer elsewhere.Close()
@@ -91,7 +92,7 @@ func TestHTTPAsKubelet(t *testing.T) {
 	want(t, "http: server gave HTTP response to HTTPS client", "https://"+strings.TrimPrefix(elsewhere.URL, "http://"))
 }
 
-// certificate makes a self-signed one for 127.0.0.1.
+// certificate makes a self-signed certificate for 127.0.0.1.
 func certificate(t *testing.T) (cert, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -129,7 +130,8 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// TestNginx: a real server with a self-signed certificate, which is verified only for those who ask.
+// TestNginx: a real server with a self-signed certificate, which usher-check
+// verifies only if a flag asks for it.
 func TestNginx(t *testing.T) {
 	nginx, err := exec.LookPath("nginx")
 	if err != nil {

@@ -1,5 +1,7 @@
-// Usher-check runs one check and says how it went by its exit code: a HEALTHCHECK or an exec probe on its own, and what usher runs for
-// https and grpc. It holds what PID 1 is to do without, TLS and HTTP/2, for the milliseconds of a check.
+// Usher-check runs one check and reports the result by its exit code. It works
+// as a HEALTHCHECK or an exec probe, and usher runs it for https and grpc
+// checks. It has what PID 1 must not carry, TLS and HTTP/2, for the
+// milliseconds of a check.
 package main
 
 import (
@@ -52,7 +54,7 @@ const (
 	misused = 125
 )
 
-// options is the command line, understood.
+// options is the parsed command line.
 type options struct {
 	check         *check.Check
 	headers       []check.Header
@@ -71,7 +73,9 @@ func main() {
 	case o.version:
 		fmt.Println("usher-check", version)
 	case err != nil:
-		for _, err := range err.(*multierror.Error).Errors {
+		var mistakes *multierror.Error
+		errors.As(err, &mistakes)
+		for _, err := range mistakes.Errors {
 			fmt.Fprintln(os.Stderr, "usher-check: error:", oneLine(err.Error()))
 		}
 		fmt.Fprintln(os.Stderr, "usher-check: hint: usher-check --help lists the checks and the flags")
@@ -92,7 +96,8 @@ func (f headerFlag) Set(s string) error {
 	return err
 }
 
-// parse reads the arguments; the error is a *multierror.Error with every mistake there is.
+// parse reads the arguments. The error is a *multierror.Error with every
+// mistake.
 func parse(args []string) (o options, _ error) {
 	fs := pflag.NewFlagSet("usher-check", pflag.ContinueOnError)
 	fs.SetInterspersed(false)
@@ -127,7 +132,7 @@ func parse(args []string) (o options, _ error) {
 	return o, errs.ErrorOrNil()
 }
 
-// run runs the check and prints its reason, or a warning, as one line.
+// run runs the check and prints its failure, or a warning, as one line.
 func run(o options) int {
 	ctx, cancel := contexts.WithTimeout(context.Background(), o.timeout)
 	defer cancel()
@@ -148,16 +153,18 @@ func run(o options) int {
 	return holds
 }
 
-// lastWord is how long after its time a check may take to say what it was waiting for, or what its command has said.
-const lastWord = 200 * time.Millisecond
+// lateTime is how long after its timeout a check may take to say what it was
+// waiting for, or to return its command's last line.
+const lateTime = 200 * time.Millisecond
 
-// outcome is how a check went.
+// outcome is the result of a check.
 type outcome struct {
 	warning string
 	err     error
 }
 
-// within runs the check for no longer than ctx, whatever holds it up: the authorities' file on a file system that has died, for one.
+// within runs the check, and returns at the end of ctx even if the check does
+// not, for example because the file of --ca is on a dead file system.
 func within(ctx context.Context, o options) (warning string, err error) {
 	ended := make(chan outcome, 1)
 	go func() {
@@ -166,7 +173,7 @@ func within(ctx context.Context, o options) (warning string, err error) {
 	}()
 	late := make(chan struct{})
 	context.AfterFunc(ctx, func() {
-		time.Sleep(lastWord)
+		time.Sleep(lateTime)
 		close(late)
 	})
 	select {
@@ -177,7 +184,7 @@ func within(ctx context.Context, o options) (warning string, err error) {
 	}
 }
 
-// ask runs the check in the way that is for its kind.
+// ask runs the check in the way of its kind.
 func ask(ctx context.Context, o options) (warning string, err error) {
 	scheme, _, _ := strings.Cut(o.check.String(), ":")
 	switch scheme {

@@ -40,7 +40,8 @@ func run1(m *testing.M) int {
 	return m.Run()
 }
 
-// checked runs usher-check and returns its exit code and stdout; what it says on stderr is for those who called it wrongly.
+// checked runs usher-check and returns its exit code and stdout. Only usage
+// errors go to stderr.
 func checked(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -48,14 +49,15 @@ func checked(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	var out, errs strings.Builder
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	cmd.Env = append(os.Environ(), "HTTP_PROXY=http://127.0.0.1:1", "http_proxy=http://127.0.0.1:1", "HTTPS_PROXY=http://127.0.0.1:1") // not heeded
+	cmd.Env = append(os.Environ(), "HTTP_PROXY=http://127.0.0.1:1", "http_proxy=http://127.0.0.1:1", "HTTPS_PROXY=http://127.0.0.1:1") // ignored
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
 		t.Fatal(err)
 	}
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }
 
-// want runs a check and compares what it says; "" is a check that holds without a word.
+// want runs a check and compares its output, which is "" for a check that
+// holds.
 func want(t *testing.T, says string, args ...string) {
 	t.Helper()
 	code, out, errs := checked(t, append([]string{"--timeout", "10s"}, args...)...)
@@ -71,7 +73,7 @@ func want(t *testing.T, says string, args ...string) {
 func TestMistakes(t *testing.T) {
 	for _, tt := range []struct{ args, says string }{
 		{"", "no check given"},
-		{"nonsense", "it has to begin with"},
+		{"nonsense", "must begin with"},
 		{"tcp://x", "no port"},
 		{"grpc://x", "no port"},
 		{"https://x y", "more than one check"},
@@ -99,7 +101,7 @@ func TestHelpAndVersion(t *testing.T) {
 	}
 }
 
-// The kinds that usher speaks itself are the same here.
+// The kinds that usher runs itself work in the same way here.
 func TestUshersOwnKinds(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x")
 	want(t, "no such file or directory", "file:"+path)
@@ -117,7 +119,8 @@ func TestExec(t *testing.T) {
 	want(t, "exit code 1", "exec:false")
 	want(t, "killed by terminated", `exec:sh -c 'kill -TERM $$'`)
 	want(t, `exec: "no-such-command": executable file not found in $PATH`, "exec:no-such-command")
-	// The whole group is killed at the timeout, and what it has in the background holds nothing up.
+	// The whole group is killed at the timeout, and background processes do not
+	// delay the result.
 	pids := filepath.Join(t.TempDir(), "pids")
 	began := time.Now()
 	code, out, _ := checked(t, "--timeout", "500ms", `exec:sh -c 'sleep 1000 & echo $! > "$0"; echo waiting; wait' `+pids)
@@ -130,7 +133,7 @@ func TestExec(t *testing.T) {
 	}
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		stat, err := os.ReadFile("/proc/" + strings.TrimSpace(string(b)) + "/stat")
-		if err != nil || strings.Contains(string(stat), ") Z ") { // whoever adopts it may take its time
+		if err != nil || strings.Contains(string(stat), ") Z ") { // the process that adopts it may reap it later
 			break
 		}
 		if time.Now().After(deadline) {

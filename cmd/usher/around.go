@@ -8,14 +8,15 @@ import (
 
 	"usher/healthz/check"
 	"usher/signals"
-	"usher/supervisor"
 	"usher/supervisor/command"
+	"usher/supervisor/config"
 	"usher/supervisor/lifecycle"
 )
 
-// aroundFlags are those of the stop, and of what is done before, beside and after the app.
-func aroundFlags(fs *pflag.FlagSet, c *supervisor.Config) {
-	fs.Var(&list{add: func(s string) error {
+// aroundFlags adds the flags for a stop, and for what runs before, beside and
+// after the app.
+func aroundFlags(fs *pflag.FlagSet, c *config.Config) {
+	fs.Var(&list{def: "TERM", add: func(s string) error {
 		for name := range strings.SplitSeq(s, ",") {
 			sig, err := signals.Parse(name)
 			if err != nil {
@@ -36,18 +37,21 @@ func aroundFlags(fs *pflag.FlagSet, c *supervisor.Config) {
 	}}, "wait-for", "")
 	fs.DurationVar(&c.WaitTimeout, "wait-timeout", time.Minute, "")
 	fs.Var(&list{add: func(s string) error {
-		words, err := check.Words(strings.TrimPrefix(s, "exec:")) // as the others have it
+		words, err := check.Words(strings.TrimPrefix(s, "exec:")) // the prefix that other hooks need
 		c.PreStart = append(c.PreStart, words)
 		return err
 	}}, "pre-start", "")
-	for name, hook := range map[string]**command.Action{"post-start": &c.PostStart, "pre-stop": &c.PreStop, "post-stop": &c.PostStop} {
+	for _, hook := range [...]struct {
+		name   string
+		action **command.Action
+	}{{"post-start", &c.PostStart}, {"pre-stop", &c.PreStop}, {"post-stop", &c.PostStop}} {
 		fs.Var(&list{add: func(s string) (err error) {
-			*hook, err = command.ParseAction(s)
+			*hook.action, err = command.ParseAction(s)
 			return err
-		}}, name, "")
+		}}, hook.name, "")
 	}
 	fs.DurationVar(&c.HookTimeout, "hook-timeout", 0, "")
-	fs.Var(&list{add: func(s string) (err error) {
+	fs.Var(&list{def: "no", add: func(s string) (err error) {
 		c.Restart, err = lifecycle.ParseRestartPolicy(s)
 		return err
 	}}, "restart", "")

@@ -159,7 +159,7 @@ func TestUnixCheck(t *testing.T) {
 func TestCheckMistakes(t *testing.T) {
 	u := start(t, &made, "--live-check", "file:x", "--startup-check", "nonsense", "--live-success-threshold", "2", "--startup-period", "0s", "--check-header", "X", "--", "echo", "started")
 	u.want(125)
-	for _, says := range []string{`"x" is not an absolute path`, "it has to begin with", "--live-success-threshold 2: must be 1", "--startup-period 0s", `check header "X": want NAME: VALUE`} {
+	for _, says := range []string{`"x" is not an absolute path`, "must begin with", "--live-success-threshold 2: must be 1", "--startup-period 0s", `check header "X": want NAME: VALUE`} {
 		if !strings.Contains(u.stderr.String(), says) {
 			t.Errorf("%q is not in:\n%s", says, &u.stderr)
 		}

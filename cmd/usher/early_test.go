@@ -91,7 +91,13 @@ func TestEarlyOrLate(t *testing.T) {
 	for name, mode := range map[string]os.FileMode{"bad/app": 0o644, "good/app": 0o755, "good/plain": 0o755, "good/broken": 0o755, "good/none": 0o755} {
 		text := map[string]string{
 			"app": "#!/bin/sh\n", "plain": "", "broken": "#!/no/such/interpreter\n", "none": "\x7fELF\x00\x00",
-		}[filepath.Base(name)] + `echo "$0" "$@"; cut -d " " -f 4,5 /proc/self/stat | { read pid group; [ $pid = $group ] && echo leads; }; grep "Sig[BIC]" /proc/self/status; env; ls -l /proc/self/fd | grep -c :; exit 5` + "\n"
+		}[filepath.Base(name)] + `echo "$0" "$@"
+cut -d " " -f 4,5 /proc/self/stat | { read pid group; [ $pid = $group ] && echo leads; }
+grep "Sig[BIC]" /proc/self/status
+env
+ls -l /proc/self/fd | grep -c :
+exit 5
+`
 		os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755)
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), mode); err != nil {
 			t.Fatal(err)
@@ -107,6 +113,9 @@ func TestEarlyOrLate(t *testing.T) {
 		{[]string{"app", "one", "", "th ree"}, "/good" + bin, 5},
 		{[]string{"app"}, "/bad:" + dir + "/good/" + bin, 5},
 		{[]string{"app"}, "/good/app:" + dir + "/missing:" + dir + "/good" + bin, 5},
+		{[]string{"app"}, "/none:" + dir + "/bad:." + bin, 5}, // the current directory
+		{[]string{"app"}, "/bad::/nothing" + bin, 5},
+		{[]string{"none"}, "/good:" + dir + "/bad" + bin, 126}, // ENOEXEC ends the search
 		{[]string{"app"}, "/bad" + bin, 126},
 		{[]string{"plain", "x"}, "/good" + bin, 5},
 		{[]string{"broken"}, "/good" + bin, 126},
@@ -178,12 +187,18 @@ func bombPath(t *testing.T) string {
 // An app that fills its limit of processes with its first instructions, on the one processor that it shares with usher, does nothing to usher: the
 // threads that the Go runtime will want are there before it is. Without them the runtime dies, and the container with it.
 func TestBomb(t *testing.T) {
+	bombed(t, &made, 54400, 50)
+}
+
+// bombed is so many rounds of that, each as a user of its own.
+func bombed(t *testing.T, b *build, uid, rounds int) {
+	t.Helper()
 	bomb := bombPath(t)
-	for round := range 50 {
+	for round := range rounds {
 		t.Run("", func(t *testing.T) {
 			t.Parallel()
-			uid := 54400 + round
-			u := command(t, &made, []string{"--", "-q"}[round%2], bomb) // before the runtime, and after it
+			uid := uid + round
+			u := command(t, b, []string{"--", "-q"}[round%2], bomb) // before the runtime, and after it
 			u.inShell(fmt.Sprintf("exec taskset -c 0 prlimit --nproc=%d:%[1]d setpriv --reuid %d --regid %[2]d --clear-groups \"$@\"", 12+round, uid))
 			u.begin()
 			u.printed("full\n")
@@ -240,30 +255,35 @@ func TestNoiseWithoutRoomForAThread(t *testing.T) {
 // Without a runtime there is nothing to allocate from, to grow a stack with, or to panic with.
 func TestEarlyCallsNothingOfTheRuntime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "usher")
-	build := exec.Command("go", "build", "-tags", "usher_entry", "-ldflags", "-checklinkname=0 -E usher/signals/entry.entry", "-o", path, ".")
+	build := exec.Command("go", "build", "-tags", "usher_entry usher_threads usher_early usher_entry_unverified", "-ldflags", "-checklinkname=0 -E usher/signals/entry.entry", "-o", path, ".")
 	for _, arch := range []string{"amd64", "arm64"} {
 		build := *build
 		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch)
 		if out, err := build.CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
-		out, err := exec.Command("go", "tool", "objdump", "-s", `^usher/signals/entry\.`, path).Output()
+		out, err := exec.Command("go", "tool", "objdump", "-s", `^usher/(signals/entry|internal/execvp)\.`, path).Output()
 		if err != nil {
 			t.Fatal(err)
 		}
 		functions := regexp.MustCompile(`(?m)^TEXT (\S+)\(SB\)`).FindAllStringSubmatch(string(out), -1)
-		for _, name := range []string{"plan", "become", "started", "refused", "(*command).read", "(*command).candidate", "(*command).search"} {
+		for _, name := range []string{"plan", "become", "started", "executed", "(*command).read", "(*command).candidate", "(*command).search"} {
 			if !slices.ContainsFunc(functions, func(f []string) bool { return f[1] == "usher/signals/entry."+name }) {
 				t.Errorf("%s: no %s in %q", arch, name, functions)
 			}
 		}
 		// The stack of the g they have has no end; write barriers are off.
-		allowed := regexp.MustCompile(`^(usher/signals/entry\.|syscall\.RawSyscall6$|runtime\.morestack|runtime\.gcWriteBarrier)`)
-		// Raise and Restore are for later.
-		later := regexp.MustCompile(`^TEXT usher/signals/entry\.(Raise|Restore|LockThread|UnlockThread)\(SB\)`)
+		allowed := regexp.MustCompile(`^(usher/signals/entry\.|usher/internal/execvp\.|syscall\.RawSyscall6$|runtime\.morestack|runtime\.gcWriteBarrier)`)
+		// These are for later.
+		later := regexp.MustCompile(`^TEXT usher/signals/entry\.(Raise|Restore|LockThread|UnlockThread|Reserve|reserve|entry)\(SB\)`)
+		// Go code that calls assembly takes g from there on its return.
+		localStorage := regexp.MustCompile(`.*(FS:|TPIDR_EL0).*`)
 		for function := range strings.SplitSeq(string(out), "\n\n") {
 			if later.MatchString(strings.TrimSpace(function)) {
 				continue
+			}
+			if line := localStorage.FindString(function); line != "" {
+				t.Errorf("%s: there is no thread-local storage yet: %.80s: %s", arch, strings.TrimSpace(function), line)
 			}
 			for _, call := range regexp.MustCompile(`\bCALL (\S+)\(SB\)`).FindAllStringSubmatch(function, -1) {
 				if !allowed.MatchString(call[1]) {

@@ -395,7 +395,7 @@ func TestStartTooManyProcesses(t *testing.T) {
 				if code != 125 {
 					t.Errorf("exit code %d, want 125", code)
 				}
-				if limit < 4 && strings.Contains(u.stderr.String(), "usher: error: no more threads are allowed: ") {
+				if limit < 4 && strings.Contains(u.stderr.String(), "usher: hint: the limit of processes is full: ") {
 					return
 				}
 				u.explained("cannot fork: resource temporarily unavailable", fmt.Sprintf("(ulimit -u, RLIMIT_NPROC) is %d", limit))

@@ -87,13 +87,12 @@ var faultLosses = map[string]string{
 	"openat":   noWord + "; hooks have no stdin",
 	"pwrite64": noWord,
 
-	"close": "the pipe that tells of a start stays open: usher does not know of it, and starts a plain app anew",
-
 	"health capget":    noRights,
 	"health capset":    noRights,
 	"health setgroups": noRights,
 	"health setfsgid":  noRights,
 	"health setfsuid":  noRights,
+	"health close":     "a client waits for the end of its answer",
 	"health umask":     "the umask says who may connect to the socket",
 
 	"pipe2":           noHook,

@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/go-multierror"
@@ -13,8 +11,8 @@ import (
 
 	"usher/healthz/check"
 	"usher/signals"
-	"usher/supervisor"
-	"usher/supervisor/lastword"
+	"usher/supervisor/config"
+	"usher/supervisor/event"
 	"usher/supervisor/traffic"
 )
 
@@ -39,6 +37,7 @@ The app:
 Stopping:
       --term-delay DURATION      hold SIGTERM back from the app for this long, while /readyz fails
       --quiet-period DURATION    ... but no longer than until nothing has come in for this long
+      --quiet-mode MODE          what: traffic, or new-connections, for an app that finishes its answers (traffic)
       --quiet-ignore NETWORK     leave out peers, such as a node's probes: 10.0.0.7,fd00::/8 (repeatable)
       --drain-timeout DURATION   then wait for requests that are being answered, at most this long
       --grace-period DURATION    what the orchestrator grants from SIGTERM on (terminationGracePeriodSeconds,
@@ -101,43 +100,55 @@ Examples:
   usher --term-delay 10s --rewrite TERM:QUIT --health-addr :8086 --ready-check http://localhost/ -- nginx -g 'daemon off;'
 `
 
-// defaultTerminationLog is Kubernetes' terminationMessagePath, which kubelet mounts.
+// defaultTerminationLog is Kubernetes' default terminationMessagePath, which
+// kubelet mounts.
 const defaultTerminationLog = "/dev/termination-log"
 
-// options is the command line and the environment, understood.
+// options is the parsed command line and environment.
 type options struct {
-	config        supervisor.Config
-	level         level
+	config        config.Config
+	level         event.Level
 	logJSON       bool
 	help, version bool
 	headers       []check.Header
 	probe         string
 	install       string
 	probeCheck    *check.Check
-	notice        notice   // what a personality prints instead of a start
-	unknown       []string // variables that look like usher's, and are no flag's
+	notice        notice // a personality prints it instead of a start
+	flags         *pflag.FlagSet
+	variables     []string // flags that variables have set
+	unknown       []string // variables that begin with USHER_, but belong to no flag
 	plan          bool
-	warnOrphans   bool // in tini's words
+	planAlone     bool // no other flag says of what
+	warnOrphans   bool // warn about orphans in tini's words
 }
 
-// list is a repeatable flag: each value goes through add.
+// list is a flag whose values add receives. Most are repeatable.
 type list struct {
-	add func(string) error
+	add    func(string) error
+	def    string   // the default, for /flagz
+	values []string // for /flagz
 }
 
-func (l *list) Set(s string) error { return l.add(s) }
-func (l *list) String() string     { return "" }
-func (l *list) Type() string       { return "list" }
+func (l *list) Set(s string) error {
+	l.values = append(l.values, s)
+	return l.add(s)
+}
 
-// parse reads arguments, in another init's words if there is one to be, and environment. The error holds every mistake there is, as a
-// *multierror.Error.
+func (l *list) String() string { return l.def }
+func (l *list) Type() string   { return "list" }
+
+// parse reads the arguments and the environment. If as is not nil, the
+// arguments are those of another init. The error is a *multierror.Error with
+// every mistake.
 func parse(as *personality, args, environ []string) (options, error) {
-	o := options{level: normal, config: supervisor.Config{Rewrites: signals.Rewrites{}, ExitCodes: map[int]int{}}}
+	o := options{level: event.Info, config: config.Config{Rewrites: signals.Rewrites{}, ExitCodes: map[int]int{}}}
 	c := &o.config
 	var beQuiet, beVerbose bool
 
 	fs := pflag.NewFlagSet("usher", pflag.ContinueOnError)
-	fs.SetInterspersed(false) // what follows the command is the command's
+	o.flags = fs
+	fs.SetInterspersed(false) // words after the command belong to the command
 	fs.Usage = func() {}
 	fs.VarP(&list{add: c.Rewrites.Parse}, "rewrite", "r", "")
 	fs.StringVarP(&c.User, "user", "u", "", "")
@@ -150,6 +161,7 @@ func parse(as *personality, args, environ []string) (options, error) {
 	fs.BoolVarP(&c.ProcessGroup, "process-group", "g", false, "")
 	fs.DurationVar(&c.TermDelay, "term-delay", 0, "")
 	fs.DurationVar(&c.QuietPeriod, "quiet-period", 0, "")
+	fs.Var(either(&c.QuietNewOnly, "traffic", "new-connections"), "quiet-mode", "")
 	fs.Var(&list{add: func(s string) error {
 		nets, err := traffic.ParseNets(s)
 		c.QuietIgnore = append(c.QuietIgnore, nets...)
@@ -165,8 +177,8 @@ func parse(as *personality, args, environ []string) (options, error) {
 	fs.StringVar(&o.install, "install", "", "")
 	fs.StringVar(&c.TerminationLog, "termination-log", defaultTerminationLog, "")
 	fs.IntVar(&c.TerminationTail, "termination-tail", 0, "")
-	fs.Var(&list{add: format(&c.TerminationJSON)}, "termination-format", "")
-	fs.Var(&list{add: format(&o.logJSON)}, "log-format", "")
+	fs.Var(either(&c.TerminationJSON, "text", "json"), "termination-format", "")
+	fs.Var(either(&o.logJSON, "text", "json"), "log-format", "")
 	fs.BoolVarP(&beQuiet, "quiet", "q", false, "")
 	fs.BoolVarP(&beVerbose, "verbose", "v", false, "")
 	fs.BoolVar(&o.version, "version", false, "")
@@ -177,31 +189,33 @@ func parse(as *personality, args, environ []string) (options, error) {
 	command, mistakes := as.parse(m, args, environ)
 	errs = multierror.Append(errs, mistakes...)
 	c.Command = command
-	c.Env, o.unknown, mistakes = parseEnv(fs, environ)
+	o.planAlone = o.plan && as == nil && len(command) == 0 && onlyAsks(fs)
+	c.Env, mistakes = o.parseEnv(environ)
 	errs = multierror.Append(errs, mistakes...)
 	c.CreateTerminationLog = fs.Changed("termination-log")
 	if len(c.StopSignals) == 0 {
 		c.StopSignals = []signals.Signal{unix.SIGTERM}
 	}
 	as.finish(m)
-	c.LeaveBehind = as != nil && !fs.Changed("straggler-grace") // which would have no effect
+	c.LeaveBehind = as != nil && !fs.Changed("straggler-grace") // otherwise the flag would have no effect
 	if o.plan && len(c.Command) == 0 {
-		c.Command = []string{"app"} // any will do
+		c.Command = []string{"app"} // the plan does not depend on it
 	}
 	switch {
 	case beQuiet && beVerbose:
 		errs = multierror.Append(errs, errors.New("--quiet and --verbose: choose one"))
 	case beQuiet:
-		o.level = quiet
+		o.level = event.Error
 	case beVerbose:
-		o.level = verbose
+		o.level = event.Debug
 	}
 	if o.help || o.version || o.notice.text != "" {
 		return o, nil
 	}
 	if fs.Changed("install") {
 		if o.install == "" || len(c.Command) > 0 || fs.Changed("probe") {
-			errs = multierror.Append(errs, errors.New("--install takes a path, and neither a command nor --probe with it"))
+			errs = multierror.Append(errs,
+				errors.New("--install takes a path, and neither a command nor --probe with it"))
 		}
 	} else if fs.Changed("probe") {
 		errs = multierror.Append(errs, o.validateProbe()...)
@@ -226,8 +240,10 @@ func (o *options) validateProbe() (errs []error) {
 	return errs
 }
 
-// parseArgs reads flags up to the first word that is none, and returns the rest. It hands pflag one flag at a time, so that a
-// mistake does not hide the next: with ParseAll, as Parse brings the standard library's flags as well.
+// parseArgs reads flags up to the first word that is no flag, and returns the
+// rest. It hands pflag one flag at a time, so that a mistake does not hide the
+// next one. It uses ParseAll, because Parse brings in the standard library's
+// flags as well.
 func parseArgs(fs *pflag.FlagSet, args []string) (command []string, errs []error) {
 	set := func(f *pflag.Flag, value string) error { return fs.Set(f.Name, value) }
 	for len(args) > 0 {
@@ -251,49 +267,4 @@ func parseArgs(fs *pflag.FlagSet, args []string) (command []string, errs []error
 		args = args[used:]
 	}
 	return nil, errs
-}
-
-// format sets json for a format's name.
-func format(json *bool) func(string) error {
-	return func(s string) (err error) {
-		*json, err = lastword.ParseFormat(s)
-		return err
-	}
-}
-
-// parseExitCode adds FROM=TO to codes, each from 0 to 255.
-func parseExitCode(codes map[int]int, s string) error {
-	fromText, toText, ok := strings.Cut(s, "=")
-	if !ok {
-		return fmt.Errorf("exit code %q: want FROM=TO, such as 143=0", s)
-	}
-	from, err := strconv.ParseUint(fromText, 10, 8)
-	if err != nil {
-		return fmt.Errorf("exit code %q: %q is not between 0 and 255", s, fromText)
-	}
-	to, err := strconv.ParseUint(toText, 10, 8)
-	if err != nil {
-		return fmt.Errorf("exit code %q: %q is not between 0 and 255", s, toText)
-	}
-	if _, twice := codes[int(from)]; twice {
-		return fmt.Errorf("exit code %q: %d is another already", s, from)
-	}
-	codes[int(from)] = int(to)
-	return nil
-}
-
-// restore gives a flag its default back after a value that could not be read: pflag leaves a zero there, which would be judged
-// as if it had been asked for.
-func restore(fs *pflag.FlagSet, err error) {
-	if invalid, ok := err.(*pflag.InvalidValueError); ok && invalid.GetFlag().Value.Type() != "list" {
-		_ = fs.Set(invalid.GetFlag().Name, invalid.GetFlag().DefValue)
-	}
-}
-
-// withUnit says what was meant by a duration that is a bare number, as Kubernetes and docker stop have them.
-func withUnit(err error) error {
-	if invalid, ok := err.(*pflag.InvalidValueError); ok && strings.Contains(err.Error(), "missing unit") {
-		return fmt.Errorf("%w: for seconds, %ss", err, invalid.GetValue())
-	}
-	return err
 }

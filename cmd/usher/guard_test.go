@@ -29,7 +29,7 @@ var tooHeavy = map[string]string{
 const maxSize = 2_800_000
 
 func TestNothingHeavyIsImported(t *testing.T) {
-	cmd := exec.Command("go", "list", "-deps", "-tags", "usher_entry", ".")
+	cmd := exec.Command("go", "list", "-deps", "-tags", "usher_entry usher_threads usher_early", ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=amd64")
 	out, err := cmd.Output()
 	if err != nil {
@@ -63,7 +63,7 @@ var tooHeavyToCall = map[string]string{
 
 func TestNothingHeavyIsCalled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "usher")
-	build := exec.Command("go", "build", "-tags", "usher_entry", "-ldflags", "-checklinkname=0 -E usher/signals/entry.entry", "-o", path, ".")
+	build := exec.Command("go", "build", "-tags", "usher_entry usher_threads usher_early", "-ldflags", "-checklinkname=0 -E usher/signals/entry.entry", "-o", path, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=amd64")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

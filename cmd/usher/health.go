@@ -7,21 +7,21 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/healthz/check"
-	"usher/supervisor"
+	"usher/supervisor/config"
 )
 
-// healthFlags are those of the endpoints and the checks.
+// healthFlags adds the flags for endpoints and checks.
 func healthFlags(fs *pflag.FlagSet, o *options) {
 	c := &o.config
 	fs.Var(&list{add: func(s string) error {
-		if s != "" { // which switches off nothing but itself
+		if s != "" { // an empty variable adds no address
 			c.HealthAddrs = append(c.HealthAddrs, s)
 		}
 		return nil
 	}}, "health-addr", "")
 	fs.BoolVar(&c.ReadyWhileDraining, "ready-while-draining", false, "")
-	fs.Var(&list{add: func(s string) (err error) {
-		c.OnUnhealthy, err = supervisor.ParseUnhealthyPolicy(s)
+	fs.Var(&list{def: "report", add: func(s string) (err error) {
+		c.OnUnhealthy, err = config.ParseUnhealthyPolicy(s)
 		return err
 	}}, "on-unhealthy", "")
 	fs.DurationVar(&c.Watchdog, "watchdog", 0, "")
@@ -35,9 +35,10 @@ func healthFlags(fs *pflag.FlagSet, o *options) {
 	}}, "check-header", "")
 }
 
-// checkFlags are those of one role: --live-check, --live-period, and so on.
-func checkFlags(fs *pflag.FlagSet, role check.Role, config *supervisor.Config) {
-	of := &config.Checks[role]
+// checkFlags adds the flags of one role: --live-check, --live-period, and so
+// on.
+func checkFlags(fs *pflag.FlagSet, role check.Role, c *config.Config) {
+	of := &c.Checks[role]
 	name := role.String()
 	of.Params = check.DefaultParams()
 	p := &of.Params
@@ -53,7 +54,8 @@ func checkFlags(fs *pflag.FlagSet, role check.Role, config *supervisor.Config) {
 	fs.IntVar(&p.FailureThreshold, name+"-failure-threshold", p.FailureThreshold, "")
 }
 
-// prepare gives every check the header fields of --check-header, which may come after it, and usher-check where it needs that.
+// prepare gives every check the header fields of --check-header, which may come
+// after the check. It gives usher-check to each check that needs it.
 func (o *options) prepare() (errs []error) {
 	checks := append([]*check.Check{o.probeCheck}, o.config.WaitFor...)
 	for _, of := range o.config.Checks {
@@ -61,16 +63,16 @@ func (o *options) prepare() (errs []error) {
 	}
 	for i, c := range checks {
 		switch {
-		case c == nil: // a mistake that is known
+		case c == nil: // a mistake that is reported already
 			continue
 		case c.IsNotify() && i <= len(o.config.WaitFor):
-			errs = append(errs, fmt.Errorf("check %q: only the app itself says that", c))
+			errs = append(errs, fmt.Errorf("check %q: cannot be used with --probe or --wait-for", c))
 		}
 		c.SetHeaders(o.headers)
 		if c.NeedsTool() {
 			file := usherCheck()
 			if err := unix.Access(file, unix.X_OK); err != nil {
-				errs = append(errs, fmt.Errorf("check %q needs usher-check, which lies beside usher: %q: %w", c, file, err))
+				errs = append(errs, fmt.Errorf("check %q needs usher-check beside usher: %q: %w", c, file, err))
 			}
 			c.SetTool(file)
 		}

@@ -192,7 +192,12 @@ func TestBeforeTheApp(t *testing.T) {
 	eachBuild(t, func(t *testing.T, b *build) {
 		go1, health := filepath.Join(t.TempDir(), "go"), freePort(t)
 		// An orphan's number stays taken until it is reaped.
-		hook := fmt.Sprintf(`bash -c 'pid=$(sleep 0.1 >/dev/null & echo $!); echo begun; while kill -0 $pid 2>/dev/null; do sleep 0.01; done; echo reaped; while [ ! -e %s ]; do sleep 0.01; done'`, go1)
+		hook := fmt.Sprintf(`bash -c '
+pid=$(sleep 0.1 >/dev/null & echo $!)
+echo begun
+while kill -0 $pid 2>/dev/null; do sleep 0.01; done
+echo reaped
+while [ ! -e %s ]; do sleep 0.01; done'`, go1)
 		u := start(t, b, "--health-addr", health, "--pre-start", hook, "--", "bash", "-c", trapAll())
 		u.logged("reaped")
 		if body := get(t, "http://"+health+"/readyz", 503); !strings.Contains(body, "[-]app failed: pre-start-1 is at work\n") {

@@ -7,11 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// self is usher's own file, whatever name it was called by.
+// self is usher's own file, whatever its name.
 const self = "/proc/self/exe"
 
-// install copies usher to path, which may be a directory, and usher-check beside it where there is one beside usher: an init container from
-// usher's image fills a volume, and the app's image stays as it is.
+// install copies usher to path, which may be a directory, and also usher-check
+// if there is one beside usher. So an init container from usher's image fills a
+// volume, and the app's image stays unchanged.
 func install(path string) error {
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR && !strings.HasSuffix(path, "/") {
@@ -34,8 +35,9 @@ func install(path string) error {
 	return nil
 }
 
-// copyProgram writes a new file and gives it the name when it is whole: a program that is being run can't be written to (ETXTBSY), and
-// one that is half there must not be run.
+// copyProgram writes a new file and renames it to its name when it is complete:
+// the kernel refuses writes to a running program (ETXTBSY), and half a program
+// must not be run.
 func copyProgram(from, to string) error {
 	in, err := unix.Open(from, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -43,7 +45,7 @@ func copyProgram(from, to string) error {
 	}
 	defer unix.Close(in)
 	part := to + ".part"
-	_ = unix.Unlink(part) // of one that was killed
+	_ = unix.Unlink(part) // a killed install may have left it
 	out, err := unix.Open(part, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o755)
 	if err != nil {
 		return err

@@ -1,11 +1,15 @@
-// Usher is the ENTRYPOINT of a container: it starts the app as its child and stands in for it as PID 1.
+// Usher is the ENTRYPOINT of a container: it starts the app as its child and
+// stands in for it as PID 1.
 //
-// The order in main is the design. The signals come first, so that none can hurt; then every mistake is reported, while nothing
-// has been started; then the app is started, and from there on nothing may fail: the death of PID 1 kills the container.
+// The order in main is the design. First come the signals, so that none can do
+// harm. Then every mistake is reported, while nothing has been started. Then
+// the app is started, and from there on nothing may fail: the death of PID 1
+// kills the container.
 package main
 
 import (
 	"os"
+	"runtime"
 
 	"github.com/hashicorp/go-multierror"
 
@@ -14,20 +18,32 @@ import (
 	"usher/signals/entry"
 	_ "usher/signals/fatal"
 	"usher/supervisor"
+	"usher/supervisor/event"
 	"usher/supervisor/exitcode"
+	"usher/supervisor/goruntime"
 )
 
-// version is set by the linker: make build.
+// version is set by the linker (make build).
 var version = "devel"
 
+// without is a second line of the version, for a program that lacks layers of the
+// entry point.
+func without() string {
+	if entry.Missing == "" {
+		return ""
+	}
+	return "built by " + runtime.Version() + " for " + runtime.GOARCH + " without" + entry.Missing + "\n"
+}
+
 func init() {
-	// Signals, wait and kill belong to one thread, the one that the parent death signal and the terminal know as well.
+	// Signals, wait and kill belong to one thread, which is also the one for the
+	// parent death signal and the terminal.
 	signals.LockThread()
-	supervisor.GrowStack()
+	goruntime.GrowStack()
 }
 
 func main() {
-	entry.Lower() // where there is no entry point that has done so
+	entry.Lower() // has no effect if the entry point has done it
 	source, err := signals.Open()
 	if err != nil {
 		fail(false, exitcode.Failure, err)
@@ -37,40 +53,46 @@ func main() {
 	o, err := parse(as, os.Args[min(1, len(os.Args)):], signals.Environ())
 	switch {
 	case o.help:
-		tool()
-		exit(printed(1, usage))
+		actAsTool()
+		exit(printOut(1, usage))
 	case o.version:
-		tool()
-		exit(printed(1, "usher "+version+"\n"))
+		actAsTool()
+		exit(printOut(1, "usher "+version+"\n"+without()))
 	case o.notice.text != "":
-		tool()
-		exit(printed(o.notice.fd, o.notice.text))
+		actAsTool()
+		exit(printOut(o.notice.fd, o.notice.text))
 	case err != nil && as != nil:
 		fail(o.logJSON, as.wrong, err, as.usage)
 	case err != nil:
 		fail(o.logJSON, exitcode.Failure, err, "usher --help lists the flags and their variables")
 	case o.install != "":
-		tool()
+		actAsTool()
 		if err := install(o.install); err != nil {
 			fail(o.logJSON, exitcode.Failure, err)
 		}
 		exit(0)
 	case o.plan:
-		tool()
+		actAsTool()
 		as := plan
 		if o.logJSON {
 			as = planJSON
 		}
-		o.newLogger().flush(source)
-		exit(printed(1, as(o.config.Plan())))
+		whose, note := o.planned(signals.Environ())
+		log := o.newLogger()
+		if note != "" {
+			log.Event(&event.Event{Kind: event.Notice, Message: note})
+		}
+		log.flush(source)
+		exit(printOut(1, as(whose.config.Plan())))
 	case o.probe != "":
-		tool()
+		actAsTool()
 		exit(probe(o, source.Inherited()))
 	}
 	log := o.newLogger()
 	if o.warnOrphans {
 		o.config.Orphan = func(pid int) { log.put(orphanWarning(pid)) }
 	}
+	o.config.AppendFlags = o.flagz
 	s, err := supervisor.New(o.config, source, log)
 	if err != nil {
 		fail(o.logJSON, exitcode.Failure, err)
@@ -80,7 +102,8 @@ func main() {
 	exit(code)
 }
 
-// exit is os.Exit, which returns where exit_group(2) fails, and the code would become 0.
+// exit is os.Exit, which returns if exit_group(2) fails. Then the exit code
+// would become 0.
 //
 //go:noinline
 func exit(code int) {
@@ -89,30 +112,34 @@ func exit(code int) {
 	}
 }
 
-// newLogger is the log, which begins with what has no effect.
+// newLogger returns the log, and writes the first lines: variables that have no
+// effect.
 func (o *options) newLogger() *logger {
 	log := newLogger(o.level, o.logJSON)
 	for _, name := range o.unknown {
-		log.Infof("%s is no variable of usher's: without effect, and not handed on", name)
+		log.Event(&event.Event{Kind: event.UnknownVariable, Reason: name})
 	}
 	return log
 }
 
-// tool makes usher an ordinary program that a signal ends, with all its rights.
-func tool() {
+// actAsTool makes usher an ordinary program, which a signal ends and which has
+// all its rights.
+func actAsTool() {
 	signals.Default()
 	entry.Raise()
 }
 
-// printed writes s to stdout or stderr and returns an exit code. It does not use os.Stdout, which dies of a broken pipe.
-func printed(fd int, s string) int {
+// printOut writes s to stdout or stderr and returns an exit code. It does not
+// use os.Stdout, which dies of a broken pipe.
+func printOut(fd int, s string) int {
 	if !writeAll(fd, []byte(s)) {
 		return exitcode.Failure
 	}
 	return 0
 }
 
-// fail reports every mistake that err holds, one a line, in the log's format, and exits.
+// fail reports the mistakes in err, one a line, in the format of the log, and
+// exits.
 func fail(json bool, code int, err error, hints ...string) {
 	errs := []error{err}
 	if merr, ok := err.(*multierror.Error); ok {
@@ -120,14 +147,14 @@ func fail(json bool, code int, err error, hints ...string) {
 	}
 	log := logger{json: json}
 	prefix := "error: "
-	if json { // which has a level
+	if json { // the line has a level already
 		prefix = ""
 	}
 	for _, err := range errs {
-		writeLines(log.line(quiet, "", prefix+err.Error()))
+		writeLines(log.line(&event.Event{Kind: event.Problem, Message: prefix + err.Error()}))
 	}
 	for _, hint := range hints {
-		writeLines(log.line(quiet, "", "hint: "+hint))
+		writeLines(log.line(&event.Event{Kind: event.Hint, Message: hint}))
 	}
 	exit(code)
 }

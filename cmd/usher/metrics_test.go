@@ -1,10 +1,12 @@
 package main_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -118,6 +120,68 @@ func TestMetricsOfRestarts(t *testing.T) {
 	})
 	u.signal(unix.SIGTERM)
 	u.want(7)
+}
+
+// A hold says how long it took, and what ended it; a stop goes on for as long as the app does not heed it.
+func TestMetricsOfAStop(t *testing.T) {
+	if !ownNetwork(t) { // where nothing else is traffic
+		return
+	}
+	for _, c := range []struct {
+		ended string
+		flags []string
+		least float64
+	}{
+		{"time", []string{"--term-delay", "300ms"}, .3},
+		{"quiet", []string{"--term-delay", "1h", "--quiet-period", "300ms"}, .3},
+		{"cut", []string{"--term-delay", "1h"}, 0},
+	} {
+		health, ready := freePort(t), filepath.Join(t.TempDir(), "ready")
+		flags := append(c.flags, "--health-addr", health, "--ready-check", "file:"+ready)
+		u := start(t, &made, fast(append(flags, "--", "bash", "-c", deaf)...)...)
+		u.printed("ready\n")
+		wantBody(t, "http://"+health+"/readyz", 503)
+		for name := range scrape(t, health) {
+			if regexp.MustCompile("^usher_(app_time_to_ready|stop|hold)_").MatchString(name) {
+				t.Errorf("%s: there is %s too early", c.ended, name)
+			}
+		}
+		touch(t, ready)
+		wantBody(t, "http://"+health+"/readyz", 200)
+		var took float64
+		eventually(t, func() error {
+			if took = scrape(t, health)["usher_app_time_to_ready_seconds"]; took <= 0 || took > 1000 {
+				return fmt.Errorf("%v seconds until the app was ready", took)
+			}
+			return nil
+		})
+		u.signal(unix.SIGTERM)
+		eventually(t, func() error {
+			if scrape(t, health)["usher_stop_seconds"] <= 0 {
+				return io.ErrNoProgress
+			}
+			return nil
+		})
+		if c.ended == "cut" {
+			if m := scrape(t, health); m["usher_hold_seconds{ended=not yet}"] <= 0 {
+				t.Errorf("a hold is in progress: %v", m)
+			}
+			u.signal(unix.SIGTERM)
+		}
+		eventually(t, func() error {
+			m := scrape(t, health)
+			held, stop := m["usher_hold_seconds{ended="+c.ended+"}"], m["usher_stop_seconds"]
+			if held <= c.least || held >= stop || m["usher_phase{phase=stopping}"] != 1 {
+				return fmt.Errorf("%s: %v", c.ended, m)
+			}
+			return nil
+		})
+		if m := scrape(t, health); m["usher_app_time_to_ready_seconds"] != took {
+			t.Errorf("it was ready after %vs, and again after %vs", took, m["usher_app_time_to_ready_seconds"])
+		}
+		u.signal(unix.SIGKILL)
+		u.wait()
+	}
 }
 
 // OpenMetrics for those who ask, read by the reference implementation's parser.

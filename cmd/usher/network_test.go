@@ -58,30 +58,28 @@ func ownNetwork(t *testing.T) bool {
 }
 
 // goServer is testdata/server, built once, for usher's tests and those that they start.
-func goServer(t *testing.T) string {
+func goServer(t *testing.T) string { return helper(t, "server") }
+
+// helper is a program of testdata, built once, for usher's tests and those that they start.
+func helper(t *testing.T, name string) string {
 	t.Helper()
-	path := filepath.Join(filepath.Dir(made.path), "server")
+	path := filepath.Join(filepath.Dir(made.path), name)
 	if os.Getenv(envInside) == "" {
-		if err := buildServer(path); err != nil {
+		once, _ := helpers.LoadOrStore(name, sync.OnceValue(func() error {
+			out, err := exec.Command("go", "build", "-o", path, "./testdata/"+name).CombinedOutput()
+			if err != nil {
+				return fmt.Errorf("testdata/%s: %w: %s", name, err, out)
+			}
+			return nil
+		}))
+		if err := once.(func() error)(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return path
 }
 
-var (
-	serverOnce sync.Once
-	serverErr  error
-)
-
-func buildServer(path string) error {
-	serverOnce.Do(func() {
-		if out, err := exec.Command("go", "build", "-o", path, "./testdata/server").CombinedOutput(); err != nil {
-			serverErr = fmt.Errorf("testdata/server: %w: %s", err, out)
-		}
-	})
-	return serverErr
-}
+var helpers sync.Map // of functions that build them
 
 func loopbackUp() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)

@@ -8,13 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/signals"
+	"usher/supervisor/event"
 )
 
-// The versions whose flags and variables these are.
+// The versions that have these flags and variables.
 const (
 	tiniVersion      = "tini version 0.19.0"
 	dumbInitVersion  = "dumb-init v1.2.5"
-	catatonitVersion = "tini version 0.1.7_catatonit" // it says tini, since `docker info` asks for that
+	catatonitVersion = "tini version 0.1.7_catatonit" // `docker info` looks for tini
 )
 
 const license = "usher is licensed under the Apache License 2.0: https://www.apache.org/licenses/LICENSE-2.0\n"
@@ -32,18 +33,18 @@ This is usher, called as tini.
   -l         show the licence
 `
 
-// tini, which Docker installs as docker-init.
+// tini is krallin/tini, which Docker installs as docker-init.
 var tini = personality{
 	names:    []string{"tini", "tini-static", "docker-init"},
 	usage:    "tini -h lists the flags",
 	wrong:    1,
-	operands: true, // its usage says PROGRAM -- [ARGS]
+	operands: true, // tini's usage says PROGRAM -- [ARGS]
 	flags: []word{
 		{short: 's', means: nothing},
 		{short: 'p', value: true, means: same("parent-death-signal")},
 		{short: 'v', means: func(m *mimicry, _ string) error { m.verbosity++; return nil }},
 		{short: 'w', means: func(m *mimicry, _ string) error { m.warn = true; return nil }},
-		{short: 'g', means: is("process-group", "true")},
+		{short: 'g', means: is("process-group")},
 		{short: 'e', value: true, means: succeedWith},
 		{short: 'l', means: says(1, license)},
 		{short: 'h', means: says(1, tiniUsage)},
@@ -51,21 +52,22 @@ var tini = personality{
 	},
 	variables: []word{
 		{name: "TINI_SUBREAPER", means: nothing},
-		{name: "TINI_KILL_PROCESS_GROUP", means: is("process-group", "true")},
+		{name: "TINI_KILL_PROCESS_GROUP", means: is("process-group")},
 		{name: "TINI_VERBOSITY", means: func(m *mimicry, value string) error {
 			m.verbosity, _ = strconv.Atoi(value)
 			return nil
 		}},
 	},
-	begin: func(m *mimicry) { m.o.level, m.verbosity = quiet, 1 },
-	// Its levels are fatal, warnings, information and debugging; usher has no mere warnings but this one.
+	begin: func(m *mimicry) { m.o.level, m.verbosity = event.Error, 1 },
+	// tini's levels are fatal, warnings, information and debugging. Of usher's
+	// lines, only this one is a mere warning.
 	end: func(m *mimicry) {
 		m.o.warnOrphans = m.warn && m.verbosity > 0
 		if m.verbosity > 1 {
-			m.o.level = max(m.o.level, normal)
+			m.o.level = max(m.o.level, event.Info)
 		}
 		if m.verbosity > 2 {
-			m.o.level = verbose
+			m.o.level = event.Debug
 		}
 	},
 }
@@ -81,7 +83,8 @@ This is usher, called as dumb-init.
   -h, --help
 `
 
-// dumb-init: its command leads a session, and gets its signals as a group.
+// dumbInit is Yelp/dumb-init: its command leads a session, and gets its signals
+// as a group.
 var dumbInit = personality{
 	names: []string{"dumb-init"},
 	usage: "dumb-init --help lists the flags",
@@ -89,7 +92,7 @@ var dumbInit = personality{
 	flags: []word{
 		{short: 'c', name: "single-child", means: singleChild},
 		{short: 'r', name: "rewrite", value: true, means: rewriteAgain},
-		{short: 'v', name: "verbose", means: is("verbose", "true")},
+		{short: 'v', name: "verbose", means: is("verbose")},
 		{short: 'V', name: "version", means: says(2, dumbInitVersion)},
 		{short: 'h', name: "help", means: says(2, dumbInitUsage)},
 	},
@@ -109,10 +112,11 @@ var dumbInit = personality{
 	},
 	begin: func(m *mimicry) {
 		c := &m.o.config
-		m.o.level = quiet
+		m.o.level = event.Error
 		c.Session, c.ProcessGroup, c.StopSelf, c.StartCode, c.LeaveDirectory = true, true, true, 2, true
 	},
-	// A session has nobody above that would wake what SIGTSTP stops, and the kernel ignores it for an orphaned group. SIGSTOP it obeys.
+	// A session has no parent group that would wake a process that SIGTSTP stops,
+	// and the kernel ignores that signal for an orphaned group. It obeys SIGSTOP.
 	end: func(m *mimicry) {
 		for _, sig := range []signals.Signal{unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU} {
 			if _, ok := m.o.config.Rewrites[sig]; !ok && m.o.config.Session {
@@ -133,42 +137,44 @@ This is usher, called as catatonit.
   -L             show the licence
 `
 
-// catatonit, which Podman uses as the init of containers and as what holds a pod's namespaces.
+// catatonit is openSUSE/catatonit. Podman uses it as the init of containers,
+// and as the process that holds a pod's namespaces.
 var catatonit = personality{
 	names:    []string{"catatonit", "podman-init"},
 	usage:    "catatonit -h lists the flags",
 	wrong:    1,
 	operands: true,
 	flags: []word{
-		{short: 'g', means: is("process-group", "true")},
+		{short: 'g', means: is("process-group")},
 		{short: 'P', means: func(m *mimicry, _ string) error { m.o.config.Pause = true; return nil }},
 		{short: 'h', means: says(2, catatonitUsage)},
 		{short: 'L', means: says(1, license)},
 		{short: 'V', name: "version", means: says(1, catatonitVersion)},
 	},
-	variables: []word{{name: "CATATONIT_DEBUG", means: is("verbose", "true")}},
-	begin:     func(m *mimicry) { m.o.level, m.o.config.StartCode, m.o.config.LeaveDirectory = quiet, 1, true },
+	variables: []word{{name: "CATATONIT_DEBUG", means: is("verbose")}},
+	begin:     func(m *mimicry) { m.o.level, m.o.config.StartCode, m.o.config.LeaveDirectory = event.Error, 1, true },
 }
 
-// What words mean.
+// Actions of words.
 
 func nothing(*mimicry, string) error { return nil }
 
-// same: usher has that flag, too.
+// same sets usher's own flag to the value of the word.
 //
 //go:noinline
 func same(flag string) func(*mimicry, string) error {
 	return func(m *mimicry, value string) error { return m.fs.Set(flag, value) }
 }
 
-// is: one of usher's flags with one value.
+// is sets one of usher's flags.
 //
 //go:noinline
-func is(flag, value string) func(*mimicry, string) error {
-	return func(m *mimicry, _ string) error { return m.fs.Set(flag, value) }
+func is(flag string) func(*mimicry, string) error {
+	return func(m *mimicry, _ string) error { return m.fs.Set(flag, "true") }
 }
 
-// says: a text, which for a version has usher's own behind it. Inlined, the three would cost usher 4 kB.
+// says prints a text instead of a start. A version gets usher's own version at
+// its end. Inlining these three functions would make usher larger.
 //
 //go:noinline
 func says(fd int, text string) func(*mimicry, string) error {
@@ -181,7 +187,7 @@ func says(fd int, text string) func(*mimicry, string) error {
 	}
 }
 
-// succeedWith is `tini -e CODE`.
+// succeedWith is `tini -e CODE`: CODE becomes 0.
 func succeedWith(m *mimicry, value string) error {
 	code, err := strconv.ParseUint(value, 10, 8)
 	if err != nil {
@@ -193,8 +199,9 @@ func succeedWith(m *mimicry, value string) error {
 	return m.fs.Set("exit-code", value+"=0")
 }
 
-// rewriteAgain is `dumb-init -r`: of two for one signal, the last counts. By numbers, it knows the first 31; what nobody can catch may be rewritten
-// without effect.
+// rewriteAgain is `dumb-init -r`. Of two rewrites of one signal, the last one
+// counts. It accepts numbers up to 31 only. Rewriting a signal that no process
+// can catch has no effect.
 func rewriteAgain(m *mimicry, value string) error {
 	from, to, _ := strings.Cut(value, ":")
 	n, _ := strconv.Atoi(from)

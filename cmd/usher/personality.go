@@ -9,47 +9,55 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// A personality is another init that usher stands in for where it is called by that one's name: a table of what its flags and variables
-// mean to usher. What is not in the table is as ever: usher has one engine.
+// A personality is another init, for which usher stands in if it is called by
+// that init's name. It is a table that translates the init's flags and
+// variables to usher's. Everything else is as usual, because usher has one
+// engine.
 type personality struct {
 	names     []string // base names of argv[0]
 	flags     []word
 	variables []word
-	usage     string // the line for those who got it wrong
-	wrong     int    // the exit code for them
-	// operands is whether a -- between the command and its arguments is dropped, as glibc's getopt(3) does it.
+	usage     string // hint after a usage error
+	wrong     int    // exit code after a usage error
+	// operands is set if a -- between the command and its arguments is dropped, as
+	// glibc's getopt(3) does it.
 	operands bool
-	// begin sets what is so without a flag, end (if there is one) what depends on all of them.
+	// begin sets what needs no flag; end, which may be nil, sets what depends on
+	// all of them.
 	begin, end func(*mimicry)
 }
 
-// A word is a flag or a variable and what it means.
+// A word is a flag or a variable, and what it does.
 type word struct {
-	short byte   // 0 is none
-	name  string // the long flag, or the variable
-	value bool   // the flag takes one; a variable always has one
+	short byte   // letter of the flag; 0 for none
+	name  string // name of the long flag, or of the variable
+	value bool   // the flag takes a value; a variable always has one
 	means func(m *mimicry, value string) error
 }
 
-// mimicry is a command line in another init's words, on its way to usher's options.
+// mimicry is the state of translating another init's command line to usher's
+// options.
 type mimicry struct {
 	o  *options
-	fs *pflag.FlagSet // usher's own flags: what is set there beats its USHER_ variable
+	fs *pflag.FlagSet // usher's own flags; a flag beats its USHER_ variable
 
 	verbosity int
-	warn      bool // about orphans
+	warn      bool // warn about orphans
 }
 
-// notice is a text that is asked for instead of a start, and where it goes.
+// notice is a text that is printed instead of a start.
 type notice struct {
-	fd   int
+	fd   int // 1 or 2
 	text string
 }
 
-// personalityOf finds the one that argv[0] asks for, or nil. A - in front is login(1)'s.
+// personalityOf returns the personality for argv[0], or nil. login(1) puts a -
+// before the name.
 //
-// Docker calls it /sbin/docker-init, Podman /run/podman-init, which is catatonit unless it is told otherwise. Both older
-// Docker's and older Podman's /dev/init gets nothing but -- and a command, which usher takes as well; and /init may be usher's own name.
+// Docker calls its init /sbin/docker-init. Podman's is /run/podman-init, which
+// is catatonit unless it is configured otherwise. Older releases of both call
+// it /dev/init, with nothing but -- and a command, which usher itself accepts
+// as well. /init may be usher's own name.
 func personalityOf(argv []string) *personality {
 	if len(argv) == 0 {
 		return nil
@@ -65,7 +73,8 @@ func personalityOf(argv []string) *personality {
 	return nil
 }
 
-// parse reads flags as getopt_long(3) does, up to the first word that is none, and returns the rest. Nobody is usher itself.
+// parse reads flags as getopt_long(3) does, up to the first word that is no
+// flag, and returns the rest. A nil personality is usher itself.
 func (p *personality) parse(m *mimicry, args, environ []string) (command []string, errs []error) {
 	if p == nil {
 		return parseArgs(m.fs, args)
@@ -82,7 +91,7 @@ func (p *personality) parse(m *mimicry, args, environ []string) (command []strin
 	return command, errs
 }
 
-// finish comes after usher's own variables.
+// finish runs after usher's own variables are read.
 func (p *personality) finish(m *mimicry) {
 	if p != nil && p.end != nil {
 		p.end(m)
@@ -114,7 +123,8 @@ func (p *personality) parseArgs(m *mimicry, args []string) (command []string, er
 	return nil, errs
 }
 
-// long reads --name, --name=value or --name value, where a name may be cut short, and returns what follows it.
+// long reads --name, --name=value or --name value, and returns the words after
+// it. A name may be cut short.
 func (p *personality) long(m *mimicry, args []string) (rest []string, err error) {
 	name, value, given := strings.Cut(args[0][2:], "=")
 	rest = args[1:]
@@ -146,7 +156,7 @@ func (p *personality) long(m *mimicry, args []string) (rest []string, err error)
 	return rest, found.means(m, value)
 }
 
-// cluster reads -a, -ab, -aVALUE or -a VALUE, and returns what follows it.
+// cluster reads -a, -ab, -aVALUE or -a VALUE, and returns the words after it.
 func (p *personality) cluster(m *mimicry, args []string) (rest []string, err error) {
 	letters, rest := args[0][1:], args[1:]
 	for letters != "" {
@@ -177,12 +187,14 @@ func (p *personality) cluster(m *mimicry, args []string) (rest []string, err err
 	return rest, nil
 }
 
-// orphanWarning is the line of `tini -w`, to the letter: there are those who look for it.
+// orphanWarning returns the line of `tini -w`, to the letter, because scripts
+// look for it.
 func orphanWarning(pid int) string {
 	return fmt.Sprintf("[WARN  tini (%d)] Reaped zombie process with pid=%d\n", os.Getpid(), pid)
 }
 
-// lookup is getenv(3): the first of two.
+// lookup is getenv(3): it returns the first of two variables with the same
+// name.
 func lookup(environ []string, name string) (value string, ok bool) {
 	for _, entry := range environ {
 		if key, value, ok := strings.Cut(entry, "="); ok && key == name {

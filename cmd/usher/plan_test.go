@@ -2,83 +2,200 @@ package main_test
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 )
 
+type planCase struct{ args, want string }
+
+// documented are the plans that the README and docs show.
+func documented(t *testing.T) (cases []planCase) {
+	t.Helper()
+	for _, pattern := range []string{"../../README.md", "../../docs/*.md", "../../docs/*/*.md"} {
+		pages, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, page := range pages {
+			text, err := os.ReadFile(page)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, shown := range strings.Split(string(text), "\n    $ usher --plan ")[1:] {
+				shown, _, _ = strings.Cut(shown, "\n\n")
+				args, want, _ := strings.Cut(shown, "\n    ")
+				cases = append(cases, planCase{"--plan " + args, "\n" + strings.ReplaceAll(want, "\n    ", "\n") + "\n"})
+			}
+		}
+	}
+	if len(cases) == 0 {
+		t.Fatal("no plan is shown anywhere")
+	}
+	return cases
+}
+
 func TestPlan(t *testing.T) {
-	for _, c := range []struct{ args, want string }{
+	for _, c := range append(documented(t), []planCase{
 		{"--plan -- /no/such/app", `
 at       for
-0s                 stop signal: SIGTERM; /readyz fails                      --stop-signals
-0s       its time  the app gets the stop signal
-0s                 never SIGKILL: there is no --grace-period, and no KILL in a --stop-schedule
-0s       2s        what the app leaves behind gets SIGTERM, then SIGKILL    --straggler-grace
-2s                 the reason is written
+0s                ▏             stop signal: SIGTERM; /readyz  --stop-signals
+                                fails
+0s       no limit ░░░░░░░░░░░░  the app gets the stop signal
+                                never SIGKILL: no time limit   --grace-period
+         2s                     what the app leaves behind     --straggler-grace
+                                gets SIGTERM, then SIGKILL
+                                the reason is written
+The app may take as long as it needs: what has no time here follows its end.
 `},
 		{"--plan --term-delay 10s --grace-period 30s --rewrite TERM:QUIT -- app", `
 at       for
-0s                 stop signal: SIGTERM; /readyz fails                      --stop-signals
-0s       10s       hold: the app keeps serving                              --term-delay
-10s      19.5s     the app gets the stop signal, SIGTERM as SIGQUIT
-29.5s              SIGKILL                                                  --grace-period
-29.5s              what the app leaves behind gets SIGTERM, then SIGKILL    --straggler-grace
-29.5s    500ms     the reason is written
-30s                the orchestrator's SIGKILL                               --grace-period
+0s                ▏             stop signal: SIGTERM; /readyz  --stop-signals
+                                fails
+0s       10s      ████          hold: the app keeps serving    --term-delay
+10s      19.5s        ████████  the app gets the stop signal,
+                                SIGTERM as SIGQUIT
+29.5s                        ▏  SIGKILL                        --grace-period
+29.5s                        ▏  what the app leaves behind     --straggler-grace
+                                gets SIGTERM, then SIGKILL
+29.5s    500ms               █  the reason is written
+30s                          ▏  the orchestrator's SIGKILL     --grace-period
+Each time is the latest there can be: an early end brings the rest forward.
 `},
 		{"--plan --stop-signals QUIT,15 --term-delay 4s --grace-period 60s --stop-schedule TERM/20s/QUIT/5s/KILL --pre-stop exec:/bin/true --post-stop http://a/b --hook-timeout 5s -- app", `
 at       for
-0s                 stop signal: SIGQUIT or SIGTERM; /readyz fails           --stop-signals
-0s       4s        hold: the app keeps serving                              --term-delay
-4s       5s        pre-stop: /bin/true                                      --pre-stop
-9s       20s       the app gets SIGTERM                                     --stop-schedule
-29s      5s        the app gets SIGQUIT                                     --stop-schedule
-34s                SIGKILL                                                  --stop-schedule
-34s      2s        what the app leaves behind gets SIGTERM, then SIGKILL    --straggler-grace
-36s      5s        post-stop: http://a/b                                    --post-stop
-59.5s    500ms     the reason is written
-1m0s               the orchestrator's SIGKILL                               --grace-period
+0s                ▏             stop signal: SIGQUIT or        --stop-signals
+                                SIGTERM; /readyz fails
+0s       4s       █             hold: the app keeps serving    --term-delay
+4s       5s        █            pre-stop: /bin/true            --pre-stop
+9s       20s        ████        the app gets SIGTERM           --stop-schedule
+29s      5s             █       the app gets SIGQUIT           --stop-schedule
+34s                      ▏      SIGKILL                        --stop-schedule
+34s      2s              █      what the app leaves behind     --straggler-grace
+                                gets SIGTERM, then SIGKILL
+36s      5s              █      post-stop: http://a/b          --post-stop
+59.5s    500ms               █  the reason is written
+1m0s                         ▏  the orchestrator's SIGKILL     --grace-period
+Each time is the latest there can be: an early end brings the rest forward.
 `},
 		{"--plan --stop-signals TERM,QUIT --rewrite TERM:0 -- app", `
 at       for
-0s                 stop signal: SIGQUIT; /readyz fails                      --stop-signals
-0s       its time  the app gets the stop signal
-0s                 never SIGKILL: there is no --grace-period, and no KILL in a --stop-schedule
-0s       2s        what the app leaves behind gets SIGTERM, then SIGKILL    --straggler-grace
-2s                 the reason is written
+0s                ▏             stop signal: SIGQUIT; /readyz  --stop-signals
+                                fails
+0s       no limit ░░░░░░░░░░░░  the app gets the stop signal
+                                never SIGKILL: no time limit   --grace-period
+         2s                     what the app leaves behind     --straggler-grace
+                                gets SIGTERM, then SIGKILL
+                                the reason is written
+The app may take as long as it needs: what has no time here follows its end.
 `},
 		{"--plan --term-delay 5s --ready-while-draining", `
 at       for
-0s                 stop signal: SIGTERM; /readyz stays as it is             --stop-signals
-0s       5s        hold: the app keeps serving                              --term-delay
-5s       its time  the app gets the stop signal
-5s                 never SIGKILL: there is no --grace-period, and no KILL in a --stop-schedule
-5s       2s        what the app leaves behind gets SIGTERM, then SIGKILL    --straggler-grace
-7s                 the reason is written
+0s                ▏             stop signal: SIGTERM; /readyz  --stop-signals
+                                stays as it is
+0s       5s       ████████      hold: the app keeps serving    --term-delay
+5s       no limit         ░░░░  the app gets the stop signal
+                                never SIGKILL: no time limit   --grace-period
+         2s                     what the app leaves behind     --straggler-grace
+                                gets SIGTERM, then SIGKILL
+                                the reason is written
+The app may take as long as it needs: what has no time here follows its end.
+`},
+		{"--plan --term-delay 20s --quiet-period 5s --quiet-mode new-connections", `
+at       for
+0s                 stop signal: SIGTERM; /readyz fails                      --stop-signals
+0s       20s       hold: the app keeps serving, until no new connection for 5s --term-delay
+20s      its time  the app gets the stop signal
+20s                never SIGKILL: there is no --grace-period, and no KILL in a --stop-schedule
+20s      2s        what the app leaves behind gets SIGTERM, then SIGKILL    --straggler-grace
+22s                the reason is written
 `},
 		{"--plan --term-delay 5s --rewrite TERM:0 -- app", `
 at       for
-0s                 no stop: SIGTERM is swallowed                            --rewrite
+0s                ▏             no stop: SIGTERM is swallowed  --rewrite
+Each time is the latest there can be: an early end brings the rest forward.
 `},
 		{"--plan --grace-period 20s --stop-schedule TERM/5/forever/QUIT/5 --post-stop exec:clean -- app", `
 at       for
-0s                 stop signal: SIGTERM; /readyz fails                      --stop-signals
-0s       5s        the app gets SIGTERM                                     --stop-schedule
-5s       9.5s      the app gets SIGQUIT, again and again                    --stop-schedule
-14.5s              SIGKILL                                                  --grace-period
-14.5s              what the app leaves behind gets SIGTERM, then SIGKILL    --straggler-grace
-14.5s    5s        post-stop: clean                                         --post-stop
-19.5s    500ms     the reason is written
-20s                the orchestrator's SIGKILL                               --grace-period
+0s                ▏             stop signal: SIGTERM; /readyz  --stop-signals
+                                fails
+0s       5s       ███           the app gets SIGTERM           --stop-schedule
+5s       9.5s        ██████     the app gets SIGQUIT, again    --stop-schedule
+                                and again
+14.5s                      ▏    SIGKILL                        --grace-period
+14.5s                      ▏    what the app leaves behind     --straggler-grace
+                                gets SIGTERM, then SIGKILL
+14.5s    5s                ███  post-stop: clean               --post-stop
+19.5s    500ms               █  the reason is written
+20s                          ▏  the orchestrator's SIGKILL     --grace-period
+Each time is the latest there can be: an early end brings the rest forward.
 `},
-	} {
+	}...) {
 		u := start(t, &made, strings.Fields(c.args)...)
 		u.want(0)
-		want := c.want[1:] + "Times are the latest there can be: what ends early brings forward what follows it.\n"
-		if got := u.stdout.String(); got != want {
-			t.Errorf("usher %s:\n%s\nwant:\n%s", c.args, got, want)
+		if got := u.stdout.String(); got != c.want[1:] {
+			t.Errorf("usher %s:\n%s\nwant:\n%s", c.args, got, c.want[1:])
 		}
+	}
+}
+
+// Whatever the user has set, the table fits a terminal of 80 columns, each flag
+// is in the column of the flags, and the whole text is there.
+func TestPlanWidth(t *testing.T) {
+	url := "http://consul.example/v1/agent/" + strings.Repeat("service/", 20)
+	words := strings.TrimSpace(strings.Repeat("zwölf Boxkämpfer ", 20))
+	for _, args := range [][]string{
+		{"--pre-stop", url, "--post-stop", "exec:say " + words, "--grace-period", "2m0.123456789s"},
+		{"--pre-stop", "exec:\x1b[31mred\u009b1m\u202e end", "--term-delay", "2500000h"},
+		{"--term-delay", "1ns", "--straggler-grace", "0s"},
+		{"--grace-period", "26h0m0.5s", "--drain-timeout", "25h1m0.001s"},
+	} {
+		u := start(t, &made, append(append([]string{"--plan"}, args...), "--", "app")...)
+		u.want(0)
+		var joined strings.Builder
+		for line := range strings.Lines(u.stdout.String()) {
+			line = strings.TrimSuffix(line, "\n")
+			if columns := []rune(line); len(columns) > 80 || strings.TrimRight(line, " ") != line {
+				t.Errorf("usher %q: %q has %d columns", args, line, len(columns))
+			}
+			if i := strings.LastIndex(line, " --"); i >= 0 {
+				if at := len([]rune(line[:i+1])); at != 63 {
+					t.Errorf("usher %q: %q has its flag in column %d", args, line, at)
+				}
+				line = line[:i]
+			}
+			if strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r == 0x9b || r == 0x202e }) {
+				t.Errorf("usher %q: %q is not printable", args, line)
+			}
+			joined.WriteString(strings.ReplaceAll(line, " ", ""))
+		}
+		for _, arg := range args {
+			arg, isText := strings.CutPrefix(arg, "exec:say ")
+			if (isText || arg == url) && !strings.Contains(joined.String(), strings.ReplaceAll(arg, " ", "")) {
+				t.Errorf("usher %q: not all of %q is in\n%s", args, arg, &u.stdout)
+			}
+		}
+	}
+}
+
+// The picture in docs is of what usher says today.
+func TestPlanInPicture(t *testing.T) {
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pictured := regexp.MustCompile(`(?m)^PICTURED = (.+)$`).FindSubmatch(makefile)
+	want, err := os.ReadFile("../../docs/pictures/plan.json")
+	if err != nil || pictured == nil {
+		t.Fatalf("%v, %q", err, pictured)
+	}
+	u := start(t, &made, append([]string{"--plan", "--log-format", "json"}, strings.Fields(string(pictured[1]))...)...)
+	u.want(0)
+	if got := u.stdout.String(); got != string(want) {
+		t.Errorf("docs/pictures/plan.json is not what usher says, which is: make pictures\n%s", got)
 	}
 }
 
@@ -113,7 +230,7 @@ func TestPlanJSON(t *testing.T) {
 	if !strings.Contains(u.stdout.String(), `{"at":0,"what":"the app gets the stop signal"}`) {
 		t.Errorf("%s", &u.stdout)
 	}
-	if out := u.stderr.String(); strings.Count(out, "\n") != 1 || !strings.Contains(out, "USHER_GRACE_PERIODS is no variable of usher's") {
+	if out := u.stderr.String(); strings.Count(out, "\n") != 1 || !strings.Contains(out, "unknown variable USHER_GRACE_PERIODS") {
 		t.Errorf("stderr: %s", out)
 	}
 }

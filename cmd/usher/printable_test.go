@@ -58,7 +58,7 @@ func TestPrintable(t *testing.T) {
 		"check": {"--on-unhealthy", "stop", "--live-period", "50ms", "--live-failure-threshold", "1",
 			"--live-check", "exec:" + print, "--", "sleep", "60"},
 		"straggler": {"--straggler-grace", "100ms", "--", "bash", "-c",
-			`(` + rename + `trap "" TERM; echo up; while :; do sleep 0.01; done) & sleep 0.3; exit 7`},
+			`read < <(` + rename + `trap "" TERM; echo; while :; do sleep 0.01; done); exit 7`},
 		"sender":      {"--", "bash", "-c", `(` + rename + `kill -TERM 1; while :; do sleep 0.01; done) & sleep 60`},
 		"command":     {"--", "/nowhere/" + spiteful},
 		"interpreter": {"--", script},

@@ -18,10 +18,11 @@ import (
 	"usher/supervisor/spawn"
 )
 
-// endpoints are what --probe takes besides a check.
+// endpoints are the values of --probe that are no checks.
 var endpoints = []string{"livez", "readyz", "startupz", "healthz"}
 
-// probeCheck turns --probe's value into a check: an endpoint is an HTTP check of usher's own first address.
+// probeCheck makes a check of the value of --probe. An endpoint becomes an HTTP
+// check of usher's own first address.
 func probeCheck(value string, addrs []string) (*check.Check, error) {
 	if !slices.Contains(endpoints, value) {
 		return check.Parse(value)
@@ -40,30 +41,33 @@ func probeCheck(value string, addrs []string) (*check.Check, error) {
 	return check.Endpoint("http://"+host+"/"+value, addr.Path)
 }
 
-// usherCheck is where usher-check has to lie: beside usher.
+// usherCheck returns the path at which usher-check has to be: beside usher.
 func usherCheck() string {
 	var link [unix.PathMax]byte
 	own := os.Args[0]
-	if n, err := unix.Readlink(self, link[:]); err == nil { // or there is no /proc
+	if n, err := unix.Readlink(self, link[:]); err == nil { // fails without /proc
 		own = string(link[:n])
 	}
 	return own[:strings.LastIndexByte(own, '/')+1] + "usher-check"
 }
 
-// endAfter has SIGALRM end this process where its execve(2) does not return, as on a dead file system. Usher-check, as any Go program,
-// does not mind the signal.
+// endAfter makes SIGALRM end this process if its execve(2) does not return, as
+// on a dead file system. Usher-check ignores the signal, as any Go program
+// does.
 func endAfter(d time.Duration) {
 	_, _ = unix.Setitimer(unix.ItimerReal, unix.Itimerval{Value: unix.NsecToTimeval(int64(d))})
 }
 
-// probe runs the check once: 0 if it holds, 1 if not, and then says why on stdout, where Docker's HEALTHCHECK looks for it, and
-// for what a command itself has to say. Where usher-check has to run it, usher becomes that, which keeps the time as well.
+// probe runs the check once. It returns 0 if the check holds. Otherwise it
+// returns 1 and prints the reason to stdout, where Docker's HEALTHCHECK looks
+// for it. If usher-check has to run the check, usher becomes usher-check, which
+// has a timeout of its own.
 func probe(o options, inherited signals.Inherited) int {
 	c, timeout := o.probeCheck, o.config.Checks[check.Ready].Params.Timeout
 	if c.NeedsTool() {
 		endAfter(timeout + time.Second)
 		err := spawn.Replace(c.Command(timeout), o.config.Env)
-		printed(1, printable.Line(o.probe+": "+err.Error())+"\n")
+		printOut(1, printable.Line(o.probe+": "+err.Error())+"\n")
 		return 1
 	}
 	c.SetExec(func(ctx context.Context, argv []string) error {
@@ -72,7 +76,7 @@ func probe(o options, inherited signals.Inherited) int {
 	ctx, cancel := contexts.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	if err := c.Run(ctx); err != nil {
-		printed(1, printable.Line(o.probe+": "+err.Error())+"\n")
+		printOut(1, printable.Line(o.probe+": "+err.Error())+"\n")
 		return 1
 	}
 	return 0

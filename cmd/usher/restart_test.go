@@ -14,9 +14,16 @@ import (
 func TestRestart(t *testing.T) {
 	eachBuild(t, func(t *testing.T, b *build) {
 		file, log := filepath.Join(t.TempDir(), "file"), newLog(t)
-		// The first run leaves something behind, which has to be gone before the second; that one ends with success.
-		app := `echo run >> $0; if [ $(wc -l < $0) = 1 ]; then (trap 'echo told; exit' TERM; while :; do sleep 0.01; done) & sleep 0.2; exit 3; fi; echo second; exit 0`
-		u := start(t, b, "--termination-log", log, "--restart", "on-failure", "--pre-start", "echo once", "--post-start", "exec:echo each", "--post-stop", "exec:echo last", "--", "bash", "-c", app, file)
+		// The first run leaves a process behind, which has to be gone before the second run. That one ends with success.
+		app := `echo run >> $0
+if [ $(wc -l < $0) = 1 ]; then
+	(trap 'echo told; exit' TERM; : > $0.up; while :; do sleep 0.01; done) &
+	until [ -e $0.up ] && [ -e $0.each ]; do sleep 0.01; done
+	exit 3
+fi
+echo second; exit 0`
+		u := start(t, b, "--termination-log", log, "--restart", "on-failure", "--pre-start", "echo once",
+			"--post-start", "exec:sh -c 'echo each; : > "+file+".each'", "--post-stop", "exec:echo last", "--", "bash", "-c", app, file)
 		u.want(0)
 		if out := u.stdout.String(); out != "told\nsecond\n" {
 			t.Errorf("stdout: %q", out)

@@ -51,7 +51,12 @@ func TestScheduleStepsOn(t *testing.T) {
 
 // A stopped app can do nothing about a signal but die of SIGKILL, unless it is woken: for each of the schedule's.
 func TestScheduleWakes(t *testing.T) {
-	u := start(t, &made, "--stop-schedule", "TERM/300ms/QUIT/1h", "--", "bash", "-c", `trap 'echo got TERM; kill -STOP $$' TERM; trap 'exit 43' QUIT; echo ready; kill -STOP $$; while :; do sleep 0.01; done`)
+	const app = `trap 'echo got TERM; kill -STOP $$' TERM
+trap 'exit 43' QUIT
+echo ready
+kill -STOP $$
+while :; do sleep 0.01; done`
+	u := start(t, &made, "--stop-schedule", "TERM/300ms/QUIT/1h", "--", "bash", "-c", app)
 	u.printed("ready\n")
 	u.signal(unix.SIGTERM)
 	u.want(43)

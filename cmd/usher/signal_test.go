@@ -41,8 +41,10 @@ func forwardable() (all []signals.Signal) {
 	return all
 }
 
+// lostByNotify are the signals that signals/source_notify.go can't forward.
+var lostByNotify = map[signals.Signal]bool{unix.SIGURG: true, unix.SIGPIPE: true, unix.SIGXFSZ: true, unix.SIGPROF: true, 34: true}
+
 func TestEverySignalIsForwarded(t *testing.T) {
-	lost := map[signals.Signal]bool{unix.SIGURG: true, unix.SIGPIPE: true, unix.SIGXFSZ: true, unix.SIGPROF: true, 34: true} // signals/source_notify.go
 	eachBuild(t, func(t *testing.T, b *build) {
 		for _, as := range []struct {
 			name  string
@@ -55,7 +57,7 @@ func TestEverySignalIsForwarded(t *testing.T) {
 				u := as.start(t, b, "--", "bash", "-c", trapAll()).begin()
 				u.printed("ready\n")
 				for _, sig := range forwardable() {
-					if sig == unix.SIGTERM || !b.complete && lost[sig] {
+					if sig == unix.SIGTERM || !b.complete && lostByNotify[sig] {
 						continue
 					}
 					u.signal(sig)
@@ -96,8 +98,13 @@ func TestSignalFromTheFirstInstruction(t *testing.T) {
 	if !made.complete {
 		t.Skip("no entry point of our own on this architecture")
 	}
-	for i := range 100 {
-		u := start(t, &made, "--", receiver)
+	fromTheFirstInstruction(t, &made, 100)
+}
+
+func fromTheFirstInstruction(t *testing.T, b *build, rounds int) {
+	t.Helper()
+	for i := range rounds {
+		u := start(t, b, "--", receiver)
 		u.entered()
 		sig := []signals.Signal{unix.SIGUSR1, unix.SIGTERM}[i%2]
 		u.signal(sig)

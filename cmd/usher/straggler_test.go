@@ -91,7 +91,10 @@ func TestNoStragglersNoWait(t *testing.T) {
 
 // The budget of a stop holds for stragglers, too.
 func TestStragglersInTheBudget(t *testing.T) {
-	u := start(t, &made, "--grace-period", "1s", "--straggler-grace", "1h", "--", "bash", "-c", `trap 'exit 42' TERM; (trap '' TERM; echo up; while :; do sleep 0.01; done) & while :; do sleep 0.01; done`)
+	const app = `trap 'exit 42' TERM
+(trap '' TERM; echo up; while :; do sleep 0.01; done) &
+while :; do sleep 0.01; done`
+	u := start(t, &made, "--grace-period", "1s", "--straggler-grace", "1h", "--", "bash", "-c", app)
 	u.printed("up\n")
 	begin := time.Now()
 	u.signal(unix.SIGTERM)

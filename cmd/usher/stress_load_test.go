@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -66,7 +67,8 @@ func (l *ledger) line(line string) {
 	case len(words) == 2 && words[0] == "orphans":
 		l.orphans = number(1)
 	case len(words) == 5 && words[0] == "signal":
-		sig, value := number(1), number(3)
+		sig := number(1)
+		value, _ := strconv.ParseInt(words[3], 10, 64)
 		l.last[sig] = int64(number(4))
 		if !isSenders(sig) || !l.complete {
 			return
@@ -75,7 +77,7 @@ func (l *ledger) line(line string) {
 			l.mistakes = append(l.mistakes, "without its value: "+line)
 			return
 		}
-		id, n := value>>32, value&(1<<32-1)
+		id, n := int(value>>32), int(value&math.MaxUint32)
 		if want := l.next[id]; n < want || n > want && (l.runs == 1 || l.heard[id]) {
 			l.mistakes = append(l.mistakes, fmt.Sprintf("sender %d, run %d: number %d, want %d", id, l.runs, n, want))
 		}

@@ -304,7 +304,9 @@ func TestParentDeathSignal(t *testing.T) {
 		out := filepath.Join(t.TempDir(), "out")
 		parent := commandHere(t, b)
 		// The app exits only when it is told. usher's parent is a shell that ends once the app is up.
-		script := `"$0" -p USR1 --termination-log "" -- bash -c 'trap "echo told >> $1; exit" USR1; echo up >> $1; while :; do sleep 0.01; done' app "$1" & while ! grep -q up "$1" 2>/dev/null; do sleep 0.01; done`
+		const script = `"$0" -p USR1 --termination-log "" -- \
+	bash -c 'trap "echo told >> $1; exit" USR1; echo up >> $1; while :; do sleep 0.01; done' app "$1" &
+while ! grep -q up "$1" 2>/dev/null; do sleep 0.01; done`
 		parent.cmd.Path, parent.cmd.Args = "/bin/bash", []string{"bash", "-c", script, b.path, out}
 		parent.cmd.Stdout, parent.cmd.Stderr = nil, nil
 		parent.begin().want(0)

@@ -8,30 +8,34 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// envPrefix begins the variables that are usher's.
+// envPrefix begins the names of usher's variables.
 const envPrefix = "USHER_"
 
-// notSettings are flags without a variable: what they ask for is a deed, not a setting. An image that sets USHER_HEALTH_ADDR with
-// ENV must not turn every start of usher into a probe.
+// notSettings are the flags without a variable, which ask for an action. If an
+// image sets USHER_HEALTH_ADDR with ENV, that must not turn every start of
+// usher into a probe.
 var notSettings = []string{"help", "version", "probe", "install", "plan"}
 
-// parseEnv gives the flags that were not given the values of their variables, and returns the environment that is not usher's, and the names that
-// are no flag's. These are no error, as they may be meant for the app, nor worth a word where Kubernetes makes them for a Service named usher.
-func parseEnv(fs *pflag.FlagSet, environ []string) (rest, unknown []string, errs []error) {
+// parseEnv sets the flags that were not given to the values of their variables.
+// rest is the environment without usher's variables. It notes names that belong
+// to no flag as unknown. They are no error, as they may be meant for the app.
+// Kubernetes makes some for a Service named usher: those are not noted.
+func (o *options) parseEnv(environ []string) (rest []string, errs []error) {
+	var unknown []string
 	values := map[string]string{}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
 		if !strings.HasPrefix(name, envPrefix) {
 			rest = append(rest, entry)
 		} else if _, ok := values[name]; !ok {
-			values[name] = value // of two, getenv(3) sees the first
+			values[name] = value // getenv(3) sees the first of two
 			unknown = append(unknown, name)
 		}
 	}
 	if len(values) == 0 {
-		return rest, nil, nil
+		return rest, nil
 	}
-	fs.VisitAll(func(f *pflag.Flag) {
+	o.flags.VisitAll(func(f *pflag.Flag) {
 		value, ok := values[variable(f.Name)]
 		if !ok || slices.Contains(notSettings, f.Name) {
 			return
@@ -46,25 +50,26 @@ func parseEnv(fs *pflag.FlagSet, environ []string) (rest, unknown []string, errs
 			each = slices.DeleteFunc(strings.Split(value, "\n"), func(line string) bool { return line == "" })
 		case "string":
 		default:
-			if each[0] == "" { // as Compose sets a variable that it does not know
+			if each[0] == "" { // Compose sets an unknown variable to ""
 				return
 			}
 		}
+		o.variables = append(o.variables, f.Name)
 		for _, v := range each {
-			if err := fs.Set(f.Name, v); err != nil {
+			if err := o.flags.Set(f.Name, v); err != nil {
 				errs = append(errs, fmt.Errorf("in %s: %w", variable(f.Name), withUnit(err)))
-				restore(fs, err)
+				restore(o.flags, err)
 			}
 		}
 	})
-	unknown = slices.DeleteFunc(unknown, func(name string) bool {
+	o.unknown = slices.DeleteFunc(unknown, func(name string) bool {
 		_, left := values[name]
 		return !left || strings.Contains(name+"_", "_SERVICE_") || strings.Contains(name+"_", "_PORT_")
 	})
-	return rest, unknown, errs
+	return rest, errs
 }
 
-// variable is the environment variable of a flag.
+// variable returns the name of a flag's environment variable.
 func variable(flag string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"usher/examples/figures"
 	"usher/signals/testmain"
 )
 
@@ -46,13 +48,16 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-// short has everything happen sooner; the load balancer still lets go a second before the server dies.
+// short makes the demo shorter. The load balancer still lets go a second before
+// the server ends.
 var short = []string{"-term-delay", "2s", "-let-go", "500ms"}
 
 func TestDemo(t *testing.T) {
 	needServer(t, "")
-	out := mustRun(t, demo(t, "-usher", usherBin))
+	path := filepath.Join(t.TempDir(), "figures.json")
+	out := mustRun(t, demo(t, "-usher", usherBin, "-figures", path))
 	checkStory(t, out)
+	checkFigures(t, out, path)
 	began := row(t, out, `usher --term-delay 4s -- \w+`)
 	if began.gone < 4 {
 		t.Errorf("the server was gone after %.1fs, the hold is 4s", began.gone)
@@ -65,7 +70,8 @@ func TestDemo(t *testing.T) {
 func TestPython(t *testing.T) {
 	needServer(t, "python3")
 	t.Parallel()
-	// Not short: a connection that python's queue has dropped is tried again after 1 s, then 2 s.
+	// Not short: a connection that python's queue has dropped is tried again after
+	// 1 s, and then after 2 s.
 	checkStory(t, mustRun(t, demo(t, "-usher", usherBin, "-server", "python3", "-let-go", "500ms")))
 }
 
@@ -112,7 +118,8 @@ func TestNoHold(t *testing.T) {
 	}
 }
 
-// Ctrl-C, and a reader that goes away, at the worst moment: nothing may be left.
+// After Ctrl-C, or after the reader has gone, at the worst moment, no process
+// and no file may be left.
 func TestInterrupted(t *testing.T) {
 	needServer(t, "")
 	for name, interrupt := range map[string]func(*exec.Cmd, io.Closer){
@@ -153,7 +160,7 @@ func TestMistakes(t *testing.T) {
 		want string
 	}{
 		{[]string{"-usher", "/nonexistent/usher"}, "hint: `make demo` builds it first"},
-		{[]string{"-usher", usherBin, "-server", "apache"}, "nginx and python3 are known"},
+		{[]string{"-usher", usherBin, "-server", "apache"}, "want nginx or python3"},
 	} {
 		out, code := output(t, demo(t, c.args...))
 		if code != 1 || !strings.Contains(out, c.want) {
@@ -162,7 +169,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// needServer skips where the server is not there. Tests install nothing.
+// needServer skips the test without the server. Tests install nothing.
 func needServer(t *testing.T, name string) {
 	t.Helper()
 	nginx, python := lookNginx() != "", lookPython(t.Context()) != ""
@@ -173,7 +180,8 @@ func needServer(t *testing.T, name string) {
 	}
 }
 
-// demo is the demo with a TMPDIR of its own; when the test ends, nothing may be left there, nor of what was started there.
+// demo returns the demo with a TMPDIR of its own. At the end of the test, no
+// file may be left there, and no process of the demo.
 func demo(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	tmp, err := os.MkdirTemp(filepath.Dir(demoBin), "tmp-")
@@ -248,8 +256,42 @@ func checkStory(t *testing.T, out string) {
 	if hasty := row(t, out, `usher -- \w+, no --term-delay`); hasty.failed == 0 {
 		t.Errorf("the control: %+v", hasty)
 	}
+	if cut := row(t, out, `usher --term-delay 500ms -- \w+`); cut.failed == 0 {
+		t.Errorf("slow requests without --drain-timeout: %+v", cut)
+	}
+	if finished := row(t, out, `the same with --drain-timeout 10s`); finished.failed != 0 || finished.served == 0 {
+		t.Errorf("slow requests with --drain-timeout: %+v", finished)
+	}
 	if t.Failed() {
 		t.Logf("it printed:\n%s", out)
+	}
+}
+
+// checkFigures compares what is written for a picture with the table.
+func checkFigures(t *testing.T, out, path string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	runs, err := figures.Read(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range runs {
+		served, failed := r.After()
+		want := row(t, out, regexp.QuoteMeta(r.StartedAs))
+		if served != want.served || failed != want.failed || math.Abs(r.Gone-want.gone) > .051 ||
+			r.Unready > r.LetGo || (r.Hold > 0) != (i == 0) {
+			t.Errorf("%+v is not what the table says: %+v", r, want)
+		}
+		if before := float64(r.Before) * figures.Tenth; before < steady.Seconds()-.2 || before > steady.Seconds()+.2 {
+			t.Errorf("%.1fs before the stop, want %v", before, steady)
+		}
+	}
+	if len(runs) < 2 {
+		t.Errorf("%d runs", len(runs))
 	}
 }
 
@@ -258,7 +300,7 @@ type tableRow struct {
 	served, failed int
 }
 
-// row finds the row of the table whose label matches.
+// row returns the row of the table whose label matches.
 func row(t *testing.T, out, label string) tableRow {
 	t.Helper()
 	m := regexp.MustCompile(`(?m)^  ` + label + ` +\+(\d+\.\d)s +(\d+) +(\d+) `).FindStringSubmatch(out)

@@ -12,13 +12,15 @@ import (
 	"time"
 )
 
-// probe asks as an orchestrator does: a new connection each time, one second for the answer.
+// probe sends requests as an orchestrator does: a new connection each time, and
+// one second for the answer.
 var probe = &http.Client{
 	Timeout:   time.Second,
 	Transport: &http.Transport{DisableKeepAlives: true},
 }
 
-// get returns status 0, and the error as the body, where there is no answer.
+// get returns the answer's status and body. If there is no answer, status is 0
+// and body is the error.
 func get(url string) (status int, body string) {
 	resp, err := probe.Get(url)
 	if err != nil {
@@ -32,7 +34,7 @@ func get(url string) (status int, body string) {
 	return resp.StatusCode, string(b)
 }
 
-// showEndpoint prints what curl would.
+// showEndpoint prints what curl would print.
 func showEndpoint(s *screen, url string) error {
 	s.command([]string{"curl", url})
 	status, body := get(url)
@@ -43,7 +45,8 @@ func showEndpoint(s *screen, url string) error {
 	return nil
 }
 
-// firstFailure is the line of a verbose answer that says why it is not 200.
+// firstFailure returns the line of a verbose answer that says why the status is
+// not 200.
 func firstFailure(body string) string {
 	for line := range strings.Lines(body) {
 		if strings.HasPrefix(line, "[-]") {
@@ -53,7 +56,8 @@ func firstFailure(body string) string {
 	return strings.TrimSpace(body)
 }
 
-// await polls until done says so, p is gone, or it has taken too long.
+// await polls until done returns true, p has ended, or the time limit has
+// passed.
 func await(ctx context.Context, p *process, limit time.Duration, done func() bool) error {
 	deadline := time.After(limit)
 	for !done() {
@@ -70,7 +74,7 @@ func await(ctx context.Context, p *process, limit time.Duration, done func() boo
 	return nil
 }
 
-// wait reports whether all of d has passed: false if ctx ended first.
+// wait waits for d. It returns false if ctx ended first.
 func wait(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
@@ -80,7 +84,8 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// listening is false only if the kernel says so: a queue that is full for a moment (python's holds 5) drops connections.
+// listening returns false only if the kernel refuses a connection. A queue that
+// is full for a moment (python's holds 5) drops connections.
 func listening(addr string) bool {
 	c, err := net.DialTimeout("tcp", addr, time.Second)
 	if err == nil {

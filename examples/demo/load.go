@@ -9,32 +9,38 @@ import (
 	"usher/examples/load"
 )
 
-// balancer stands in for a load balancer, or for kube-proxy: it sends requests to an app until it learns that the app
-// is not ready, and goes on for as long as such news takes to get everywhere.
+// balancer stands in for a load balancer, or for kube-proxy. It sends requests
+// to an app until it learns that the app is not ready, and goes on for as long
+// as such news takes to get everywhere.
 type balancer struct {
 	addr  string
 	pages []string
-	ready string // URL; anything but 200 is not ready
+	ready string // URL; any status but 200 means not ready
 	letGo time.Duration
+	rate  int // bytes that a client reads in a second; 0 is as many as come
 
-	// Called once each: when ready has failed (status 0: no answer), and when the last request has been answered.
+	// Each is called once: onUnready when ready has failed (status 0: no answer),
+	// and onLetGo when the last request has been answered.
 	onUnready func(status int, body string)
 	onLetGo   func()
 
-	mu            sync.Mutex
-	stopped       bool
-	before, after load.Tally // a request counts where it ends: one that the stop cuts counts after it
+	mu             sync.Mutex
+	began          time.Time  // of the stop
+	before, after  load.Tally // a request counts when it ends: the stop's victims count in after
+	answers        []answer
+	unready, ended time.Time // when the app was found not ready, and when the last request had its answer
 }
 
 const (
-	pace           = 20 * time.Millisecond // of each worker: 50 requests a second at most
+	pace           = 20 * time.Millisecond // time between the requests of a worker: at most 50 a second
 	quickWorkers   = 6
 	slowWorkers    = 2
 	readyPeriod    = 100 * time.Millisecond
-	requestTimeout = 5 * time.Second
+	requestTimeout = 15 * time.Second
 )
 
-// run returns when the app has been let go of, or when ctx ends.
+// run sends requests. It returns when the balancer has let go of the app, or
+// when ctx ends.
 func (b *balancer) run(ctx context.Context) {
 	end := make(chan struct{})
 	var wg sync.WaitGroup
@@ -49,13 +55,20 @@ func (b *balancer) run(ctx context.Context) {
 	}
 	close(end)
 	wg.Wait()
+	b.mu.Lock()
+	b.ended = time.Now()
+	b.mu.Unlock()
 	b.onLetGo()
 }
 
-// watch reports whether the app is not ready any more.
+// watch waits until the app is not ready any more. It returns false if ctx ends
+// first.
 func (b *balancer) watch(ctx context.Context) bool {
 	for {
 		if status, body := get(b.ready); status != http.StatusOK {
+			b.mu.Lock()
+			b.unready = time.Now()
+			b.mu.Unlock()
 			b.onUnready(status, body)
 			return true
 		}
@@ -65,10 +78,10 @@ func (b *balancer) watch(ctx context.Context) bool {
 	}
 }
 
-// stopping: what ends from now on counts as after SIGTERM.
+// stopping makes requests that end from now on count as after SIGTERM.
 func (b *balancer) stopping() {
 	b.mu.Lock()
-	b.stopped = true
+	b.began = time.Now()
 	b.mu.Unlock()
 }
 
@@ -78,18 +91,30 @@ func (b *balancer) counts() (before, after load.Tally) {
 	return b.before, b.after
 }
 
-// work sends one request after the other until end is closed, each on a connection of its own unless keepAlive is set.
+// report fills in what the balancer has seen of the stop, once run has
+// returned.
+func (b *balancer) report(r *result) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r.before, r.after = b.before, b.after
+	r.began, r.answers = b.began, b.answers
+	r.unready, r.letGo = b.unready.Sub(b.began), b.ended.Sub(b.began)
+}
+
+// work sends one request after the other until end is closed. Each has a
+// connection of its own unless keepAlive is set.
 func (b *balancer) work(end <-chan struct{}, page string, keepAlive bool) {
-	c := &load.Client{Addr: b.addr, KeepAlive: keepAlive, Timeout: requestTimeout}
+	c := &load.Client{Addr: b.addr, KeepAlive: keepAlive, Timeout: requestTimeout, Rate: b.rate}
 	defer c.Close()
 	for {
 		next := time.After(pace)
 		err := c.Get(page)
 		b.mu.Lock()
-		if b.stopped {
-			b.after.Add(err)
-		} else {
+		b.answers = append(b.answers, answer{time.Now(), err != nil})
+		if b.began.IsZero() {
 			b.before.Add(err)
+		} else {
+			b.after.Add(err)
 		}
 		b.mu.Unlock()
 		select {
@@ -97,7 +122,7 @@ func (b *balancer) work(end <-chan struct{}, page string, keepAlive bool) {
 			return
 		case <-next:
 		}
-		select { // both may have been due
+		select { // end may have been closed as well
 		case <-end:
 			return
 		default:

@@ -14,17 +14,19 @@ import (
 	"time"
 )
 
-// process is a program that the demo started, as PID 1 of a PID namespace of its own where that is allowed.
+// process is a program that the demo started, as PID 1 of a PID namespace of
+// its own if that is allowed.
 type process struct {
-	*os.Process // Pid as the demo sees it: the one to signal
+	*os.Process // Pid in the demo's PID namespace, for signals
 	isolated    bool
 	refused     error         // why it is not isolated
-	done        chan struct{} // closed when it is gone and its output has been read
+	done        chan struct{} // closed when the process has ended and its output has been read
 	code        int           // valid once done: 128+n for signal n
 	gone        time.Time     // valid once done
 }
 
-// start starts argv, whose stdout and stderr go to line. Only main may call it, see init.
+// start starts argv and calls line for each line of its stdout and stderr. Only
+// main may call it (see init).
 func start(argv []string, line func(string)) (*process, error) {
 	p := &process{done: make(chan struct{})}
 	outR, outW, err := os.Pipe()
@@ -34,7 +36,8 @@ func start(argv []string, line func(string)) (*process, error) {
 	defer outW.Close()
 	command := func(attr *syscall.SysProcAttr) *exec.Cmd {
 		cmd := exec.Command(argv[0], argv[1:]...)
-		// The very descriptor: with an io.Writer, Wait would also wait for grandchildren that keep the pipe open.
+		// The descriptor itself: with an io.Writer, Wait would also wait for
+		// grandchildren that keep the pipe open.
 		cmd.Stdout, cmd.Stderr = outW, outW
 		cmd.SysProcAttr = attr
 		return cmd
@@ -42,13 +45,14 @@ func start(argv []string, line func(string)) (*process, error) {
 	cmd := command(isolation())
 	if p.refused = cmd.Start(); p.refused == nil {
 		if p.isolated = isPID1(cmd.Process.Pid); !p.isolated {
-			p.refused = errors.New("or so /proc says")
+			p.refused = errors.New("/proc does not show it as PID 1")
 		}
 	} else {
 		if errno := syscall.Errno(0); errors.As(p.refused, &errno) {
-			p.refused = errno // all of it would name the path, which is not the trouble
+			p.refused = errno // without the path, which is not the reason
 		}
-		// Asked to stop, not killed: a plain child that is killed leaves its own children behind.
+		// SIGTERM, not SIGKILL: a plain child that is killed leaves its own children
+		// behind.
 		cmd = command(&syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGTERM})
 		if err := cmd.Start(); err != nil {
 			outR.Close()
@@ -63,7 +67,7 @@ func start(argv []string, line func(string)) (*process, error) {
 		for sc := bufio.NewScanner(outR); sc.Scan(); {
 			line(sc.Text())
 		}
-		io.Copy(io.Discard, outR) // after a line that was too long: nobody is to block on the pipe
+		io.Copy(io.Discard, outR) // after a line that is too long: no writer may block on the pipe
 	}()
 	go func() {
 		cmd.Wait()
@@ -75,7 +79,7 @@ func start(argv []string, line func(string)) (*process, error) {
 		}
 		select {
 		case <-read:
-		case <-time.After(time.Second): // somebody else holds the pipe
+		case <-time.After(time.Second): // another process holds the pipe
 		}
 		outR.Close()
 		close(p.done)
@@ -83,9 +87,11 @@ func start(argv []string, line func(string)) (*process, error) {
 	return p, nil
 }
 
-// isolation asks for a new PID namespace; who is not root may ask for that in a user namespace of his own only.
+// isolation asks for a new PID namespace. A user other than root needs a user
+// namespace for that.
 //
-// A session of its own keeps Ctrl-C away: the demo decides who gets which signal.
+// A session of its own keeps Ctrl-C away: the demo decides which process gets
+// which signal.
 func isolation() *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{
 		Setsid:     true,
@@ -100,7 +106,7 @@ func isolation() *syscall.SysProcAttr {
 	return attr
 }
 
-// isPID1 asks the kernel, so that the demo claims nothing that is not so.
+// isPID1 asks the kernel, so that the demo does not make a false claim.
 func isPID1(pid int) bool {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -115,14 +121,14 @@ func isPID1(pid int) bool {
 	return false
 }
 
-// end leaves nothing of p running, and returns once that is so.
+// end ends p and all processes that it started, and returns when they are gone.
 func (p *process) end() {
 	if p.isolated {
-		p.Kill() // the kernel kills the rest, and lets us wait for that
+		p.Kill() // the kernel then kills the rest of the namespace, and done waits for that
 		<-p.done
 		return
 	}
-	// TERM twice: the second one ends usher's hold.
+	// SIGTERM twice: the second one ends usher's hold.
 	for _, sig := range []os.Signal{syscall.SIGTERM, syscall.SIGTERM, os.Kill} {
 		p.Signal(sig)
 		select {
@@ -134,7 +140,8 @@ func (p *process) end() {
 	killSession(p.Pid)
 }
 
-// killSession kills what is left of the session that leader began: the app's own children share it.
+// killSession kills the remaining processes of the leader's session, which
+// includes the app's children.
 func killSession(leader int) {
 	dirs, _ := os.ReadDir("/proc")
 	for _, d := range dirs {
@@ -146,7 +153,8 @@ func killSession(leader int) {
 		if err != nil {
 			continue
 		}
-		// pid (comm) state ppid pgrp session: comm may hold anything, so the last parenthesis counts.
+		// pid (comm) state ppid pgrp session. comm may have any characters, so look for
+		// the last parenthesis.
 		f := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 		if len(f) > 3 && string(f[3]) == strconv.Itoa(leader) {
 			syscall.Kill(pid, syscall.SIGKILL)

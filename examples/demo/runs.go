@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// show is the run that the demo is about: behind usher, with a hold.
+// show is the main run of the demo: behind usher, with a hold.
 func show(ctx context.Context, s *screen, o options, usher string, kind *serverKind, dir string) (result, error) {
 	c, err := newCandidate(kind, filepath.Join(dir, "usher"))
 	if err != nil {
 		return result{}, err
 	}
-	// It is there before usher, as kubelet makes it.
+	// It exists before usher starts, as kubelet makes it.
 	lastWord := filepath.Join(dir, "termination-log")
 	if err := os.WriteFile(lastWord, nil, 0o666); err != nil {
 		return result{}, err
@@ -68,12 +68,14 @@ func show(ctx context.Context, s *screen, o options, usher string, kind *serverK
 	if err != nil {
 		return result{}, err
 	}
+	r.hold = o.termDelay
 	text, err := os.ReadFile(lastWord)
 	r.lastWord = string(text)
 	return r, err
 }
 
-// control runs the same server without the hold: with no init, behind another, behind usher; all at the same time.
+// control runs the same server without the hold: with no init, behind another
+// init, behind usher; all at the same time.
 func control(ctx context.Context, s *screen, o options, usher string, kind *serverKind, dir string) ([]result, error) {
 	var cs []*candidate
 	add := func(label string, change func(*candidate) error) error {
@@ -108,16 +110,23 @@ func control(ctx context.Context, s *screen, o options, usher string, kind *serv
 	s.print("SIGTERM under the same load, to each of")
 	for _, c := range cs {
 		s.print("  %s", c.label)
+	}
+	return stopAll(ctx, cs, func(c *candidate) *balancer { return c.balancer(o.letGo) })
+}
+
+// stopAll starts all of cs, and stops them at the same time, each under a
+// balancer of its own.
+func stopAll(ctx context.Context, cs []*candidate, under func(*candidate) *balancer) ([]result, error) {
+	for _, c := range cs {
 		defer c.end()
 		if err := c.start(ctx); err != nil {
 			return nil, err
 		}
 	}
-	results := make([]result, len(cs))
-	errs = make([]error, len(cs))
+	results, errs := make([]result, len(cs)), make([]error, len(cs))
 	var wg sync.WaitGroup
 	for i, c := range cs {
-		wg.Go(func() { results[i], errs[i] = c.stop(ctx, c.balancer(o.letGo)) })
+		wg.Go(func() { results[i], errs[i] = c.stop(ctx, under(c)) })
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
@@ -126,7 +135,7 @@ func control(ctx context.Context, s *screen, o options, usher string, kind *serv
 	return results, nil
 }
 
-// newCandidate is the server with nothing around it, in dir.
+// newCandidate returns the server alone, in dir.
 func newCandidate(kind *serverKind, dir string) (*candidate, error) {
 	addr, err := freeAddr()
 	if err != nil {
@@ -137,7 +146,8 @@ func newCandidate(kind *serverKind, dir string) (*candidate, error) {
 	return c, err
 }
 
-// behind puts usher in front; it returns the address of the endpoints as a URL.
+// behind puts usher in front of the server. It returns the URL of the
+// endpoints.
 func (c *candidate) behind(usher string, flags ...string) (string, error) {
 	addr, err := freeAddr()
 	if err != nil {

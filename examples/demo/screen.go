@@ -11,14 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// screen is where the demo speaks. Lines come from several goroutines, so it has a lock.
+// screen prints the demo's output. Lines come from several goroutines, so it
+// has a lock.
 type screen struct {
 	mu    sync.Mutex
 	w     io.Writer
 	color bool
 }
 
-// newScreen uses colour only where somebody looks (https://no-color.org).
+// newScreen uses colour only on a terminal (https://no-color.org).
 func newScreen(f *os.File) *screen {
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return &screen{w: f, color: err == nil && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
@@ -41,7 +42,7 @@ func (s *screen) paint(sgr, text string) string {
 func (s *screen) write(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// A reader that has gone shows as SIGPIPE, which ends the demo.
+	// If the reader has gone, SIGPIPE ends the demo.
 	io.WriteString(s.w, text)
 }
 
@@ -54,7 +55,7 @@ func (s *screen) title(format string, args ...any) {
 	s.write("\n" + s.paint(bold, fmt.Sprintf(format, args...)) + "\n\n")
 }
 
-// quote shows what a program wrote, as it wrote it.
+// quote prints a program's output unchanged.
 func (s *screen) quote(text string) {
 	for line := range strings.Lines(text) {
 		s.print("  %s", strings.TrimRight(line, "\n"))
@@ -80,7 +81,8 @@ func (s *screen) command(argv []string) {
 	s.write(b.String() + "\n")
 }
 
-// timeline prints events with the seconds since it began. A nil one prints nothing.
+// timeline prints events with the seconds since its beginning. A nil timeline
+// prints nothing.
 type timeline struct {
 	screen *screen
 	mu     sync.Mutex
@@ -96,7 +98,7 @@ func (t *timeline) begin() {
 	t.mu.Unlock()
 }
 
-// event drops what is from before the beginning.
+// event prints an event, unless the timeline has not begun.
 func (t *timeline) event(format string, args ...any) {
 	if t == nil {
 		return
@@ -109,8 +111,8 @@ func (t *timeline) event(format string, args ...any) {
 	t.screen.print("%s  %s", t.screen.paint(faint, seconds(time.Since(t.start))), fmt.Sprintf(format, args...))
 }
 
-// table is the summary: one run on each line.
-func (s *screen) table(results []result) {
+// table prints the summary, one run on each line, and a note about its numbers.
+func (s *screen) table(results []result, note string) {
 	width := len("started as")
 	for _, r := range results {
 		width = max(width, len(r.label))
@@ -118,7 +120,7 @@ func (s *screen) table(results []result) {
 	s.print("%s", s.paint(faint, fmt.Sprintf("%-*s  %7s  %7s  %7s  %7s  %4s  %5s",
 		width, "started as", "gone", "served", "failed", "refused", "cut", "other")))
 	for _, r := range results {
-		// Padded before it is painted: the codes have no width.
+		// The text is padded before it is painted, because the codes have no width.
 		failed, sgr := fmt.Sprintf("%7d", r.after.Failed()), green
 		if r.after.Failed() > 0 {
 			sgr = red
@@ -127,7 +129,7 @@ func (s *screen) table(results []result) {
 			seconds(r.gone), r.after.OK, s.paint(sgr, failed), r.after.Refused, r.after.Cut, r.after.Other)
 	}
 	s.print("")
-	s.print("%s", s.paint(faint, "Requests from SIGTERM until the load balancer had let go; gone: when the server was."))
+	s.print("%s", s.paint(faint, note))
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("+%.1fs", d.Seconds()) }

@@ -14,13 +14,14 @@ import (
 	"time"
 )
 
-// serverKind is a third-party server that can be shown.
+// serverKind is a third-party server for the demo.
 type serverKind struct {
 	name     string
 	path     string
-	exitCode int  // on SIGTERM, as a shell or an init reports it
-	asPID1   bool // whether it heeds SIGTERM as PID 1: the kernel drops signals there that have no handler
-	// prepare writes what the server needs under dir; it returns the command and the paths that a client asks for.
+	exitCode int  // after SIGTERM, as a shell or an init reports it
+	asPID1   bool // SIGTERM ends it as PID 1, for which the kernel drops signals without a handler
+	// prepare writes the server's files to dir. It returns the command, and the
+	// paths of the pages.
 	prepare func(k *serverKind, dir, addr string) (argv, pages []string, err error)
 }
 
@@ -32,14 +33,16 @@ func pythonKind(path string) *serverKind {
 	return &serverKind{name: "python3", path: path, exitCode: 128 + 15, prepare: preparePython}
 }
 
-var errNoServer = errors.New("there is no server here to put usher in front of; install nginx (Debian, Ubuntu: `apt-get install nginx-light`) or python3")
+var errNoServer = errors.New("there is no server here to put usher in front of; " +
+	"install nginx (Debian, Ubuntu: `apt-get install nginx-light`) or python3")
 
-// findServer finds a server that dies at once on SIGTERM, want if it is not empty.
+// findServer finds a server that dies at once on SIGTERM. If want is not empty,
+// it has to be that server.
 func findServer(ctx context.Context, s *screen, want string) (*serverKind, error) {
 	switch want {
 	case "", "nginx", "python3":
 	default:
-		return nil, fmt.Errorf("cannot use -server %q: nginx and python3 are known", want)
+		return nil, fmt.Errorf("cannot use -server %q: want nginx or python3", want)
 	}
 	if want != "python3" {
 		if path := lookNginx(); path != "" {
@@ -60,7 +63,7 @@ func findServer(ctx context.Context, s *screen, want string) (*serverKind, error
 	if want != "nginx" {
 		if path := lookPython(ctx); path != "" {
 			if want == "" {
-				s.print("There is no nginx here: python3's http.server has to do.")
+				s.print("There is no nginx here: the demo uses python3's http.server.")
 			}
 			return pythonKind(path), nil
 		}
@@ -68,7 +71,8 @@ func findServer(ctx context.Context, s *screen, want string) (*serverKind, error
 	return nil, errNoServer
 }
 
-// lookNginx looks in the sbin directories too, which are not on Debian's PATH for users.
+// lookNginx also looks in the sbin directories, which are not in the PATH of
+// Debian's users.
 func lookNginx() string {
 	for _, name := range []string{"nginx", "/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/local/nginx/sbin/nginx"} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -78,7 +82,8 @@ func lookNginx() string {
 	return ""
 }
 
-// lookPython asks for the version: a version manager's shim is there even where no python3 is.
+// lookPython runs python3 --version, because a version manager has a shim even
+// without a python3.
 func lookPython(ctx context.Context) string {
 	path, err := exec.LookPath("python3")
 	if err != nil || exec.CommandContext(ctx, path, "--version").Run() != nil {
@@ -87,8 +92,9 @@ func lookPython(ctx context.Context) string {
 	return path
 }
 
-// canInstall: in a container or a chroot only. Where systemd runs, the package would start a web server on port 80
-// of somebody's machine, and enable it for good.
+// canInstall returns true in a container or a chroot only. Where systemd runs,
+// the package would start a web server on port 80 of the user's machine, and
+// enable it for good.
 func canInstall() bool {
 	if _, err := os.Stat("/run/systemd/system"); err == nil || os.Geteuid() != 0 {
 		return false
@@ -106,7 +112,7 @@ func install(ctx context.Context, pkg string) error {
 	} {
 		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		// Asked first, so that dpkg is not left with half a package.
+		// SIGINT, not SIGKILL, so that dpkg does not leave half a package.
 		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, lastLine(out))
@@ -120,10 +126,12 @@ func lastLine(out []byte) string {
 	return string(lines[len(lines)-1])
 }
 
-// The download is slow, so that some are under way at any moment: they are what a fast shutdown cuts.
+// The download is slow, so that some downloads are always in progress: a fast
+// shutdown cuts them.
 const (
 	pageSize     = 2 << 10
 	downloadSize = 256 << 10
+	slowSize     = 18 << 20 // more than the buffers on the way hold
 )
 
 const nginxConf = `daemon off;
@@ -146,7 +154,8 @@ http {
 }
 `
 
-// prepareNginx names no user: only root may, and for root the distribution's own default is right.
+// prepareNginx names no user in the configuration: only root may, and for root
+// the distribution's default is right.
 func prepareNginx(k *serverKind, dir, addr string) (argv, pages []string, err error) {
 	if pages, err = writePages(filepath.Join(dir, "html")); err != nil {
 		return nil, nil, err
@@ -173,14 +182,20 @@ func writePages(dir string) ([]string, error) {
 			return nil, err
 		}
 	}
-	return []string{"/", "/download"}, nil
+	f, err := os.Create(filepath.Join(dir, "slow"))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return []string{"/", "/download"}, f.Truncate(slowSize)
 }
 
-// nextPort is below the range from which the kernel takes the clients' ports, so that none of those is in the way.
-// A random start keeps two demos apart.
+// nextPort starts below the range from which the kernel takes clients' ports,
+// so that they do not collide. A random start keeps two demos apart.
 var nextPort = 15000 + rand.IntN(15000)
 
-// freeAddr is an address on loopback that nobody listens on, another one each time.
+// freeAddr returns an address on loopback that no process listens on, a
+// different one each time.
 func freeAddr() (string, error) {
 	for range 1000 {
 		nextPort++

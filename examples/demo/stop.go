@@ -12,32 +12,39 @@ import (
 	"usher/examples/load"
 )
 
-// candidate is one way to start a server: behind usher, behind another init, on its own.
+// candidate is one way to start a server: behind usher, behind another init, on
+// its own.
 type candidate struct {
 	label  string
 	argv   []string
-	server string // its name
+	server string // name of the server
 	addr   string // where the server listens
 	pages  []string
-	ready  string    // the URL by which a load balancer knows that it is ready
-	line   *timeline // of usher's stop; nil for none
+	ready  string    // URL that tells a load balancer whether it is ready
+	line   *timeline // timeline of usher's stop; nil for none
 
 	p *process
 
 	mu  sync.Mutex
-	log []string // what it and its server wrote last, for the error message
+	log []string // the last lines of output, for the error message
 }
 
-// result is what became of it.
+// result is the result of a candidate's run.
 type result struct {
 	label         string
 	before, after load.Tally
-	gone          time.Duration // from SIGTERM until the server's port was closed
+	hold          time.Duration // usher's --term-delay
+	began         time.Time     // when SIGTERM was sent; what follows counts from there
+	unready       time.Duration // until the load balancer saw that it was not ready
+	letGo         time.Duration // until the last request had been answered
+	gone          time.Duration // until the server's port was closed
+	answers       []answer
 	code          int
 	lastWord      string // the termination log
 }
 
-// start returns when the candidate is ready. Only main may call it, see init; and end after it, also if it failed.
+// start returns when the candidate is ready. Only main may call it (see init),
+// and has to call end afterwards, also after an error.
 func (c *candidate) start(ctx context.Context) (err error) {
 	if c.p, err = start(c.argv, c.output); err != nil {
 		return err
@@ -55,7 +62,8 @@ func (c *candidate) end() {
 	}
 }
 
-// output takes a line that it or its server wrote; usher's own go into the timeline.
+// output receives a line of the candidate's output. usher's own lines go into
+// the timeline.
 func (c *candidate) output(text string) {
 	if strings.HasPrefix(text, "usher: ") {
 		c.line.event("%s", text)
@@ -73,7 +81,8 @@ func (c *candidate) fail(what string, err error) error {
 	return fmt.Errorf("%q %s: %w\n%s", c.label, what, err, strings.Join(c.log, "\n"))
 }
 
-// stop sends SIGTERM while b sends requests, after some of them alone, and returns when all is over.
+// stop sends SIGTERM while b sends requests, after a time of requests alone. It
+// returns when everything has ended.
 func (c *candidate) stop(ctx context.Context, b *balancer) (result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	over := make(chan struct{})
@@ -110,7 +119,7 @@ func (c *candidate) stop(ctx context.Context, b *balancer) (result, error) {
 	if err := c.ended(ctx, over); err != nil {
 		return result{}, err
 	}
-	r.before, r.after = b.counts()
+	b.report(&r)
 	r.code = c.p.code
 	return r, nil
 }
@@ -127,6 +136,6 @@ func (c *candidate) ended(ctx context.Context, done <-chan struct{}) error {
 }
 
 const (
-	steady    = time.Second      // of requests before SIGTERM
-	stopLimit = 30 * time.Second // far beyond what anything here takes
+	steady    = time.Second      // time of requests before SIGTERM
+	stopLimit = 30 * time.Second // far longer than any step of a stop takes
 )

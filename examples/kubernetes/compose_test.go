@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +15,7 @@ import (
 type composeFile struct {
 	Services map[string]struct {
 		Image           string
+		Build           any // a folder, or a mapping
 		Entrypoint      []string
 		Command         []string
 		Volumes, Ports  []string
@@ -47,18 +47,18 @@ func TestCompose(t *testing.T) {
 	if !found || !closed {
 		t.Fatal("README has no Compose file")
 	}
-	usher := filepath.Join(t.TempDir(), "usher")
-	if out, err := exec.Command("make", "-s", "-C", "../..", "build", "OUT="+usher).CombinedOutput(); err != nil {
-		t.Fatalf("make build: %v\n%s", err, out)
-	}
+	usher := binary(t)
 	for name, text := range map[string][]byte{"example": example, "README": append([]byte("services:\n"), inReadme...)} {
 		t.Run(name, func(t *testing.T) {
 			var file composeFile
 			if err := yaml.UnmarshalStrict(text, &file); err != nil {
 				t.Fatal(err)
 			}
-			checked := 0
+			checked, built := 0, map[string]bool{}
 			for name, s := range file.Services {
+				if s.Build != nil {
+					built[s.Image] = true
+				}
 				for other, on := range s.DependsOn {
 					if _, ok := file.Services[other]; !ok || on.Condition == "" {
 						t.Errorf("%s depends on %s %q", name, other, on.Condition)
@@ -90,6 +90,11 @@ func TestCompose(t *testing.T) {
 				}
 				if strings.HasPrefix(s.Image, "nginx:") && !strings.Contains(s.Environment["USHER_STOP_SIGNALS"], "QUIT") {
 					t.Errorf("%s: the STOPSIGNAL of %s is QUIT", name, s.Image)
+				}
+			}
+			for service, s := range file.Services {
+				if name == "example" && s.Build == nil && !built[s.Image] {
+					t.Errorf("%s: nobody builds %q, and it is in no registry", service, s.Image)
 				}
 			}
 			if checked == 0 {

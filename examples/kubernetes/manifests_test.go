@@ -10,9 +10,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -39,6 +41,14 @@ func decode(data []byte) (any, error) {
 		into = &policyv1.PodDisruptionBudget{}
 	case "batch/v1 Job":
 		into = &batchv1.Job{}
+	case "admissionregistration.k8s.io/v1 MutatingAdmissionPolicy":
+		into = &admissionv1.MutatingAdmissionPolicy{}
+	case "admissionregistration.k8s.io/v1 MutatingAdmissionPolicyBinding":
+		into = &admissionv1.MutatingAdmissionPolicyBinding{}
+	case "admissionregistration.k8s.io/v1 ValidatingAdmissionPolicy":
+		into = &admissionv1.ValidatingAdmissionPolicy{}
+	case "admissionregistration.k8s.io/v1 ValidatingAdmissionPolicyBinding":
+		into = &admissionv1.ValidatingAdmissionPolicyBinding{}
 	default:
 		return nil, fmt.Errorf("unknown kind %q", of)
 	}
@@ -78,14 +88,7 @@ func TestManifests(t *testing.T) {
 	if err != nil || len(files) != 6 {
 		t.Fatalf("%v, %v", files, err)
 	}
-	usher := filepath.Join(t.TempDir(), "usher")
-	if out, err := exec.Command("make", "-s", "-C", "../..", "build", "OUT="+usher).CombinedOutput(); err != nil {
-		t.Fatalf("make build: %v\n%s", err, out)
-	}
-	help, err := exec.Command(usher, "--help").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	usher, help := binary(t), help(t)
 	for _, file := range files {
 		t.Run(file, func(t *testing.T) {
 			data, err := os.ReadFile(file)
@@ -99,9 +102,9 @@ func TestManifests(t *testing.T) {
 			switch o := object.(type) {
 			case *appsv1.Deployment:
 				selects(t, o.Spec.Selector, o.Spec.Template.Labels)
-				checkPod(t, usher, string(help), &o.Spec.Template.Spec)
+				checkPod(t, usher, help, &o.Spec.Template.Spec)
 			case *batchv1.Job:
-				checkPod(t, usher, string(help), &o.Spec.Template.Spec)
+				checkPod(t, usher, help, &o.Spec.Template.Spec)
 			case *policyv1.PodDisruptionBudget:
 				selects(t, o.Spec.Selector, map[string]string{"app": "web"})
 			case *corev1.Service:
@@ -109,6 +112,47 @@ func TestManifests(t *testing.T) {
 			}
 		})
 	}
+}
+
+// binary is usher, built once.
+func binary(t *testing.T) string {
+	t.Helper()
+	usher, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return usher
+}
+
+// help is what usher --help prints.
+func help(t *testing.T) string {
+	t.Helper()
+	text, err := exec.Command(binary(t), "--help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+var built = sync.OnceValues(func() (string, error) {
+	usher := filepath.Join(work, "usher")
+	if out, err := exec.Command("make", "-s", "-C", "../..", "build", "OUT="+usher).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("make build: %w\n%s", err, out)
+	}
+	return usher, nil
+})
+
+var work string
+
+func TestMain(m *testing.M) {
+	var err error
+	if work, err = os.MkdirTemp("", "usher-test-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(work)
+	os.Exit(code)
 }
 
 func selects(t *testing.T, s *metav1.LabelSelector, labels map[string]string) {

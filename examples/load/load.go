@@ -1,4 +1,5 @@
-// Package load sends requests as the clients of a server do, and counts those that fail.
+// Package load sends requests like the clients of a server, and counts the
+// failed ones.
 package load
 
 import (
@@ -12,10 +13,10 @@ import (
 	"time"
 )
 
-// Tally counts requests by how they ended.
+// Tally counts requests by their result.
 type Tally struct{ OK, Refused, Cut, Other int }
 
-// Failed is how many have failed.
+// Failed returns the number of failed requests.
 func (t Tally) Failed() int { return t.Refused + t.Cut + t.Other }
 
 func (t Tally) String() string {
@@ -29,28 +30,34 @@ func (t *Tally) Add(err error) {
 		t.OK++
 	case errors.Is(err, syscall.ECONNREFUSED):
 		t.Refused++
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		t.Cut++
 	default:
 		t.Other++
 	}
 }
 
-// Client is an HTTP client that tries each request once. Go's own sends a GET again, unasked, when a kept connection
-// turns out to be gone, and would hide the failures that are to be counted.
+// Client is an HTTP client that tries each request once. Go's own client
+// repeats a GET by itself if a kept connection turns out to be closed, and
+// would hide the failures that have to be counted.
 type Client struct {
-	// Addr is the server's, host:port.
+	// Addr is the address of the server, host:port.
 	Addr string
-	// KeepAlive sends one request after the other on one connection, as long as the server keeps that open.
+	// KeepAlive sends the requests over one connection, as long as the server keeps
+	// it open.
 	KeepAlive bool
-	// Timeout is for one request.
+	// Timeout limits one request.
 	Timeout time.Duration
+	// Rate is how many bytes of a page are read in a second, as on a slow line;
+	// 0 is as many as come.
+	Rate int
 
 	conn net.Conn
 	r    *bufio.Reader
 }
 
-// Close closes the connection that is kept.
+// Close closes the kept connection.
 func (c *Client) Close() {
 	if c.conn != nil {
 		c.conn.Close()
@@ -58,7 +65,7 @@ func (c *Client) Close() {
 	}
 }
 
-// Get returns nil if all of a page has come, with status 200.
+// Get returns nil if a complete page has come with status 200.
 func (c *Client) Get(page string) (err error) {
 	if c.conn == nil {
 		if c.conn, err = net.DialTimeout("tcp", c.Addr, c.Timeout); err != nil {
@@ -66,6 +73,9 @@ func (c *Client) Get(page string) (err error) {
 			return err
 		}
 		c.r = bufio.NewReader(c.conn)
+		if c.Rate > 0 { // so that what is not read yet is still the server's to send
+			c.conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+		}
 	}
 	keep := false
 	defer func() {
@@ -87,7 +97,7 @@ func (c *Client) Get(page string) (err error) {
 		return err
 	}
 	defer resp.Body.Close()
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+	if _, err := io.Copy(io.Discard, &line{r: resp.Body, rate: c.Rate}); err != nil {
 		return err
 	}
 	if resp.StatusCode != http.StatusOK {
@@ -95,4 +105,24 @@ func (c *Client) Get(page string) (err error) {
 	}
 	keep = c.KeepAlive && !resp.Close
 	return nil
+}
+
+// line reads no more than so many bytes a second; 0 is as many as come.
+type line struct {
+	r     io.Reader
+	rate  int
+	began time.Time
+	read  int
+}
+
+func (l *line) Read(p []byte) (int, error) {
+	if l.rate > 0 {
+		if l.read == 0 {
+			l.began = time.Now()
+		}
+		time.Sleep(time.Until(l.began.Add(time.Duration(l.read) * time.Second / time.Duration(l.rate))))
+	}
+	n, err := l.r.Read(p)
+	l.read += n
+	return n, err
 }

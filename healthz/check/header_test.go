@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestHeaders: further fields are sent in order, and one of usher's own is replaced.
+// TestHeaders: header fields are sent in order, and may replace one of usher's
+// own.
 func TestHeaders(t *testing.T) {
 	got := make(chan *http.Request, 1)
 	addr := serve(t, func(conn net.Conn) {
@@ -56,7 +57,8 @@ func TestHeaderMistakes(t *testing.T) {
 	}
 }
 
-// FuzzHeader: what is accepted is one header line of a request, and nothing else of it changes.
+// FuzzHeader: an accepted header is one header line of the request, and changes
+// nothing else in it.
 func FuzzHeader(f *testing.F) {
 	for _, seed := range []string{"X-Key: value", "Host: x", "A:", "X: a\r\nB: c", "Connection: close", "é: ü"} {
 		f.Add(seed)

@@ -57,7 +57,8 @@ func runCheck(t testing.TB, spec string, timeout time.Duration) error {
 	return c.Run(ctx)
 }
 
-// unloaded is a text in which a timeout of 100 ms is that, also where the machine was busy between its beginning and the check's.
+// unloaded returns the text with a timeout of 100 ms, even if a busy machine
+// has made the check's own timeout shorter.
 func unloaded(got string) string {
 	return regexp.MustCompile(`^timeout after 9\dms`).ReplaceAllString(got, "timeout after 100ms")
 }
@@ -107,7 +108,7 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
-// TestRequest: what goes over the wire, to the byte.
+// TestRequest compares the request, byte for byte.
 func TestRequest(t *testing.T) {
 	got := make(chan string, 1)
 	addr := serve(t, func(c net.Conn) {
@@ -128,16 +129,17 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// TestNoReset: a server that has written a body of moderate size does not see the connection reset.
+// TestNoReset: the connection is not reset for a server that writes a body of
+// moderate size.
 func TestNoReset(t *testing.T) {
 	for _, head := range []string{"Content-Length: 9000\r\n", "Transfer-Encoding: chunked\r\n", ""} {
 		ended := make(chan error, 1)
 		addr := serve(t, func(c net.Conn) {
 			http.ReadRequest(bufio.NewReader(c))
 			io.WriteString(c, "HTTP/1.1 200 OK\r\n"+head+"\r\n")
-			time.Sleep(5 * time.Millisecond) // the head is there before the body
+			time.Sleep(5 * time.Millisecond) // so that the head arrives before the body
 			var errs error
-			for range 3 { // what is written to a closed connection comes back as a reset, which the next write meets
+			for range 3 { // a write to a closed connection causes a reset, which the next write meets
 				_, err := io.WriteString(c, strings.Repeat("x", 3000))
 				errs = errors.Join(errs, err)
 				time.Sleep(5 * time.Millisecond)
@@ -155,7 +157,8 @@ func TestNoReset(t *testing.T) {
 	}
 }
 
-// TestEndlessBody: the status decides; a body that does not end neither fails the check nor holds it up.
+// TestEndlessBody: the status decides. An endless body neither fails the check
+// nor delays it.
 func TestEndlessBody(t *testing.T) {
 	for _, head := range []string{"", "Content-Length: 5\r\n", "Content-Length: 4000000000\r\n"} {
 		addr := serve(t, func(c net.Conn) {
@@ -222,7 +225,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestLocalhost: both families, and without a resolver.
+// TestLocalhost: localhost means both families, and needs no resolver.
 func TestLocalhost(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1:0", "[::1]:0"} {
 		l, err := net.Listen("tcp", addr)
@@ -245,7 +248,8 @@ func TestUnknownHost(t *testing.T) {
 	}
 }
 
-// FuzzResponse: no response makes the parser panic; it stays within its budget, and what it finds fits in a line.
+// FuzzResponse: no response makes the parser panic. The parser stays within its
+// budget, and its result fits into a line.
 func FuzzResponse(f *testing.F) {
 	f.Add("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 	f.Add("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 503 \r\nA: b\r\n c\r\n\r\n")

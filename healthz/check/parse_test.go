@@ -118,8 +118,8 @@ func TestParseMistakes(t *testing.T) {
 	}
 }
 
-// FuzzParse: what is accepted is sent to a server inside a request, so nothing in it may end a line, and net/url reads it
-// as the same host and port.
+// FuzzParse: an accepted check goes into a request, so nothing in it may end a
+// line. net/url reads it as the same host and port.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{"tcp://localhost:6379", "http://[::1]:80/x?y", "http://h:/%41", "http://[fe80::1%25x]/", "exec:x", "tcp://1.2.3.4:5"} {
 		f.Add(seed)

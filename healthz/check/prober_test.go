@@ -12,7 +12,8 @@ import (
 
 const sec = time.Second
 
-// startProber runs a prober in a synctest bubble and returns it; starts gets the moments at which ask began.
+// startProber runs a prober in a synctest bubble and returns it. starts
+// receives the times at which ask began.
 func startProber(t *testing.T, role Role, p Params, ask func(ctx context.Context, n int) error) (prober *Prober, starts *[]time.Duration, cancel func()) {
 	began := time.Now()
 	starts = new([]time.Duration)
@@ -91,7 +92,7 @@ func TestProberStates(t *testing.T) {
 	ok, failed := Status{OK: true}, Status{Failed: true, Failure: "connection refused (3 times in a row, for 20s)"}
 	for _, tt := range []struct {
 		role Role
-		want []Status // before the first probe, and after each: fails fails holds fails fails fails holds
+		want []Status // after: nothing, failure, failure, success, 3 failures, success
 	}{
 		{Ready, []Status{{Failure: notYet}, {Failure: "connection refused"}, {Failure: twice}, ok, ok, ok, failed, ok}},
 		{Live, []Status{ok, ok, ok, ok, ok, ok, failed, ok}},
@@ -127,7 +128,8 @@ func TestProberStates(t *testing.T) {
 	}
 }
 
-// TestStartupFails: it counts as failed after the threshold, which does not end it.
+// TestStartupFails: a startup check has failed after the threshold, and goes
+// on.
 func TestStartupFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seen []Status
@@ -145,7 +147,8 @@ func TestStartupFails(t *testing.T) {
 	})
 }
 
-// TestProberLate: after a startup that took longer than the initial delay, the first probe comes at once.
+// TestProberLate: if the startup has taken longer than the initial delay, the
+// first probe comes at once.
 func TestProberLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := DefaultParams()
@@ -160,7 +163,8 @@ func TestProberLate(t *testing.T) {
 	})
 }
 
-// TestAgain: out of turn, at once, and the rhythm stays; and a result that says nothing is none.
+// TestAgain: Again probes at once, and keeps the rhythm. A pending result
+// counts as none.
 func TestAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := DefaultParams()
@@ -190,7 +194,8 @@ func TestAgain(t *testing.T) {
 	})
 }
 
-// TestProberTimeout: a check that hangs is ended by its timeout, is a failure, and the next comes in its turn.
+// TestProberTimeout: the timeout ends a check that hangs, which is a failure.
+// The next probe comes in its turn.
 func TestProberTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := DefaultParams()
@@ -211,7 +216,7 @@ func TestProberTimeout(t *testing.T) {
 	})
 }
 
-// TestProberPanic: a panic is a failure; probing goes on.
+// TestProberPanic: a panic is a failure, and probing goes on.
 func TestProberPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		prober, starts, cancel := startProber(t, Ready, DefaultParams(), func(_ context.Context, n int) error {
@@ -234,7 +239,8 @@ func TestProberPanic(t *testing.T) {
 	})
 }
 
-// TestProberEnd: Run ends at once, also during a probe, whose outcome then does not count; and before the first.
+// TestProberEnd: Run ends at once before the first probe, and also during a
+// probe, whose result then does not count.
 func TestProberEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := DefaultParams()
@@ -267,7 +273,7 @@ func TestProberEnd(t *testing.T) {
 	})
 }
 
-// TestProberReal: from a server that is not there yet to one that is.
+// TestProberReal: a server appears after the first probes.
 func TestProberReal(t *testing.T) {
 	port := freePort(t)
 	c, err := Parse("tcp://127.0.0.1:" + port)

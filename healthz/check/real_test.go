@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// full returns the address of a listener whose queue is full: the kernel drops further SYNs, as a hung server's would.
+// full returns the address of a listener whose queue is full. The kernel drops
+// further SYNs, as for a server that hangs.
 func full(t testing.TB) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
@@ -53,7 +54,8 @@ func freePort(t testing.TB) string {
 	return port
 }
 
-// startReal starts a server and returns what it has written and a function that ends it.
+// startReal starts a server. It returns the server's output, and a function
+// that ends it.
 func startReal(t *testing.T, name string, args ...string) (log *strings.Builder, stop func()) {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -78,7 +80,7 @@ func startReal(t *testing.T, name string, args ...string) (log *strings.Builder,
 	return log, stop
 }
 
-// eventually runs the check until it gives what is wanted.
+// eventually runs the check until it returns the wanted result.
 func eventually(t *testing.T, spec, want string) {
 	t.Helper()
 	var got string
@@ -94,7 +96,7 @@ func TestRedis(t *testing.T) {
 	port := freePort(t)
 	_, stop := startReal(t, "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())
 	eventually(t, "tcp://localhost:"+port, "")
-	// Redis takes an HTTP request for an attack and hangs up.
+	// Redis takes an HTTP request for an attack and closes the connection.
 	if err := runCheck(t, "http://localhost:"+port, time.Second); err == nil {
 		t.Error("redis passed for an HTTP server")
 	}

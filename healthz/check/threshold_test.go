@@ -56,7 +56,8 @@ func TestThreshold(t *testing.T) {
 	}
 }
 
-// TestThresholdAsKubelet compares with worker.go's counting, written down a second time from its description.
+// TestThresholdAsKubelet compares with a second version of worker.go's
+// counting, written from its description.
 func TestThresholdAsKubelet(t *testing.T) {
 	for success := 1; success <= 3; success++ {
 		for failure := 1; failure <= 3; failure++ {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// TestUnix: a socket of any type that somebody listens at.
+// TestUnix: a server listens at a socket of any type.
 func TestUnix(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "s")
@@ -44,7 +44,8 @@ func TestUnix(t *testing.T) {
 	want("connection refused")
 }
 
-// TestUnixFull: a server that does not accept any more fails at the timeout, and one that does in time holds.
+// TestUnixFull: the check fails at the timeout if the server accepts no more,
+// and holds if it accepts in time.
 func TestUnixFull(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)

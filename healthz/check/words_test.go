@@ -49,7 +49,8 @@ func TestWords(t *testing.T) {
 	}
 }
 
-// What Words makes of a text with nothing special in it but quotes, blanks and backslashes is what sh makes of it.
+// Words and sh split a text in the same way if nothing in it is special but
+// quotes, blanks and backslashes.
 func FuzzWords(f *testing.F) {
 	for _, seed := range []string{"true", `a "b c" 'd\' \e`, "a\\\nb", `"\"\\\a"`, "''", "é ''x", "a\tb\n c"} {
 		f.Add(seed)

@@ -39,8 +39,8 @@ func send(t *testing.T, s *Socket, datagram string, fds ...int) {
 	}
 }
 
-// received is the next datagram, dealt with at once, that has to come within 10
-// seconds.
+// received returns the next datagram, which has to come within 10 seconds, and
+// is done with it at once.
 func received(t *testing.T, s *Socket) (datagram string) {
 	t.Helper()
 	timer := time.AfterFunc(10*time.Second, s.Close)
@@ -64,7 +64,7 @@ func TestSocket(t *testing.T) {
 	if err := Send(s.Name(), []byte("READY=1")); err != nil {
 		t.Fatal(err)
 	}
-	send(t, s, strings.Repeat("X", maxDatagram-6)+"\nSTATUS=up") // cut off, that would be a status of its own
+	send(t, s, strings.Repeat("X", maxDatagram-6)+"\nSTATUS=up") // cut short, it would be another status
 	send(t, s, "")
 	send(t, s, strings.Repeat("X", maxDatagram))
 	for _, want := range []string{"READY=1", "", "", strings.Repeat("X", maxDatagram)} {
@@ -78,7 +78,7 @@ func TestSocket(t *testing.T) {
 	}
 }
 
-// BARRIER=1: the other end sees its pipe closed when the datagram has been
+// BARRIER=1: the other end of the pipe is closed when the datagram has been
 // dealt with.
 func TestBarrier(t *testing.T) {
 	s := listen(t)
@@ -104,8 +104,8 @@ func TestBarrier(t *testing.T) {
 	}
 }
 
-// lingering is a TCP socket whose close(2) waits for a minute, since nobody
-// reads what has been written to it.
+// lingering is a TCP socket whose close(2) waits for a minute, because no
+// process reads its data.
 func lingering(t *testing.T) *os.File {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -137,7 +137,7 @@ func lingering(t *testing.T) *os.File {
 	return f
 }
 
-// No descriptor is taken, and none that is dropped makes usher wait: 5a6c03f
+// No descriptor is taken, and dropping one does not make usher wait: 5a6c03f
 // waited for a minute each time.
 func TestDescriptorsAreNotTaken(t *testing.T) {
 	s := listen(t)
@@ -157,8 +157,7 @@ func TestDescriptorsAreNotTaken(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// The copy that is sent is to be the last, and this process is not to wait for
-			// it.
+			// The sent copy has to be the last one, and this process must not wait for it.
 			f.Close()
 			fds = append(fds, fd)
 		}
@@ -240,7 +239,7 @@ func TestPlace(t *testing.T) {
 		if err := q.bindPath(fd(), path); err != unix.EADDRINUSE {
 			t.Errorf("a socket that is listened at is replaced: %v", err)
 		}
-		// What an usher leaves that was killed.
+		// A killed usher leaves a socket.
 		unix.Close(first)
 		if err := q.bindPath(fd(), path); err != unix.EADDRINUSE {
 			t.Errorf("one that is younger than a second is replaced: %v", err)
@@ -250,7 +249,7 @@ func TestPlace(t *testing.T) {
 				t.Fatalf("a stale one is not replaced: %v", err)
 			}
 		}
-		// Its name may be another file's at the end.
+		// Another file may have its name at the end.
 		if err := os.Rename(path, path+".away"); err != nil {
 			t.Fatal(err)
 		}
@@ -268,7 +267,7 @@ func TestPlace(t *testing.T) {
 			t.Errorf("the socket is still there: %v", err)
 		}
 	}
-	// Neither a file nor a link is what a killed usher has left.
+	// Neither a file nor a link is a killed usher's.
 	old := time.Now().Add(-time.Hour)
 	for name, mk := range map[string]func(string) error{
 		"file": func(s string) error { return os.WriteFile(s, nil, 0o600) },

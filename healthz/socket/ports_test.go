@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The other end's peer is among the ports by the time it can be seen, and for a while.
+// The client's port is known before the server can see it, and for a while.
 func TestPorts(t *testing.T) {
 	for name, ip := range map[string]netip.Addr{"IPv4": netip.AddrFrom4([4]byte{127, 0, 0, 1}), "IPv6": netip.IPv6Loopback()} {
 		t.Run(name, func(t *testing.T) {

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lingering is a descriptor whose last close waits for a minute: a TCP connection with unsent data and SO_LINGER. It belongs to the caller.
+// lingering returns a descriptor whose last close waits for a minute: a TCP
+// connection with unsent data and SO_LINGER. It belongs to the caller.
 func lingering(t *testing.T) int {
 	t.Helper()
 	sink, err := net.Listen("tcp", "127.0.0.1:0")
@@ -24,7 +25,7 @@ func lingering(t *testing.T) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for err == nil { // no one reads
+	for err == nil { // never read
 		_, err = unix.SendmsgN(fd, make([]byte, 1<<16), nil, nil, unix.MSG_DONTWAIT)
 	}
 	if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: 60}); err != nil {
@@ -33,8 +34,9 @@ func lingering(t *testing.T) int {
 	return fd
 }
 
-// TestGuarded: whatever a client sends descriptors with, and whenever, neither reading nor closing waits for them. With Receive and close(2)
-// in their place each of these waits for a minute.
+// TestGuarded: neither reading nor closing waits for descriptors, whatever data
+// they come with, and whenever. With Receive and close(2) instead, each of
+// these waits for a minute.
 func TestGuarded(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -52,7 +54,7 @@ func TestGuarded(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				// What is left of it is closed only with the test's process.
+				// The rest of it is closed only with the test's process.
 				server, client := fds[0], fds[1]
 				if tt.before != "" {
 					unix.Write(client, []byte(tt.before))
@@ -92,7 +94,8 @@ func TestGuarded(t *testing.T) {
 	}
 }
 
-// TestGuardedPlain: without descriptors all is as ever.
+// TestGuardedPlain: without descriptors the guarded calls work like the plain
+// ones.
 func TestGuardedPlain(t *testing.T) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -118,8 +121,8 @@ func TestGuardedPlain(t *testing.T) {
 	}
 }
 
-// TestRefused: a socket that Listen has made, and one that Dial has, takes no descriptors where the kernel can refuse them; where it
-// can't, the listener says so.
+// TestRefused: a socket of Listen, and one of Dial, takes no descriptors if the
+// kernel can refuse them. If it can't, the listener says so.
 func TestRefused(t *testing.T) {
 	path := t.TempDir() + "/s"
 	sa := &unix.SockaddrUnix{Name: path}

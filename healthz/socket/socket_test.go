@@ -97,7 +97,8 @@ func TestPair(t *testing.T) {
 	}
 }
 
-// TestEveryInterface: the address without an IP takes in both families, or what there is of them.
+// TestEveryInterface: the address without an IP covers both families, or the
+// one that is there.
 func TestEveryInterface(t *testing.T) {
 	sa, err := Address(netip.Addr{}, 0)
 	if err != nil {
@@ -120,7 +121,8 @@ func TestEveryInterface(t *testing.T) {
 	}
 }
 
-// TestWithoutIPv6: in a network namespace without it, every interface means IPv4's.
+// TestWithoutIPv6: in a network namespace without IPv6, every interface means
+// IPv4.
 func TestWithoutIPv6(t *testing.T) {
 	if os.Getenv("SOCKET_TEST_NO_IPV6") == "" {
 		script := `ip link set lo up; echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6 && exec "$0" -test.run=TestWithoutIPv6 -test.v`
@@ -148,7 +150,8 @@ func TestWithoutIPv6(t *testing.T) {
 	c.Close()
 }
 
-// TestDialEnds: refused, out of time, cancelled; and nothing is left open.
+// TestDialEnds: a connection is refused, out of time, or canceled, and no
+// descriptor is left.
 func TestDialEnds(t *testing.T) {
 	l, err := Listen(&unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
 	if err != nil {
@@ -163,7 +166,7 @@ func TestDialEnds(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 
-	// A full queue, as a hung server's: SYNs are dropped.
+	// A full queue, as of a server that hangs: the kernel drops SYNs.
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -200,7 +203,7 @@ func TestDialEnds(t *testing.T) {
 	t.Skip("this kernel's listen queues do not fill up")
 }
 
-// TestZone: an interface by its name or its index.
+// TestZone: an interface is found by its name or its index.
 func TestZone(t *testing.T) {
 	byName, err := Address(netip.MustParseAddr("fe80::1%lo"), 1)
 	if err != nil {

@@ -22,7 +22,7 @@ var makers = []maker{
 }
 
 // eachPair runs f with the parent from one package and the child from another,
-// and from the same: all have to behave alike.
+// and with both from the same: all have to behave in the same way.
 func eachPair(t *testing.T, f func(t *testing.T, parent, child maker)) {
 	for _, parent := range makers {
 		for _, child := range makers {
@@ -137,7 +137,7 @@ func TestAfterFunc(t *testing.T) {
 	})
 }
 
-// A context that lives long must not keep those that ended before it.
+// A context that lives long must not keep the contexts that ended before it.
 func TestChildrenLeave(t *testing.T) {
 	parent, cancel := WithCancel(context.Background())
 	defer cancel()

@@ -1,6 +1,10 @@
 package entry
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"usher/internal/execvp"
+)
 
 // What is here runs without a Go runtime (early.go): it allocates nothing, calls nothing that does, and cannot panic. All it reads is on the
 // first stack, which stays where it is.
@@ -20,6 +24,19 @@ type text struct{ first *byte }
 func (t text) at(i int) byte { return *(*byte)(unsafe.Add(unsafe.Pointer(t.first), i)) }
 
 func (t text) from(i int) text { return text{(*byte)(unsafe.Add(unsafe.Pointer(t.first), i))} }
+
+// string shares the memory of t.
+func (t text) string() string {
+	n := 0
+	for t.at(n) != 0 {
+		n++
+	}
+	s := struct { // unsafe.String has a check that may panic
+		first *byte
+		n     int
+	}{t.first, n}
+	return *(*string)(unsafe.Pointer(&s))
+}
 
 func (t text) begins(prefix string) bool {
 	for i := range len(prefix) {
@@ -56,11 +73,9 @@ func (t text) isOther() bool {
 // command is what to start.
 type command struct {
 	argv, envp *word // as execve(2) takes them
-	path       text  // directories to look in; nil for a command that says itself where it is
+	whole      bool  // the command says itself where it is
+	path       string
 }
-
-// defaultPath is package supervisor's.
-const defaultPath = "/usr/local/bin:/bin:/usr/bin\x00"
 
 // read understands the plainest of command lines, `usher [--] command args...`, by whatever name that is no other init's, in an environment that
 // has nothing for usher, and nothing with usher's pid in it. That it is another is no mistake: main reads it again.
@@ -82,20 +97,18 @@ func (c *command) read(argc *word) bool {
 	if *argv == 0 || argv.text().begins("\x00") {
 		return false
 	}
-	path := text{unsafe.StringData(defaultPath)}
+	path := execvp.DefaultPath
 	for e, set := envp, false; *e != 0; e = e.at(1) {
 		entry := e.text()
 		switch {
 		case entry.begins("USHER_"), entry.begins("NOTIFY_SOCKET="), entry.begins("LISTEN_PID="), entry.begins("WATCHDOG_PID="):
 			return false
 		case !set && entry.begins("PATH="): // getenv(3) takes the first
-			path, set = entry.from(len("PATH=")), true
+			path, set = entry.from(len("PATH=")).string(), true
 		}
 	}
-	if _, slash := argv.text().base(); slash {
-		path = text{}
-	}
 	c.argv, c.envp, c.path = argv, envp, path
+	_, c.whole = argv.text().base()
 	return true
 }
 
@@ -105,36 +118,23 @@ type file struct {
 	n     int
 }
 
-// add appends a byte, if there is room.
-func (f *file) add(b byte) {
-	if uint(f.n) < uint(len(f.bytes)) {
-		f.bytes[f.n] = b
+// add appends s, as far as there is room.
+func (f *file) add(s string) {
+	for i := range len(s) {
+		if uint(f.n) < uint(len(f.bytes)) {
+			f.bytes[f.n] = s[i]
+		}
+		f.n++
 	}
-	f.n++
 }
 
-// candidate puts what the command would be in the first of these directories into f, as package supervisor's candidates does. It returns the
-// others, nil if there is none. Not ok is that there is no room.
-func (c *command) candidate(directories text, f *file) (others text, ok bool) {
+// candidate puts what the command would be in the first of these directories into f. It returns the others. Not ok is that there is no room.
+func (c *command) candidate(directories string, f *file) (others string, more, ok bool) {
+	dir, others, more := execvp.Cut(directories)
 	f.n = 0
-	i, last := 0, byte('.')
-	for ; directories.at(i) != 0 && directories.at(i) != ':'; i++ {
-		last = directories.at(i)
-		f.add(last)
-	}
-	if i == 0 {
-		f.add(last)
-	}
-	if last != '/' {
-		f.add('/')
-	}
-	name := c.argv.text()
-	for j := 0; name.at(j) != 0; j++ {
-		f.add(name.at(j))
-	}
-	f.add(0)
-	if directories.at(i) == ':' {
-		others = directories.from(i + 1)
-	}
-	return others, f.n <= len(f.bytes)
+	f.add(dir)
+	f.add("/")
+	f.add(c.argv.text().string())
+	f.add("\x00")
+	return others, more, f.n <= len(f.bytes)
 }

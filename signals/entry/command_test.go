@@ -27,11 +27,7 @@ func block(argv, env []string) *word {
 var keep [][]*byte
 
 func (t text) String() string {
-	n := 0
-	for t.at(n) != 0 {
-		n++
-	}
-	return strings.Clone(unsafe.String(t.first, n))
+	return strings.Clone(t.string())
 }
 
 func list(w *word) (list []string) {
@@ -43,13 +39,13 @@ func list(w *word) (list []string) {
 
 // files are all that is tried, or nothing if there is a path that is too long.
 func (c *command) files() (files []string) {
-	if c.path.first == nil {
+	if c.whole {
 		return []string{c.argv.text().String()}
 	}
 	var f file
-	for directories := c.path; directories.first != nil; {
+	for directories, more := c.path, true; more; {
 		var ok bool
-		if directories, ok = c.candidate(directories, &f); !ok {
+		if directories, more, ok = c.candidate(directories, &f); !ok {
 			return append(files, "too long")
 		}
 		files = append(files, text{&f.bytes[0]}.String())

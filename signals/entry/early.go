@@ -1,30 +1,33 @@
-//go:build usher_entry && (amd64 || arm64) && !race
+//go:build usher_early && (amd64 || arm64) && !race
 
 package entry
 
 import (
-	"sync/atomic"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"usher/internal/execvp"
 )
+
+//lint:file-ignore U1000 all of it is called by early_*.s
+
+const missingEarly = ""
 
 // The start of the app before the Go runtime's. A plain command line, as most are, leaves usher nothing to do before the app, and nothing to
 // find wrong with it: no flags, no variables of usher's, PID 1 without a terminal, no termination log of an earlier run. The app then runs
 // while the runtime starts, which takes longer than all the rest.
 //
-// It can do nothing to that: the threads that the runtime will want are made before it (early_*.s), and signals wait in the kernel's queue. What
-// is not as expected, a command that can't be run above all, is left to main, which begins anew.
+// The early app cannot starve the starting runtime: the threads that the runtime will want are made before the app is, and signals wait in the
+// kernel's queue. What is not as expected, a command that can't be run above all, is left to main, which begins anew.
 
-//lint:file-ignore U1000 all of it is called by early_*.s
-
-// Go functions, as values: assembly that calls them by name goes by way of g, and there is none yet.
+// These are values: assembly that calls a Go function by name goes by way of g, and there is none yet. Go code that calls assembly does so
+// on its return, which is why early_*.s make the threads and the child.
 var (
 	planFunc    = plan
 	becomeFunc  = become
 	startedFunc = started
-	refusedFunc = refused
 )
 
 var (
@@ -32,7 +35,17 @@ var (
 	path   file
 	failed bool
 	ends   [2]int32 // of a pipe that the child's execve(2), or its end, closes
+	pid    int
+
+	noG [4]uintptr // early_*.s make it g: its stack has no end
+	// childStack is the stack of the child that becomes the app: what Go functions without a stack check may use, and more.
+	childStack [childStackWords]uint64
 )
+
+const childStackWords = 512
+
+// App is the pid of the app where that has been started before the Go runtime; 0 where that is still to be done.
+func App() int { return pid }
 
 func call(trap, a1, a2, a3, a4, a5 uintptr) (uintptr, syscall.Errno) {
 	r, _, errno := syscall.RawSyscall6(trap, a1, a2, a3, a4, a5, 0)
@@ -42,7 +55,7 @@ func call(trap, a1, a2, a3, a4, a5 uintptr) (uintptr, syscall.Errno) {
 // plan reports whether the app can be started now.
 func plan(argc *word) bool {
 	Lower()
-	if self, _ := call(unix.SYS_GETPID, 0, 0, 0, 0, 0); self != 1 || Unblocked != 0 || !app.read(argc) {
+	if self, _ := call(unix.SYS_GETPID, 0, 0, 0, 0, 0); Unverified || self != 1 || Unblocked != 0 || !app.read(argc) {
 		return false
 	}
 	const sigIgn = 1
@@ -97,7 +110,7 @@ func become() {
 	}
 	call(unix.SYS_SETPGID, 0, 0, 0, 0, 0)
 	call(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&Mask)), 0, unsafe.Sizeof(Mask), 0)
-	if app.path.first == nil {
+	if app.whole {
 		app.exec(app.argv.text().first)
 	} else {
 		app.search()
@@ -108,16 +121,12 @@ func become() {
 	}
 }
 
-// search is execvp(3).
+// search is execvp(3), but for scripts without #!.
 func (c *command) search() {
-	for directories := c.path; directories.first != nil; {
+	var search execvp.Failure
+	for directories, more := c.path, true; more; {
 		var ok bool
-		if directories, ok = c.candidate(directories, &path); !ok {
-			return
-		}
-		switch c.exec(&path.bytes[0]) {
-		case unix.ENOENT, unix.ENOTDIR, unix.ESTALE, unix.ENODEV, unix.ETIMEDOUT, unix.EACCES:
-		default:
+		if directories, more, ok = c.candidate(directories, &path); !ok || !search.Next(c.exec(&path.bytes[0]), 0) {
 			return
 		}
 	}
@@ -128,22 +137,6 @@ func (c *command) exec(file *byte) syscall.Errno {
 	return errno
 }
 
-// refused is where the Go runtime can't have one more thread, after as many tries as it has, and would die: with a trace, and with 2.
-//
-//go:nosplit
-func refused() {
-	const say = "usher: error: no more threads are allowed: the limit of processes is full (of the container, or the user's: ulimit -u)\n"
-	stderr, now := unix.PollFd{Fd: 2, Events: unix.POLLOUT}, unix.Timespec{}
-	// Its reader may have stalled, in a full container above all. While the limit of descriptors is 0, there is no poll.
-	n, errno := call(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&stderr)), 1, uintptr(unsafe.Pointer(&now)), 0, 0)
-	if n == 1 || errno != 0 {
-		call(unix.SYS_WRITE, 2, uintptr(unsafe.Pointer(unsafe.StringData(say))), uintptr(len(say)), 0, 0)
-	}
-	for {
-		call(unix.SYS_EXIT_GROUP, 125, 0, 0, 0, 0)
-	}
-}
-
 // patience is how long usher waits here for the child's execve(2), which a file system can hold up for as long as it likes. In nanoseconds.
 const patience = 100e6
 
@@ -152,18 +145,8 @@ const patience = 100e6
 func started(child int) {
 	call(unix.SYS_CLOSE, uintptr(ends[1]), 0, 0, 0, 0)
 	if child > 0 {
-		begun := false
-		for {
-			over, limit := unix.PollFd{Fd: ends[0], Events: unix.POLLIN}, unix.Timespec{Nsec: patience}
-			n, errno := call(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&over)), 1, uintptr(unsafe.Pointer(&limit)), 0, 0)
-			if errno != unix.EINTR {
-				begun = n == 1
-				break
-			}
-		}
 		switch {
-		case !begun:
-			call(unix.SYS_KILL, uintptr(child), uintptr(unix.SIGKILL), 0, 0, 0)
+		case !closed(ends[0]) && !executed(uintptr(child)):
 		case !failed:
 			pid = child
 		default:
@@ -177,9 +160,27 @@ func started(child int) {
 	call(unix.SYS_CLOSE, uintptr(ends[0]), 0, 0, 0, 0)
 }
 
-// Reserve makes threads that wait until the Go runtime wants one more, so that it can have n besides its first one, at most 28: it dies if it
-// can't have one. Theirs is a lower price than of those that it makes itself. It fails as clone(2) does, and with ENOSYS where there is no
-// entry point of our own.
-func Reserve(n int) syscall.Errno {
-	return syscall.Errno(-reserve(int32(n) - atomic.LoadInt32(&made)))
+// closed waits until the other end of a pipe is closed, and reports whether it is.
+func closed(fd int32) bool {
+	for {
+		over, limit := unix.PollFd{Fd: fd, Events: unix.POLLIN}, unix.Timespec{Nsec: patience}
+		n, errno := call(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&over)), 1, uintptr(unsafe.Pointer(&limit)), 0, 0)
+		if errno != unix.EINTR {
+			return n == 1
+		}
+	}
+}
+
+// executed reports whether a child has executed its program. If not, it never will: it is killed. What tells is setpgid(2), which fails once a child
+// has (EACCES). A child that executes its program between the question and the kill would be an app that had begun, and that main would start
+// again. So it is stopped for the question; stopped, it executes nothing of its program. Where these calls are refused, the child is left alone.
+func executed(child uintptr) bool {
+	for _, sig := range [...]uintptr{0, uintptr(unix.SIGSTOP), uintptr(unix.SIGKILL)} {
+		_, refused := call(unix.SYS_KILL, child, sig, 0, 0, 0)
+		if _, errno := call(unix.SYS_SETPGID, child, child, 0, 0, 0); errno != 0 || refused != 0 {
+			call(unix.SYS_KILL, child, uintptr(unix.SIGCONT), 0, 0, 0)
+			return true
+		}
+	}
+	return false
 }

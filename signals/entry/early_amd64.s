@@ -1,35 +1,29 @@
-//go:build usher_entry
+//go:build usher_early && !race
 
+#include "go_asm.h"
 #include "textflag.h"
-#include "early.h"
-
-#define SYS_clone	56
-#define SYS_arch_prctl	158
-#define SYS_futex	202
 
 // func early()
 // In: AX, the first stack. It starts the app, if that can be done now: early.go.
 TEXT ·early(SB),NOSPLIT|NOFRAME,$0
 	SUBQ	$64, SP			// Go functions put arguments there that came in registers (Go's internal ABI)
 	XORPS	X15, X15		// and find a zero here
-	LEAQ	·noG(SB), R14		// and g: its stack has no end
+	LEAQ	·noG(SB), R14		// and g
 	MOVQ	·planFunc(SB), DX
-	TESTQ	DX, DX
-	JEQ	no
 	CALL	(DX)
 	TESTB	AX, AX
 	JEQ	no
 
-	MOVL	$threads, 0(SP)
+	MOVL	$const_PlainThreads, 0(SP)
 	CALL	·reserve(SB)
 	MOVLQSX	8(SP), AX
 	TESTQ	AX, AX
 	JLT	parent			// main will have the same trouble, and say so
 
 	// clone(CLONE_VM|SIGCHLD, the child's stack): usher does not stand still until the child has become the app
-	MOVL	$SYS_clone, AX
+	MOVL	$56, AX
 	MOVL	$0x111, DI
-	LEAQ	·childStack+child_stack-64(SB), SI
+	LEAQ	·childStack+(const_childStackWords*8-64)(SB), SI
 	XORL	DX, DX
 	XORL	R10, R10
 	XORL	R8, R8
@@ -44,137 +38,3 @@ parent:
 no:
 	ADDQ	$64, SP
 	RET
-
-// func reserve(total int32) int32
-// It makes threads, until there have been so many, and returns 0 or a negative errno. They run without a stack; each keeps its slot in R12.
-TEXT ·reserve(SB),NOSPLIT|NOFRAME,$0-12
-	MOVL	·reserved(SB), R13
-	LEAQ	·waiting(SB), R12
-	MOVQ	R13, AX
-	IMULQ	$slot_size, AX
-	ADDQ	AX, R12
-another:
-	XORL	AX, AX
-	CMPL	R13, total+0(FP)
-	JGE	enough
-	CMPL	R13, $slots
-	JGE	enough
-	MOVL	$SYS_clone, AX
-	MOVL	$0x50f00, DI		// CLONE_VM|FS|FILES|SIGHAND|THREAD|SYSVSEM, as the runtime has it
-	XORL	SI, SI
-	XORL	DX, DX
-	XORL	R10, R10
-	XORL	R8, R8
-	SYSCALL
-	TESTQ	AX, AX
-	JEQ	thread
-	JLT	enough
-	INCL	R13
-	MOVL	R13, ·reserved(SB)
-	ADDQ	$slot_size, R12
-	JMP	another
-enough:
-	MOVL	AX, ret+8(FP)
-	RET
-
-thread:
-	// futex(&slot.given, FUTEX_WAIT_PRIVATE, 0, NULL), until it is not 0
-	CMPL	slot_given(R12), $0
-	JNE	given
-	MOVL	$SYS_futex, AX
-	LEAQ	slot_given(R12), DI
-	MOVL	$128, SI
-	XORL	DX, DX
-	XORL	R10, R10
-	SYSCALL
-	JMP	thread
-given:
-	MOVQ	slot_stk(R12), SI
-	MOVQ	slot_gp(R12), R14
-	MOVQ	slot_fn(R12), R12
-	MOVL	$SYS_arch_prctl, AX
-	MOVL	$0x1002, DI		// ARCH_SET_FS
-	SYSCALL
-	JMP	run<>(SB)
-
-// run is where a thread of the runtime's begins. In: stk in SI, g in R14, fn in R12. Go's thread-local storage is the word before FS; the runtime
-// has it in m, we in the first one of the stack. What else its own clone does here, mstart and minit do as well.
-TEXT run<>(SB),NOSPLIT|NOFRAME,$0
-	LEAQ	-16(SI), SP
-	MOVQ	R14, 8(SP)
-	CALL	R12
-	MOVL	$60, AX			// exit; but it does not return
-	SYSCALL
-	INT	$3
-
-// func clone(flags int32, stk, mp, gp, fn unsafe.Pointer) int32
-// Instead of the runtime's function: of a symbol that one object may share with others (DUPOK) and another may not, or that is longer in the
-// former, the linker takes the former's. It gives the work to one of the threads above while there are any: a Go runtime dies if
-// it can't have a thread, and the app may leave no room for one.
-TEXT runtime·clone(SB),DUPOK|NOSPLIT|NOFRAME,$0-44
-	MOVQ	stk+8(FP), SI
-	MOVQ	gp+24(FP), R9
-	MOVQ	fn+32(FP), R12
-	MOVL	·taken(SB), AX
-take:
-	CMPL	AX, ·reserved(SB)
-	JGE	new
-	LEAL	1(AX), DX
-	LOCK
-	CMPXCHGL	DX, ·taken(SB)
-	JNE	take			// AX is what there is instead
-	IMULQ	$slot_size, AX
-	LEAQ	·waiting(SB), DI
-	ADDQ	AX, DI
-	MOVQ	SI, slot_stk(DI)
-	MOVQ	R9, slot_gp(DI)
-	MOVQ	R12, slot_fn(DI)
-	MOVL	$1, slot_given(DI)
-	// futex(&slot.given, FUTEX_WAKE_PRIVATE, 1)
-	MOVL	$SYS_futex, AX
-	MOVL	$129, SI
-	MOVL	$1, DX
-	SYSCALL
-	MOVL	$1, ret+40(FP)		// the runtime wants to know no more than that it is positive
-	RET
-new:
-	// clone(flags|CLONE_SETTLS, stk-16, NULL, NULL, stk)
-	MOVL	flags+0(FP), DI
-	ORL	$0x00080000, DI
-	MOVQ	SI, R8
-	SUBQ	$16, SI
-	XORL	DX, DX
-	XORL	R10, R10
-	MOVL	$SYS_clone, AX
-	SYSCALL
-	TESTQ	AX, AX
-	JEQ	child
-	MOVL	AX, ret+40(FP)
-	JLT	failed
-	LOCK
-	INCL	·made(SB)
-	MOVL	$0, ·tried(SB)
-	RET
-failed:
-	CMPL	AX, $-11		// EAGAIN
-	JNE	other
-	INCL	·tried(SB)
-	CMPL	·tried(SB), $tries
-	JLT	other
-	MOVQ	·refusedFunc(SB), DX
-	TESTQ	DX, DX
-	JEQ	other
-	CALL	(DX)
-other:
-	RET
-child:
-	MOVQ	R8, SI
-	MOVQ	R9, R14
-	JMP	run<>(SB)
-	// Longer than the runtime's, by the way.
-	PCALIGN	$64
-	INT	$3
-	PCALIGN	$64
-	INT	$3
-	PCALIGN	$64
-	INT	$3

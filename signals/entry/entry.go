@@ -1,7 +1,7 @@
 // Package entry is what usher does before there is a Go runtime.
 //
-// The entry point (entry_amd64.s, entry_arm64.s; linked with -E by `make build` under the tag usher_entry) is there because of what the runtime
-// does, to signals above all, and what nothing in Go code is early enough to undo:
+// The entry point (entry_amd64.s, entry_arm64.s; linked with -E by `make build`) has three layers, with a tag each: VERIFY.md. It is there
+// because of what the runtime does, to signals above all, and what nothing in Go code is early enough to undo:
 //
 //   - Between the start of the runtime and signal.Notify, half a millisecond, a SIGTERM ends a Go program, PID 1 as well (its
 //     handlers are there, nobody has asked for the signal, so it exits with 2). entry blocks all signals first.
@@ -24,6 +24,3 @@
 // A fault (a nil dereference) in a program so built ends it with SIGSEGV and without a stack trace: the kernel does not let it
 // be blocked. Other panics are as ever.
 package entry
-
-// VerifiedGo is the Go release that all of this is verified for: VERIFY.md.
-const VerifiedGo = "go1.26"

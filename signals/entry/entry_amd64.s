@@ -98,9 +98,9 @@ done:
 	MOVQ	SP, DI
 	CLD
 	REP; MOVSQ
-	LEAQ	·maxProcs(SB), AX
+	MOVQ	·maxProcs(SB), AX	// a string begins with its address
 	MOVQ	AX, 0(DI)
-	LEAQ	·debug(SB), AX
+	MOVQ	·debug(SB), AX
 	MOVQ	AX, 8(DI)
 
 	MOVQ	$1, ·Entered(SB)

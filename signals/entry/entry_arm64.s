@@ -104,9 +104,9 @@ word:
 	MOVD.P	R0, 8(R2)
 	CMP	R1, R4
 	BNE	word
-	MOVD	$·maxProcs(SB), R0
+	MOVD	·maxProcs(SB), R0	// a string begins with its address
 	MOVD	R0, 0(R2)
-	MOVD	$·debug(SB), R0
+	MOVD	·debug(SB), R0
 	MOVD	R0, 8(R2)
 
 	MOVD	R3, ·Entered(SB)

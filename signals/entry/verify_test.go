@@ -19,7 +19,7 @@ func TestAssumptions(t *testing.T) {
 		t.Run(arch, func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "usher")
-			build := exec.Command("go", "build", "-tags", "usher_entry", "-ldflags", "-checklinkname=0 -E usher/signals/entry.entry", "-o", path, "usher/cmd/usher")
+			build := exec.Command("go", "build", "-tags", "usher_entry usher_threads usher_early usher_entry_unverified", "-ldflags", "-checklinkname=0 -E usher/signals/entry.entry", "-o", path, "usher/cmd/usher")
 			build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 			if out, err := build.CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)

@@ -32,6 +32,10 @@ var (
 	length int
 )
 
+// noThread is how the runtime begins where it can't have one more thread. It dies
+// of that at any time, and the fault is not usher's own.
+const noThread = "runtime: failed to create new OS thread"
+
 // died replaces the runtime's write(2). The runtime writes not only to stderr:
 // it also wakes its poller by a write. died may be called on any stack, and
 // without a heap.
@@ -39,7 +43,8 @@ var (
 //go:nosplit
 //go:norace
 func died(fd uintptr, p unsafe.Pointer, n int32) int32 {
-	if fd != 2 || entry.Running {
+	piece := unsafe.String((*byte)(p), n)
+	if fd != 2 || entry.Running && length == 0 && !strings.HasPrefix(piece, noThread) {
 		r, _, errno := syscall.RawSyscall6(unix.SYS_WRITE, fd, uintptr(p), uintptr(n), 0, 0, 0)
 		if errno != 0 {
 			return -int32(errno)
@@ -49,8 +54,8 @@ func died(fd uintptr, p unsafe.Pointer, n int32) int32 {
 	if length == 0 {
 		length = copy(line[:], intro)
 	}
-	for i := range n {
-		c := *(*byte)(unsafe.Add(p, i))
+	for i := range len(piece) {
+		c := piece[i]
 		if c == '\n' || length < len(line)-1 {
 			line[length] = c
 			length++
@@ -77,7 +82,10 @@ func died(fd uintptr, p unsafe.Pointer, n int32) int32 {
 func end(text string) {
 	write(&line[0], length)
 	hint := ""
-	if strings.HasSuffix(text, "errno=22)\n") { // EINVAL of clone(2)
+	switch { // errors of clone(2)
+	case strings.HasSuffix(text, "errno=11)\n"): // EAGAIN
+		hint = "usher: hint: the limit of processes is full: the container's, or the user's (ulimit -u)\n"
+	case strings.HasSuffix(text, "errno=22)\n"): // EINVAL
 		hint = "usher: hint: after unshare --pid only a child can have threads: use unshare --pid --fork\n"
 	}
 	for _, resource := range [...]uintptr{unix.RLIMIT_AS, unix.RLIMIT_DATA} {
@@ -94,8 +102,18 @@ func end(text string) {
 	}
 }
 
+// write leaves out what stderr has no room for: its reader may have stalled, and
+// usher has to end.
+//
 //go:nosplit
 //go:norace
 func write(p *byte, n int) {
+	stderr, now := unix.PollFd{Fd: 2, Events: unix.POLLOUT}, unix.Timespec{}
+	// While the limit of descriptors is 0, there is no poll.
+	ready, _, errno := syscall.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&stderr)), 1,
+		uintptr(unsafe.Pointer(&now)), 0, 0, 0)
+	if ready == 0 && errno == 0 {
+		return
+	}
 	syscall.RawSyscall6(unix.SYS_WRITE, 2, uintptr(unsafe.Pointer(p)), uintptr(n), 0, 0, 0)
 }

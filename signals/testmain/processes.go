@@ -57,7 +57,10 @@ func KillTree(p *os.Process) {
 		return
 	}
 	// All are stopped before one is killed. Otherwise the children of a process
-	// that forks in between would get another parent, and would not be found.
+	// that forks in between would get another parent, and would not be found. One
+	// list without a running process is not enough: a child may be born after the
+	// list was begun, and its parent may stop before the list gets to it.
+	stopped := 0
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		running := 0
 		for _, pid := range Descendants(p.Pid) {
@@ -66,7 +69,9 @@ func KillTree(p *os.Process) {
 				running++
 			}
 		}
-		if running == 0 {
+		if running > 0 {
+			stopped = 0
+		} else if stopped++; stopped == 2 {
 			break
 		}
 	}

@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The test binary runs itself as the test binary of another package, whose tests are one script.
+// The test binary also runs as the test binary of another package, whose tests
+// are one script.
 const helperEnv = "TESTMAIN_TEST"
 
 func TestMain(m *testing.M) {
@@ -31,7 +32,8 @@ func TestMain(m *testing.M) {
 	}, "USHER_KEPT*")
 }
 
-// helper prepares such a test binary, started from a shell that first runs prepare.
+// helper returns such a test binary. A shell starts it, after it has run
+// prepare.
 func helper(prepare, script string, env ...string) (cmd *exec.Cmd, out *strings.Builder) {
 	cmd = exec.Command("bash", "-c", prepare+`; exec "$0"`, os.Args[0])
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, kept+"=") })
@@ -42,7 +44,8 @@ func helper(prepare, script string, env ...string) (cmd *exec.Cmd, out *strings.
 	return cmd, out
 }
 
-// What tests and their children see is the same, whatever the caller has done.
+// Tests and their children always see the same state, whatever the caller has
+// done.
 func TestState(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), strings.Repeat("deep/", 20))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -75,7 +78,7 @@ env | grep -E '^(USHER|LC_|LANG|MAKE|GOFLAGS|NOTIFY|BASH_ENV)'; echo terminal $(
 	}
 }
 
-// What outlives the tests is named and killed, and fails them.
+// Processes that outlive the tests are named and killed, and fail the run.
 func TestSurvivors(t *testing.T) {
 	for name, c := range map[string]struct {
 		script string
@@ -86,7 +89,7 @@ func TestSurvivors(t *testing.T) {
 		"about to":   {"(sleep 0.2 & )", 0, nil},
 		"child":      {"exec sleep 1001 >/dev/null 2>&1 & exit 0", 1, []string{"processes have outlived the tests and were killed:", ": sleep 1001\n"}},
 		"own groups": {"set -m; (setsid sh -c 'sleep 1002 & sleep 1003') >/dev/null 2>&1 & sleep 0.3", 1, []string{": sleep 1002", ": sleep 1003"}},
-		"stopped":    {"(sh -c 'kill -STOP $$') >/dev/null 2>&1 & sleep 0.3", 1, []string{": sh -c kill -STOP"}},
+		"stopped":    {"sh -c 'kill -STOP $$' >/dev/null 2>&1 & until grep -q 'State:.T' /proc/$!/status; do sleep 0.01; done", 1, []string{": sh -c kill -STOP"}},
 		"a failure":  {"sleep 1004 >/dev/null 2>&1 & exit 3", 3, []string{": sleep 1004"}},
 		"killed":     {"sleep 1005 >/dev/null 2>&1 & kill -KILL $PPID", 137, []string{"the tests were killed: killed", ": sleep 1005"}},
 	} {
@@ -109,7 +112,8 @@ func TestSurvivors(t *testing.T) {
 	}
 }
 
-// A run that is called off leaves nothing behind, unless the caller ignores that signal, as nohup does.
+// An interrupted run leaves nothing behind. A run whose caller ignores the
+// signal, as under nohup, goes on.
 func TestCalledOff(t *testing.T) {
 	for _, c := range []struct {
 		prepare string
@@ -148,7 +152,8 @@ func TestCalledOff(t *testing.T) {
 }
 
 func TestKillTree(t *testing.T) {
-	cmd := exec.Command("sh", "-c", `setsid sh -c 'while :; do sh -c "sleep 1008" & sleep 0.01; done' & sleep 1007 & wait`)
+	sleep := fmt.Sprintf("sleep %d", 1_000_000+os.Getpid()) // of no other run of this test
+	cmd := exec.Command("sh", "-c", fmt.Sprintf(`setsid sh -c 'while :; do sh -c "%s" & sleep 0.01; done' & sleep 1007 & wait`, sleep))
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +165,7 @@ func TestKillTree(t *testing.T) {
 	if all := Descendants(cmd.Process.Pid); len(all) > 0 {
 		t.Errorf("%v are left", all)
 	}
-	if exec.Command("pgrep", "-f", "^sleep 1008").Run() == nil {
+	if exec.Command("pgrep", "-f", "^"+sleep).Run() == nil {
 		t.Error("a process is left")
 	}
 	KillTree(cmd.Process) // no harm

@@ -12,13 +12,14 @@ import (
 
 	"usher/signals"
 	"usher/signals/entry"
+	"usher/supervisor/event"
 	"usher/supervisor/explain"
 	"usher/supervisor/spawn"
 )
 
 // Log takes what an administrator should know. It must not block.
 type Log interface {
-	Debugf(format string, args ...any)
+	Event(e *event.Event)
 	// Output takes what the command of that name has written, whole lines.
 	Output(name, lines string)
 	// Stalled reports whether there is little room for more Output.
@@ -35,14 +36,14 @@ var ErrAppEnded = errors.New("the app has ended")
 // Runner runs commands. Its fields are set before the first command. Only Exec may
 // be called by any goroutine, the other methods on the loop.
 type Runner struct {
+	// Explainer explains failed starts. It has the app's environment and user, which are
+	// the commands' as well.
+	explain.Explainer
 	Self       int // usher's pid
 	Log        Log
-	Env        []string           // the app's
-	User       *spawn.Identity    // the app's; nil is usher's own
-	NoNewPrivs bool               // the app's
-	Source     signals.Source     // for what the app inherits
-	Pending    *spawn.Pending     // all children that are about to execute
-	Explain    *explain.Explainer // explains failed starts
+	NoNewPrivs bool           // the app's
+	Source     signals.Source // for what the app inherits
+	Pending    *spawn.Pending // all children that are about to execute
 	// Post has the loop call a function.
 	Post func(func())
 	// Wanted reports whether commands for Exec make sense at present.
@@ -50,9 +51,9 @@ type Runner struct {
 	// Started is called when there is one more child.
 	Started func()
 
-	running  map[int]*Command // by pid
-	outputs  []*output        // of commands, some of which may have ended
-	nextRead time.Duration    // delay until outputs are read again; negative means at the next SIGCHLD
+	running  []*Command
+	outputs  []*output     // of commands, some of which may have ended
+	nextRead time.Duration // delay until outputs are read again; negative means at the next SIGCHLD
 }
 
 // Exec runs a program. Its output does not go to the log, but its last line is a
@@ -96,10 +97,10 @@ func (r *Runner) Run(c *Command) {
 		r.Post(func() { c.Done(&Outcome{Err: err}) }) // not at once: the caller of Run is not ready for it
 		return
 	}
-	if r.running == nil {
-		r.running, r.nextRead = map[int]*Command{}, -1
+	if len(r.outputs) == 0 {
+		r.nextRead = -1
 	}
-	r.running[c.pid] = c
+	r.running = append(r.running, c)
 	r.outputs = append(r.outputs, c.output)
 	r.Started()
 }
@@ -148,12 +149,12 @@ func (r *Runner) start(c *Command) error {
 		return r.explained(c, err)
 	}
 	c.pid, c.output, c.starting = l.PID, output, l
-	r.Log.Debugf("%s %q started, pid %d", c.kind(), c.Argv[0], l.PID)
+	r.Log.Event(&event.Event{Kind: event.CommandStarted, Hook: c.kind(), Command: c.Argv[0], PID: l.PID})
 	return nil
 }
 
 func (r *Runner) explained(c *Command, err error) error {
-	return &StartError{r.Explain.Explain(c.Argv, err)}
+	return &StartError{r.Explain(c.Argv, err)}
 }
 
 // appsOwn are the variables by which others and the app talk to each other: its
@@ -173,7 +174,19 @@ func (r *Runner) env() []string {
 }
 
 // Has reports whether a command runs that has the process group.
-func (r *Runner) Has(group int) bool { return r.running[group] != nil }
+func (r *Runner) Has(group int) bool { return r.find(group) != nil }
+
+// find returns the command that has the pid, or nil.
+//
+//go:noinline
+func (r *Runner) find(pid int) *Command {
+	for _, c := range r.running {
+		if c.pid == pid {
+			return c
+		}
+	}
+	return nil
+}
 
 // KillAll kills all commands, because the app has ended.
 func (r *Runner) KillAll() {
@@ -185,7 +198,7 @@ func (r *Runner) KillAll() {
 // Changed handles a change of state of a child. It returns false if the child is no
 // command.
 func (r *Runner) Changed(pid int, status unix.WaitStatus) bool {
-	c := r.running[pid]
+	c := r.find(pid)
 	switch {
 	case c == nil:
 		return false
@@ -200,7 +213,13 @@ func (r *Runner) Changed(pid int, status unix.WaitStatus) bool {
 // ended delivers the outcome of a command that has been reaped. A hook may have left
 // a process in the background, and that process may go on writing to the log.
 func (r *Runner) ended(c *Command, status unix.WaitStatus) {
-	delete(r.running, c.pid)
+	last := len(r.running) - 1
+	for i := range r.running {
+		if r.running[i] == c {
+			r.running[i], r.running[last] = r.running[last], nil
+		}
+	}
+	r.running = r.running[:last]
 	c.pid = 0
 	c.output.drain(r.Log)
 	if c.Name == "" {

@@ -61,8 +61,10 @@ type Record struct {
 	StillThere []Process
 	// Killed are the processes that outlived the app, and their grace.
 	Killed []Process
-	// Note is what else went wrong, each after a "; ".
-	Note string
+	// Notes are what else went wrong.
+	Notes []string
+	// Timeline is what happened, a JSON object for each event.
+	Timeline [][]byte
 	// Stderr is the end of what the app has written to it.
 	Stderr []byte
 }
@@ -99,7 +101,7 @@ type Stop struct {
 	Grace          time.Duration // when the app was sent SIGKILL, counted from the stop signal; 0 if it was not
 	Over           bool          // the app is gone
 	Doing          string        // what came after the hold, while Told is ""
-	Steps          string        // what else it got, each after a ", "
+	Steps          []string      // what else the app was sent, and when
 }
 
 // appendText is the record for people in Size bytes at most, with what the app has written to the log and to stderr, as far as there is
@@ -154,7 +156,7 @@ func (r *Record) String() string {
 		b += ", or out of memory, which kills the whole container: " + r.Memory.String()
 	}
 	if r.Uptime > 0 {
-		b += "; uptime " + Round(r.Uptime).String()
+		b += "; uptime " + printable.Round(r.Uptime).String()
 	}
 	if r.Restarts > 0 {
 		b += ", restarts " + strconv.Itoa(r.Restarts)
@@ -162,9 +164,9 @@ func (r *Record) String() string {
 	if r.Stop != nil {
 		b += "; " + r.Stop.String()
 	}
-	b += list("; still there: ", r.StillThere) + list("; killed after it: ", r.Killed) + r.Note
+	b += list("; still there: ", r.StillThere) + list("; killed after it: ", r.Killed) + each("; ", r.Notes)
 	if r.RSS > 0 {
-		b += "; peak memory " + Bytes(r.RSS) + ", CPU " + Round(r.CPU).String()
+		b += "; peak memory " + Bytes(r.RSS) + ", CPU " + printable.Round(r.CPU).String()
 	}
 	return printable.Line(b)
 }
@@ -230,22 +232,22 @@ func (s *Stop) String() string {
 	case s.Told == "" && s.Over && s.Held < 0:
 		return b + ", when the app was gone already"
 	case s.Told == "" && s.Over && !s.Between:
-		return b + ", app gone after " + Round(s.Held).String() + " of a hold of " + Round(s.Hold).String()
+		return b + ", app gone after " + printable.Round(s.Held).String() + " of a hold of " + printable.Round(s.Hold).String()
 	case s.Told == "" && !s.Between:
-		return b + ", being held back for " + Round(s.Hold).String()
+		return b + ", being held back for " + printable.Round(s.Hold).String()
 	case s.Hold > 0 && s.HoldOver != "" && s.Held == 0:
 		b += ", not held back: " + s.HoldOver
 	case s.Hold > 0 && s.HoldOver != "":
-		b += ", held back for " + Round(s.Held).String() + " of at most " + Round(s.Hold).String() + " (" + s.HoldOver + ")"
+		b += ", held back for " + printable.Round(s.Held).String() + " of at most " + printable.Round(s.Hold).String() + " (" + s.HoldOver + ")"
 	case s.Hold > 0:
-		b += ", held back for " + Round(s.Held).String()
+		b += ", held back for " + printable.Round(s.Held).String()
 	}
 	if s.Drained != "" {
 		b += ", " + s.Drained
 	}
-	b += s.Steps
+	b += each(", ", s.Steps)
 	if s.Grace > 0 {
-		b += ", SIGKILL after " + Round(s.Grace).String()
+		b += ", SIGKILL after " + printable.Round(s.Grace).String()
 	}
 	doing := ""
 	if s.Doing != "" {
@@ -257,22 +259,9 @@ func (s *Stop) String() string {
 	case s.Between:
 		return b + ", app had not been told" + doing
 	case s.Over:
-		return b + ", app gone " + Round(s.Took).String() + " after " + s.Told
+		return b + ", app gone " + printable.Round(s.Took).String() + " after " + s.Told
 	}
 	return b + ", app had not ended after " + s.Told
-}
-
-// Round cuts a duration to what people read: three digits or so.
-func Round(d time.Duration) time.Duration {
-	switch {
-	case d >= time.Minute:
-		return d.Round(time.Second)
-	case d >= time.Second:
-		return d.Round(100 * time.Millisecond)
-	case d >= time.Millisecond:
-		return d.Round(time.Millisecond)
-	}
-	return d.Round(time.Microsecond)
 }
 
 // Bytes is a size as Kubernetes writes it, three digits or so: 118Mi, 1.5Gi.
@@ -290,3 +279,11 @@ func Bytes(n uint64) string {
 }
 
 var units = [...]string{"", "Ki", "Mi", "Gi", "Ti"}
+
+// each is the items of a list, each after a separator.
+func each(separator string, items []string) (b string) {
+	for _, item := range items {
+		b += separator + item
+	}
+	return b
+}

@@ -29,6 +29,7 @@ func (k Kind) String() string {
 
 // Event is something that has happened. Which fields count depends on its Kind.
 type Event struct {
+	_    [0]func() // not comparable, as Progress
 	Kind Kind
 	At   time.Time
 

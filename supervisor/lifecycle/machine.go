@@ -25,6 +25,7 @@ type Machine struct {
 
 // Progress is what can be seen of a Machine: where it is, and how it came there. Times are zero before they come.
 type Progress struct {
+	_        [0]func() // not comparable, or the compiler would make a function for that
 	Phase    Phase
 	Since    time.Time // when the phase began, or the hook in it
 	Deadline time.Time // when the phase is over; zero is never

@@ -11,7 +11,7 @@ import (
 
 // Stage is a part of a stop.
 type Stage struct {
-	At    time.Duration // from t0, at the latest
+	At    time.Duration // from t0, at the latest; at the earliest after a stage that takes as long as it takes
 	Takes time.Duration // at most; 0 is a moment, negative is as long as it takes
 	What  string
 	Flag  string // that says so; "" is usher itself
@@ -57,7 +57,11 @@ func (o *Options) Plan() []Stage {
 	l.add(0, "stop signal: "+stopNames(begin)+unready, "--stop-signals")
 	hold := "hold: the app keeps serving"
 	if o.Quiet > 0 {
-		hold += ", until traffic is quiet for " + o.Quiet.String()
+		until := ", until traffic is quiet for "
+		if o.QuietNewOnly {
+			until = ", until no new connection for "
+		}
+		hold += until + o.Quiet.String()
 	}
 	l.maybe(t.Hold, hold, "--term-delay")
 	l.maybe(t.Drain, "drain: what is being answered may finish", "--drain-timeout")
@@ -68,7 +72,7 @@ func (o *Options) Plan() []Stage {
 		l.at = t.Limit
 		l.add(0, "SIGKILL", "--grace-period")
 	case !killed:
-		l.add(0, "never SIGKILL: there is no --grace-period, and no KILL in a --stop-schedule", "")
+		l.add(0, "never SIGKILL: no time limit", "--grace-period")
 	}
 	left := t.Stragglers
 	if t.Limit > 0 {

@@ -72,7 +72,7 @@ func lifecyclePage(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("<!-- Made from the code: go test ./supervisor/lifecycle -update -->\n\n# The life of an app\n\n" +
 		"What usher does about each event depends on the phase it is in. The whole of it is one table, `supervisor/lifecycle/table.go`,\n" +
-		"and this page is made from it.\n\n## Phases\n\n| phase | |\n|---|---|\n")
+		"and this page is made from it.\n\n![Which of usher's flags act in which phase of a container's life](pictures/lifecycle.svg)\n\n## Phases\n\n| phase | |\n|---|---|\n")
 	for p := range Phases {
 		fmt.Fprintf(&b, "| %v | %s |\n", p, constants[identifier(p.String())])
 	}

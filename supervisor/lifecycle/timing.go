@@ -14,6 +14,7 @@ type Options struct {
 	StopSignals        []signals.Signal
 	Rewrites           signals.Rewrites
 	Hold, Quiet, Drain time.Duration // --term-delay, --quiet-period, --drain-timeout
+	QuietNewOnly       bool          // --quiet-mode new-connections, for Plan
 	Grace              time.Duration // --grace-period; 0 is not known
 	Schedule           Schedule
 	Stragglers         time.Duration // --straggler-grace

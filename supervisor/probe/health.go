@@ -24,7 +24,10 @@ type Health struct {
 	heard     chan struct{}                // has something when the app has said more; nil without a socket
 	changed   chan struct{}                // has something when the state of a check may have changed
 	extending atomic.Bool                  // the loop is about to read for how long the app wants more time
-	started   atomic.Pointer[time.Time]    // when the startup checks have held; nil is not yet
+	started   atomic.Bool                  // the startup checks have held
+	startedAt time.Time                    // since when; set before started
+
+	readyAfter atomic.Int64 // nanoseconds from the app's start until it was first ready; 0 is not yet
 
 	toStop, toEnd   context.Context // until a stop begins, and until the app has ended
 	endForStop, end context.CancelFunc
@@ -102,7 +105,9 @@ func (h *Health) Run(began time.Time, failed func(why string)) {
 		return
 	}
 	now := time.Now()
-	h.started.Store(&now)
+	h.startedAt = now
+	h.started.Store(true)
+	h.change()
 	for _, p := range h.probers[check.Live] {
 		go p.Run(h.toStop, began, observe(p))
 	}
@@ -156,9 +161,9 @@ func (h *Health) watch(began time.Time, failed func(string)) {
 
 // watchdog says why the app's own watchdog has run out, and whether there is one.
 func (h *Health) watchdog(now time.Time) (failure string, asked bool) {
-	said, began := h.said.Load(), h.started.Load()
-	if _, asked = said.Due(now); asked && began != nil {
-		failure = said.Overdue(*began, now)
+	said := h.said.Load()
+	if _, asked = said.Due(now); asked && h.started.Load() {
+		failure = said.Overdue(h.startedAt, now)
 	}
 	return failure, asked
 }

@@ -10,10 +10,10 @@ import (
 	"usher/supervisor/memory"
 )
 
-// Metrics appends the page /metrics to b. Names follow Prometheus' conventions
+// metrics appends the page /metrics to b. Names follow Prometheus' conventions
 // (prometheus.io/docs/practices/naming).
-func (v *View) Metrics(b []byte, open bool) []byte {
-	m := healthz.Metrics{Body: b, Open: open}
+func (v *View) metrics(b []byte, wants healthz.Wants) ([]byte, string) {
+	m := healthz.Metrics{Body: b, Open: wants.OpenMetrics}
 	snap, c := v.snapshot.Load(), &v.Counters
 	m.Family("usher_build_info", "gauge", "The version of usher.")
 	m.Sample("", `{version="`+check.Version+`"}`, 1)
@@ -31,6 +31,11 @@ func (v *View) Metrics(b []byte, open bool) []byte {
 		uptime = time.Since(snap.Started).Seconds()
 	}
 	m.Only("usher_app_uptime_seconds", "gauge", "How long the app has been running.", uptime)
+	if took := snap.Health.readyAfter.Load(); took > 0 {
+		m.Only("usher_app_time_to_ready_seconds", "gauge", "How long the app took from its start to be ready for the first time.",
+			time.Duration(took).Seconds())
+	}
+	stopMetrics(&m, snap)
 	m.Family("usher_phase", "gauge", "Where usher is: 1 for the present phase.")
 	for p := range lifecycle.Phases {
 		m.Sample("", `{phase="`+p.String()+`"}`, oneIf(p == snap.Phase))
@@ -48,6 +53,28 @@ func (v *View) Metrics(b []byte, open bool) []byte {
 		checkMetrics(&m, snap.Health)
 	}
 	return m.End()
+}
+
+// stopMetrics are there from the beginning of a stop on.
+func stopMetrics(m *healthz.Metrics, snap *Snapshot) {
+	if snap.RequestedAt.IsZero() {
+		return
+	}
+	since := time.Since(snap.RequestedAt)
+	m.Only("usher_stop_seconds", "gauge", "How long the stop has been in progress.", since.Seconds())
+	held, ended := snap.HeldFor, `{ended="time"}`
+	switch {
+	case snap.Phase == lifecycle.Holding:
+		held, ended = since, `{ended="not yet"}`
+	case snap.EndedQuiet:
+		ended = `{ended="quiet"}`
+	case snap.HoldReason != "":
+		ended = `{ended="cut"}`
+	}
+	if held > 0 { // there is, or was, a hold
+		m.Family("usher_hold_seconds", "gauge", "How long the stop signal was held back, by what ended that.")
+		m.Sample("", ended, held.Seconds())
+	}
 }
 
 // memoryMetrics are the container's, where its cgroup can be seen.

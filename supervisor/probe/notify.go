@@ -23,8 +23,10 @@ const notifySocket = "NOTIFY_SOCKET"
 type Notify struct {
 	Self int // usher's pid
 	UID  int // the app's user; -1 is usher's own
-	// Extend has the loop call until, which returns until when the app wants more time.
-	Extend func(until func() time.Time)
+	// Post has the loop call a function.
+	Post func(func())
+	// Extend is called on the loop when the app wants more time, until then.
+	Extend func(until time.Time)
 
 	view     *View
 	socket   *notify.Socket
@@ -131,9 +133,9 @@ func (n *Notify) heard(m notify.Message) {
 	}
 	// The loop gets one request at a time. What comes meanwhile is in said.
 	if m.Extend > 0 && !h.extending.Swap(true) {
-		n.Extend(func() time.Time {
+		n.Post(func() {
 			h.extending.Store(false)
-			return h.said.Load().Extended()
+			n.Extend(h.said.Load().Extended())
 		})
 	}
 	for _, p := range h.notify {

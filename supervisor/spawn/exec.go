@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"usher/internal/execvp"
 	"usher/signals"
 )
 
@@ -117,35 +118,23 @@ func (c *child) exec() {
 	}
 	signals.SetMask(&c.mask, nil)
 
-	// As execvp(3): go on where a file is missing or may not be run, and prefer the
-	// latter for the report.
-	var failed failure
+	var search execvp.Failure
 	for i := range c.files {
 		_, _, errno := syscall.RawSyscall6(unix.SYS_EXECVE, uintptr(unsafe.Pointer(c.files[i])),
 			uintptr(unsafe.Pointer(&c.argv[0])), uintptr(unsafe.Pointer(&c.env[0])), 0, 0, 0)
-		switch errno {
-		case unix.ENOENT, unix.ENOTDIR, unix.ESTALE, unix.ENODEV, unix.ETIMEDOUT:
-			if failed.errno == 0 {
-				failed = failure{errno: uintptr(errno), file: uintptr(i)}
-			}
-			continue
-		case unix.EACCES:
-			if failed.errno != uintptr(unix.EACCES) {
-				failed = failure{errno: uintptr(errno), file: uintptr(i)}
-			}
+		if search.Next(errno, uintptr(i)) {
 			continue
 		}
-		failed = failure{errno: uintptr(errno), file: uintptr(i)}
 		if errno == unix.ENOEXEC && c.isText(c.files[i]) {
 			// Stored as a number, to avoid a write barrier. c.files keeps the pointer alive.
 			*(*uintptr)(unsafe.Pointer(&c.shell[1])) = uintptr(unsafe.Pointer(c.files[i]))
 			_, _, errno = syscall.RawSyscall6(unix.SYS_EXECVE, uintptr(unsafe.Pointer(c.shell[0])),
 				uintptr(unsafe.Pointer(&c.shell[0])), uintptr(unsafe.Pointer(&c.env[0])), 0, 0, 0)
-			failed = failure{errno: uintptr(errno), step: stepShell, file: uintptr(i)}
+			c.fail(failure{errno: uintptr(errno), step: stepShell, file: uintptr(i)})
 		}
 		break
 	}
-	c.fail(failed)
+	c.fail(failure{errno: uintptr(search.Errno), file: search.File})
 }
 
 // closeOthers closes every descriptor but the first three and the pipe's. It does

@@ -1,2 +1,2 @@
 // This file is empty. The compiler accepts functions without a body (beforeFork)
-// only in a package with assembly, and not every architecture has fork_*.s.
+// only in a package with assembly.

@@ -3,27 +3,24 @@ package spawn
 import (
 	"fmt"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"usher/internal/execvp"
 )
 
-// defaultPath is used where PATH is not set, as in musl's execvp; glibc uses
-// /bin:/usr/bin.
-const defaultPath = "/usr/local/bin:/bin:/usr/bin"
-
 // Candidates returns the files that execvp(3) would try for the command name, in
-// order. An empty element of PATH means the current directory.
+// order.
 func Candidates(name string, env []string) []string {
 	if name == "" || strings.Contains(name, "/") {
 		return []string{name}
 	}
 	path, _ := SearchPath(env)
 	var files []string
-	for dir := range strings.SplitSeq(path, ":") {
-		if dir == "" {
-			dir = "."
-		}
-		files = append(files, strings.TrimSuffix(dir, "/")+"/"+name)
+	for dir, more := "", true; more; {
+		dir, path, more = execvp.Cut(path)
+		files = append(files, dir+"/"+name)
 	}
 	return files
 }
@@ -35,17 +32,18 @@ func SearchPath(env []string) (path string, set bool) {
 			return value, true // getenv(3) returns the first one
 		}
 	}
-	return defaultPath, false
+	return execvp.DefaultPath, false
 }
 
-// Replace replaces this process by the command, which is looked up as Candidates
-// does. It returns only if that fails.
+// Replace replaces this process by the program argv, which is looked up as
+// execvp(3) does. It returns only if that fails.
 func Replace(argv, env []string) error {
-	var err error
-	for _, file := range Candidates(argv[0], env) {
-		if e := unix.Exec(file, argv, env); err == nil || e == unix.EACCES {
-			err = e
+	var search execvp.Failure
+	for i, file := range Candidates(argv[0], env) {
+		errno, _ := unix.Exec(file, argv, env).(syscall.Errno)
+		if !search.Next(errno, uintptr(i)) {
+			break
 		}
 	}
-	return fmt.Errorf("cannot run %q: %w", argv[0], err)
+	return fmt.Errorf("cannot run %q: %w", argv[0], search.Errno)
 }

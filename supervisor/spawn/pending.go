@@ -21,9 +21,6 @@ func (p *Pending) Add(l *Starting, self int) (started bool) {
 	return false
 }
 
-// Empty reports whether there are no children in the list.
-func (p *Pending) Empty() bool { return len(p.list) == 0 }
-
 // Check removes the children that have executed their programs, or have failed to.
 func (p *Pending) Check() {
 	p.list = slices.DeleteFunc(p.list, func(l *Starting) bool { return l.Wait(0) })

@@ -179,6 +179,7 @@ func (s *socket) parse(m []byte) bool {
 	default:
 		return false
 	}
+	s.id = int(binary.NativeEndian.Uint64(m[44:]))
 	s.unread, s.unacked = binary.NativeEndian.Uint32(m[56:]), binary.NativeEndian.Uint32(m[60:])
 	for m = m[72:]; len(m) >= unix.SizeofRtAttr; {
 		n := int(binary.NativeEndian.Uint16(m))

@@ -18,21 +18,17 @@ import (
 // any inbound connection is open, segments. That errs on the side of a longer wait.
 type proc struct {
 	dir   string
-	known map[pair]bool // of the last look, nil before the first
-	seen  map[pair]bool // of the look under way
-	other int           // new ones that don't count: usher's own, ignored ones
+	other int // new ones that don't count: usher's own, ignored ones
 	buf   []byte
 
 	accepted, segments uint64
 }
 
-type pair struct{ local, peer endpoint }
-
 func (p *proc) close() {}
 
 func (p *proc) read(w *Watcher) error {
 	w.look.Open, w.look.Busy = 0, 0
-	p.seen, p.other = make(map[pair]bool, len(p.known)), 0
+	p.other = 0
 	for _, name := range []string{"tcp", "tcp6"} {
 		err := p.lines(name, func(line []byte) {
 			var s socket
@@ -58,10 +54,10 @@ func (p *proc) read(w *Watcher) error {
 	if err != nil {
 		return fmt.Errorf("cannot read %ssnmp: %w", p.dir, err)
 	}
-	if p.known != nil && (accepted > p.accepted+uint64(p.other) || w.look.Open > 0 && segments != p.segments) {
+	moved := !w.NewOnly && w.look.Open > 0 && segments != p.segments
+	if w.arrivals.look > 0 && (accepted > p.accepted+uint64(p.other) || moved) {
 		w.active(time.Now())
 	}
-	p.known, p.seen = p.seen, nil
 	p.accepted, p.segments = accepted, segments
 	return nil
 }
@@ -71,15 +67,13 @@ func (p *proc) see(w *Watcher, s *socket) {
 	if s.state == listening {
 		return
 	}
-	at := pair{s.local, s.peer}
-	p.seen[at] = true
-	isNew := p.known != nil && !p.known[at]
+	isNew := w.arrivals.isNew(s.pair())
 	switch {
 	case !counts && isNew:
 		p.other++
 	case !counts:
 		return
-	case isNew || s.unread > 0 || s.unacked > 0:
+	case isNew || !w.NewOnly && (s.unread > 0 || s.unacked > 0):
 		w.active(time.Now())
 	}
 	if !counts || s.state == timeWait {
@@ -89,6 +83,15 @@ func (p *proc) see(w *Watcher, s *socket) {
 	if s.unacked > 0 || s.state == established || s.state == closeWait {
 		w.look.Busy++
 	}
+}
+
+// pair identifies a connection by its two ends: FNV-1a of 16 bits at a time.
+func (s *socket) pair() int {
+	h := uint64(s.local.port)<<16 | uint64(s.peer.port)
+	for i := range s.local.ip {
+		h = (h ^ uint64(s.local.ip[i])<<8 ^ uint64(s.peer.ip[i])) * 1099511628211
+	}
+	return int(h)
 }
 
 // lines calls do with every line of a file.

@@ -12,7 +12,8 @@ import (
 // Look is what one look at the namespace's inbound connections has found. Those of a Watcher's own ports and checks, and ignored peers, are not
 // among them.
 type Look struct {
-	// Active is the last time at which a connection came in or a byte moved; zero is never, as far as is known.
+	// Active is the last time at which a connection came in or, unless
+	// Watcher.NewOnly, a byte moved; zero is never, as far as is known.
 	Active time.Time
 	// Open is how many connections there are.
 	Open int
@@ -29,11 +30,15 @@ type Watcher struct {
 	Own func(port uint16) bool
 	// Ignore are the peers that don't count.
 	Ignore []Net
+	// NewOnly has Look.Active be about connections that have come in since
+	// Open, whatever moves on them or on others.
+	NewOnly bool
 
 	source    source
 	listeners []endpoint // seen until now: what they have accepted may outlive them
-	look      Look       // under way
-	blind     bool       // there was a connection of which too little was known
+	arrivals  arrivals
+	look      Look // under way
+	blind     bool // there was a connection of which too little was known
 }
 
 // source is where sockets are read.
@@ -62,7 +67,11 @@ func (w *Watcher) Close() { w.source.close() }
 
 // Look looks once. An error leaves nothing known about what has happened since the last time.
 func (w *Watcher) Look() (Look, error) {
+	began := time.Now()
 	err := w.source.read(w)
+	if err == nil {
+		err = w.arrivals.next(began)
+	}
 	return w.look, err
 }
 
@@ -85,6 +94,7 @@ type endpoint struct {
 // socket is one as it was read.
 type socket struct {
 	local, peer endpoint
+	id          int   // of the connection for all of its life: the kernel's cookie
 	state       uint8 // closed: it has come to its end since the last look
 	retrans     uint8 // of the SYN-ACK, or how often the same segment has been sent again in vain
 	unread      uint32
@@ -145,6 +155,10 @@ func (w *Watcher) see(s *socket, now time.Time) {
 		return
 	}
 	switch {
+	case w.NewOnly:
+		if s.state == closed && w.arrivals.cameAndWent(s, now) || s.state != closed && w.arrivals.isNew(s.id) {
+			w.active(now)
+		}
 	case s.state == synRecv:
 		if s.retrans == 0 { // a peer that does not answer the SYN-ACK would count for a minute
 			w.active(now)
@@ -172,6 +186,7 @@ func (w *Watcher) see(s *socket, now time.Time) {
 // jiffy is how much an age may be too high: a tick of the kernel's clock at its slowest, CONFIG_HZ=100.
 const jiffy = 10 * time.Millisecond
 
+//go:noinline
 func (w *Watcher) active(at time.Time) {
 	if at.After(w.look.Active) {
 		w.look.Active = at

@@ -1,5 +1,6 @@
-// App is the static app of the FROM scratch image, and what the container tests look through: it says which signals it
-// gets, ends as it is told to, and leaves orphans behind.
+// App is the static app of the FROM scratch image. The container tests use it
+// to look into the container: it prints the signals that it gets, ends as its
+// arguments say, and leaves orphans behind.
 package main
 
 import (
@@ -28,7 +29,7 @@ func main() {
 		if errors.Is(err, errUsage) {
 			fmt.Fprint(os.Stderr, usage)
 		}
-		code = 99 // no code that usher has a meaning for
+		code = 99 // no exit code of usher's own
 	}
 	os.Exit(code)
 }
@@ -93,7 +94,8 @@ func nap() error {
 }
 
 func closed(command []string) error {
-	// Closed by the exec itself, so that the Go runtime of this process is not without them before.
+	// The exec itself closes them, so that this process's Go runtime is not without
+	// them before.
 	syscall.CloseOnExec(1)
 	syscall.CloseOnExec(2)
 	return syscall.Exec(command[0], command, os.Environ())

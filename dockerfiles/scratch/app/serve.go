@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// serve answers on :8080 until it is told to stop. What TERM does is up to onTerm: the app dies of it at once as most
-// programs do, drains the requests that are under way, or ignores it.
+// serve answers on :8080 until it is told to stop. onTerm says what TERM does:
+// the app dies of it at once, as most programs do, drains its requests, or
+// ignores it.
 func serve(onTerm string) (code int, err error) {
 	signals := make(chan os.Signal, 100)
 	signal.Notify(signals) // all of them, to be printed

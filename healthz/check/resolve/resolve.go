@@ -67,7 +67,8 @@ func (f files) lookup(ctx context.Context, turn *file.Turn, host string) ([]neti
 	if err == nil {
 		return nil, fmt.Errorf("no such host %q", host)
 	}
-	return nil, fmt.Errorf("cannot resolve %q: %v", host, err)
+	// Not wrapped: the caller would take the error for its cause.
+	return nil, fmt.Errorf("cannot resolve %q: %s", host, err.Error())
 }
 
 // over reports whether ctx has ended, or is about to end: the last try ends at
@@ -144,7 +145,8 @@ func (c *config) askServer(ctx context.Context, wait time.Duration, server netip
 	}
 	for i := range questions {
 		if q := &questions[i]; !q.settled() {
-			q.err = fmt.Errorf("name server %v: %v", server, q.err)
+			// Not wrapped: a timeout of one server is not the caller's.
+			q.err = fmt.Errorf("name server %v: %s", server, q.err.Error())
 		}
 	}
 }

@@ -74,7 +74,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// TestOptions: those of resolv.conf(5) that are no numbers.
+// TestOptions has the options of resolv.conf(5) that are not numbers.
 func TestOptions(t *testing.T) {
 	for options, want := range map[string]string{
 		"": "udp 2 false", "no-aaaa": "udp 1 false", "use-vc": "tcp 2 false", "single-request": "udp 2 true", "use-vc\noptions no-aaaa single-request": "tcp 1 true",
@@ -113,7 +113,7 @@ func TestQuery(t *testing.T) {
 	}
 }
 
-// record is one of an answer; its name points at the question's.
+// record returns a record of an answer. Its name points at the question's name.
 func record(rtype uint16, data string) string {
 	b := []byte{0xc0, headerLen}
 	b = binary.BigEndian.AppendUint16(b, rtype)
@@ -121,7 +121,7 @@ func record(rtype uint16, data string) string {
 	return string(binary.BigEndian.AppendUint16(b, uint16(len(data)))) + data
 }
 
-// answer is a reply to a query.
+// answer returns a reply to a query.
 func answer(query []byte, flags uint16, records ...string) []byte {
 	b := slices.Clone(query)
 	binary.BigEndian.PutUint16(b[2:], flagResponse|flags)
@@ -162,7 +162,8 @@ func TestReply(t *testing.T) {
 	}
 }
 
-// FuzzReply: no message makes the parser panic, and every address it finds was in there.
+// FuzzReply: no message makes the parser panic, and every address that it
+// returns is in the message.
 func FuzzReply(f *testing.F) {
 	for _, qtype := range []uint16{typeA, typeAAAA} {
 		q, _ := newQuery(7, "db.ns", qtype)

@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// TestDnsmasq asks a real name server, and package net's resolver with it.
+// TestDnsmasq asks a real name server, and compares with package net's
+// resolver.
 func TestDnsmasq(t *testing.T) {
 	path, err := exec.LookPath("dnsmasq")
 	if err != nil {
@@ -57,7 +58,7 @@ func TestDnsmasq(t *testing.T) {
 	for host, want := range map[string]string{
 		"db": "10.0.0.1 fd00::1", "db.ns": "10.0.0.1 fd00::1", "db.ns.svc": "10.0.0.1 fd00::1", "DB.ns.svc.": "10.0.0.1 fd00::1",
 		"v4.example": "10.0.0.2", "v6.example": "fd00::2", "alias.example": "10.0.0.2",
-		"db.":         `cannot resolve "db.": name server 127.0.0.1: response code 5`, // it has nobody to ask
+		"db.":         `cannot resolve "db.": name server 127.0.0.1: response code 5`, // it knows no other server
 		"no.example.": `no such host "no.example."`, "a..b": `no such host "a..b"`,
 	} {
 		if got := lookup(t, f, host, 5*time.Second); got != want {
@@ -87,7 +88,8 @@ func freePort(t testing.TB) uint16 {
 	return uint16(l.Addr().(*net.TCPAddr).Port)
 }
 
-// serve answers datagrams to addr with what reply makes of the query, and with nothing where it is nil.
+// serve answers each datagram to addr with the result of reply, unless that is
+// nil.
 func serve(t *testing.T, addr string, reply func(query []byte) [][]byte) (port uint16) {
 	t.Helper()
 	pc, err := net.ListenPacket("udp", addr)
@@ -118,7 +120,8 @@ func ten(query []byte, flags uint16) []byte {
 	return answer(query, flagRecursion|flags, record(typeA, "\x0a\x00\x00\x01"))
 }
 
-// TestServers: what goes wrong between a stub resolver and its servers, and is got over.
+// TestServers has failures between a stub resolver and its servers, which the
+// resolver has to survive.
 func TestServers(t *testing.T) {
 	const one, two = "nameserver 127.0.0.1\n", "nameserver 127.0.0.1\nnameserver 127.0.0.2\n"
 	for _, tt := range []struct {
@@ -152,7 +155,7 @@ func TestServers(t *testing.T) {
 			if want == "file" { // 1 s, as a check's
 				want, timeout = os.ErrDeadlineExceeded.Error(), time.Second
 			}
-			// Whose time is over first, the lookup's or that of its last try, is chance.
+			// Either the lookup or its last try times out first.
 			if got := lookup(t, write(t, "", tt.resolv, port), "db", timeout); got != want && (tt.want != "file" || !strings.HasSuffix(got, want)) {
 				t.Errorf("got %s, want %s", got, want)
 			}
@@ -183,8 +186,9 @@ func TestServers(t *testing.T) {
 	})
 }
 
-// TestHalfAnswered: one kind of address is never answered for, as where AAAA is dropped on the way. The other is enough, soon: before, all of the
-// time went by, and nothing was found.
+// TestHalfAnswered: the server never answers for one kind of address, as if the
+// network dropped AAAA. The other kind is enough, and soon. Before, the lookup
+// used up all of its time and found nothing.
 func TestHalfAnswered(t *testing.T) {
 	six := record(typeAAAA, "\xfd"+strings.Repeat("\x00", 14)+"\x01")
 	kind := func(q []byte) uint16 { return binary.BigEndian.Uint16(q[len(q)-4:]) }
@@ -260,7 +264,7 @@ func TestHalfAnswered(t *testing.T) {
 	}
 }
 
-// TestRotate: every server is asked first now and then.
+// TestRotate: every server is the first one to be asked at some time.
 func TestRotate(t *testing.T) {
 	var first atomic.Int32
 	port := serve(t, "127.0.0.1:0", func(q []byte) [][]byte { first.Add(1); return [][]byte{ten(q, 0)} })
@@ -276,7 +280,8 @@ func TestRotate(t *testing.T) {
 	}
 }
 
-// TestUseVC: over TCP only, where nothing is heard of AAAA.
+// TestUseVC: with use-vc, lookups use TCP, also if the server does not know
+// AAAA.
 func TestUseVC(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -305,7 +310,7 @@ func TestUseVC(t *testing.T) {
 	}
 }
 
-// TestTCP: an answer that was cut is read whole, in whatever pieces it comes.
+// TestTCP: an answer over TCP is read completely, in whatever pieces it comes.
 func TestTCP(t *testing.T) {
 	var port uint16
 	var l net.Listener

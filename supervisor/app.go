@@ -1,0 +1,176 @@
+package supervisor
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"usher/signals"
+	"usher/signals/entry"
+	"usher/supervisor/event"
+	"usher/supervisor/lastword"
+	"usher/supervisor/lifecycle"
+	"usher/supervisor/probe"
+	"usher/supervisor/process"
+	"usher/supervisor/report"
+	"usher/supervisor/spawn"
+	"usher/supervisor/terminal"
+)
+
+// app is the app, which may be started several times.
+type app struct {
+	pid       int             // 0 before the start and after the end
+	group     int             // its process group; 0 if there has been no app
+	starting  *spawn.Starting // while execve(2) has not returned; nil otherwise
+	startedAt time.Time
+	refused   error         // why usher can't have an app
+	stopped   bool          // by a signal such as SIGTSTP
+	woken     bool          // has got SIGCONT for the present step of the stop
+	health    *probe.Health // of this life
+	kept      []keptSignal  // for an app that is not there yet
+}
+
+// keptSignal is a signal that waits for the app, and what it becomes.
+type keptSignal struct {
+	event   signals.Event
+	deliver signals.Signal
+}
+
+// startApp starts the app, for the first time or again.
+func (s *Supervisor) startApp() {
+	entry.Running = true
+	if restarts := s.life.Progress().Restarts; restarts > 0 {
+		s.report.Restarts++
+		if restarts == 1 { // the others have waited, and that has been said
+			s.tell(event.Event{Kind: event.RestartedAtOnce, ExitCode: s.report.ExitCode()})
+		}
+		s.writeAhead() // in the place of what the last run has left
+		s.app.health = s.view.NewHealth()
+		s.report.Steps = nil
+		s.job.Hand(s.app.group, unix.Getpgrp()) // the last run's group has it
+	}
+	s.app.stopped, s.app.woken, s.report.Run = false, false, report.Run{}
+	if err := s.start(); err != nil {
+		s.startFailed(err)
+		return
+	}
+	if s.app.starting == nil {
+		s.appStarted()
+	}
+}
+
+// checkPending looks for children that have executed their programs meanwhile. A
+// child that has failed to is handled when it has been reaped.
+func (s *Supervisor) checkPending() {
+	s.children.pending.Check()
+	if l := s.app.starting; l != nil && l.Wait(0) && l.Err == nil {
+		s.app.starting = nil
+		s.app.startedAt = time.Now()
+		s.tell(event.Event{Kind: event.AppExecuted, Command: s.config.Command[0], PID: s.app.pid})
+		s.appStarted()
+	}
+}
+
+// appStarted is called when the app's program has begun.
+func (s *Supervisor) appStarted() {
+	s.view.Counters.Starts.Add(1)
+	if s.config.LeavesDirectory() {
+		_ = unix.Chdir("/")
+	}
+	if s.config.Any() || s.notify != nil {
+		h := s.app.health
+		go s.view.Tell(h, s.app.startedAt)
+		go h.Run(s.app.startedAt, func(why string) { s.unhealthy(h, why) })
+	}
+	for i := range s.app.kept {
+		s.forward(lifecycle.Action{Signal: &s.app.kept[i].event, Deliver: s.app.kept[i].deliver})
+	}
+	s.app.kept = nil
+	if s.word.Log != nil && s.report.Restarts == 0 {
+		if s.memory.Foresee() {
+			s.writeAhead()
+		}
+	}
+	s.step(&lifecycle.Event{Kind: lifecycle.AppStarted, At: s.app.startedAt})
+}
+
+func (s *Supervisor) start() error {
+	name := s.config.Command[0]
+	s.app.startedAt = time.Now()
+	if pid := entry.App(); pid != 0 { // which takes there being no terminal, and no --restart
+		s.job.TTY = terminal.None()
+		s.runs(pid)
+		return nil
+	}
+	if s.app.refused != nil {
+		return s.app.refused
+	}
+	entry.Raise()
+	defer entry.Restore()
+	env := s.config.Env
+	if s.as != nil {
+		s.as.GiveStdio()
+		env = s.as.WithHome(env)
+	}
+	if s.config.Session {
+		s.job.ReleaseTerminal()
+	} else {
+		s.job.TTY = terminal.Open()
+	}
+	env = s.notify.Env(env)
+	foreground := -1                        // the terminal that the app gets
+	if s.job.IsForeground(unix.Getpgrp()) { // an usher in the background leaves it alone
+		foreground = s.job.FD
+	}
+	stderr := 0
+	if s.tail != nil {
+		stderr = s.tail.FD
+	}
+	l, err := spawn.Start(&spawn.Process{
+		Files:     spawn.Candidates(name, s.config.Env),
+		Argv:      s.config.Command,
+		Env:       env,
+		TTY:       foreground,
+		Session:   s.config.Session,
+		Stderr:    stderr,
+		Inherited: s.source.Inherited(),
+		User:      s.as,
+
+		NoNewPrivs: s.config.NoNewPrivs,
+	})
+	if err != nil {
+		return err
+	}
+	if s.children.pending.Add(l, s.self) {
+		if l.Err != nil {
+			return l.Err
+		}
+	} else {
+		s.app.starting = l
+	}
+	s.runs(l.PID)
+	return nil
+}
+
+// runs makes pid the app.
+func (s *Supervisor) runs(pid int) {
+	s.app.pid, s.app.group, s.children.none = pid, pid, false
+	s.tell(event.Event{Kind: event.AppStarted, Command: s.config.Command[0], PID: pid})
+}
+
+// startFailed reports that the app could not be started.
+func (s *Supervisor) startFailed(err error) {
+	x := s.commands.Explain(s.config.Command, err)
+	if s.config.StartCode != 0 {
+		x.Code = s.config.StartCode
+	}
+	s.tell(event.Event{Kind: event.StartFailed, Message: x.Why, ExitCode: x.Code})
+	if x.Hint != "" {
+		s.tell(event.Event{Kind: event.Hint, Message: x.Hint})
+	}
+	s.report.Run.Fatal = &lastword.Record{Reason: lastword.StartError, Message: x.Why, Hint: x.Hint, ExitCode: x.Code}
+	// An app that was started once may be startable again: its file is being
+	// replaced, or there is no memory.
+	s.step(&lifecycle.Event{Kind: lifecycle.AppEnded, At: time.Now(), Failed: true, Final: s.report.Restarts == 0,
+		Last: process.Alone(s.self, s.children.none)})
+}
