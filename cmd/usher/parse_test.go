@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -35,7 +34,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// Every flag that is registered has its place in --help and in the README, and what they name is registered.
+// Every flag that is registered has its place in --help, and what that names is registered. docs/commands_test.go
+// holds the documentation against --help.
 func TestFlagsAreDocumented(t *testing.T) {
 	registered := map[string]bool{}
 	// parse keeps its flags to itself, but for another init's words.
@@ -46,10 +46,6 @@ func TestFlagsAreDocumented(t *testing.T) {
 	if len(registered) < 55 {
 		t.Errorf("only %d flags: %v", len(registered), registered)
 	}
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	named := func(text string) map[string]bool {
 		names := map[string]bool{}
 		for _, m := range regexp.MustCompile(`(?:^|[^-\w])--([a-z][a-z-]*[a-z])`).FindAllStringSubmatch(text, -1) {
@@ -57,10 +53,9 @@ func TestFlagsAreDocumented(t *testing.T) {
 		}
 		return names
 	}
-	inHelp, inReadme := named(usage), named(string(readme))
+	inHelp := named(usage)
 	// Each of these stands for the same parameter of the other two kinds of checks.
 	parameter := regexp.MustCompile(`^(?:live|startup)(-initial-delay|-period|-timeout|-success-threshold|-failure-threshold)$`)
-	undocumented := []string{"quiet", "verbose", "help"} // the README has their short names, or nothing to add
 	for name := range registered {
 		documented := name
 		if m := parameter.FindStringSubmatch(name); m != nil {
@@ -68,9 +63,6 @@ func TestFlagsAreDocumented(t *testing.T) {
 		}
 		if !inHelp[documented] {
 			t.Errorf("--help does not have --%s", name)
-		}
-		if !inReadme[documented] && !slices.Contains(undocumented, name) {
-			t.Errorf("the README does not have --%s", name)
 		}
 	}
 	for name := range inHelp {

@@ -254,7 +254,7 @@ func TestIdle(t *testing.T) {
 		n := switches()
 		if n == last {
 			if r := u.resources(); made.complete && (r.threads != 6 || r.privateKB > 900) {
-				t.Errorf("%+v: README.md has six threads, and bench less than 900 kB", r)
+				t.Errorf("%+v: docs/reference/the-app.md has six threads, and bench less than 900 kB", r)
 			}
 			return
 		}

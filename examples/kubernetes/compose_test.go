@@ -38,20 +38,16 @@ func TestCompose(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
+	files := snippets(t, "services:")
+	if len(files) != 1 {
+		t.Errorf("%d pages have a Compose file", len(files))
 	}
-	_, inReadme, found := bytes.Cut(readme, []byte("```yaml\nservices:\n"))
-	inReadme, _, closed := bytes.Cut(inReadme, []byte("```\n"))
-	if !found || !closed {
-		t.Fatal("README has no Compose file")
-	}
+	files["example"] = string(example)
 	usher := binary(t)
-	for name, text := range map[string][]byte{"example": example, "README": append([]byte("services:\n"), inReadme...)} {
+	for name, text := range files {
 		t.Run(name, func(t *testing.T) {
 			var file composeFile
-			if err := yaml.UnmarshalStrict(text, &file); err != nil {
+			if err := yaml.UnmarshalStrict([]byte(text), &file); err != nil {
 				t.Fatal(err)
 			}
 			checked, built := 0, map[string]bool{}

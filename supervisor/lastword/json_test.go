@@ -14,7 +14,7 @@ import (
 	"unicode/utf8"
 )
 
-// The names are a promise: README.md has them.
+// The names are a promise: docs/reference/last-word.md has them.
 func TestJSON(t *testing.T) {
 	r := Record{
 		Reason: StopTimeout, Message: "m", Hint: "h", ExitCode: 137, AppCode: 143, Signal: "SIGKILL", Sender: "sh (pid 9, uid 0)", Core: true, Phase: "killing", Uptime: 3722100 * time.Millisecond,
@@ -140,9 +140,9 @@ func fill(v reflect.Value) {
 	}
 }
 
-// Every name there is in the object is one that the README has.
+// Every name there is in the object is one that the documentation has.
 func TestJSONNamesAreDocumented(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+	page, err := os.ReadFile("../../docs/reference/last-word.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,8 +160,8 @@ func TestJSONNamesAreDocumented(t *testing.T) {
 		t.Errorf("only %d names: %v", len(names), names)
 	}
 	for name := range names {
-		if !bytes.Contains(readme, []byte("`"+name+"`")) {
-			t.Errorf("the README does not have %q", name)
+		if !bytes.Contains(page, []byte("`"+name+"`")) {
+			t.Errorf("docs/reference/last-word.md does not have %q", name)
 		}
 	}
 }
