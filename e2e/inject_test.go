@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -39,12 +40,14 @@ func TestInjectPods(t *testing.T) {
 	needCluster(t, true)
 	t.Parallel()
 	n, try := injected(t, "", unchanged)
-	serves := func(port int) string { return fmt.Sprintf("/livez:%d /readyz:%d", port, port) }
+	serves := func(port int, name ...string) string {
+		return fmt.Sprintf("/livez:%d /readyz:%d %s:%d", port, port, cmp.Or(strings.Join(name, ""), "health"), port)
+	}
 	for _, c := range []struct {
 		what        string
 		annotations map[string]string
 		change      func(*corev1.Pod)
-		want        []string // of each container: where usher is, its variables, its probes
+		want        []string // of each container: where usher is, its variables, its probes and ports
 		init        string   // the init containers
 		warns       string
 	}{
@@ -67,11 +70,19 @@ func TestInjectPods(t *testing.T) {
 					{Name: "USHER_READY_PERIOD", Value: "1s"}}
 				p.Spec.Containers[0].LivenessProbe = httpGet("/live", 80)
 			}, want: []string{"wrapped", "TERM_DELAY=2s READY_PERIOD=1s GRACE_PERIOD=30s HEALTH_ADDR=:8086",
-				"/live:80 /readyz:8086"}},
+				"/live:80 /readyz:8086 health:8086"}},
 		{what: "a health address of its own", change: func(p *corev1.Pod) {
 			p.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "USHER_HEALTH_ADDR", Value: "127.0.0.1:7000"}}
 		}, want: []string{"wrapped", "HEALTH_ADDR=127.0.0.1:7000 GRACE_PERIOD=30s TERM_DELAY=15s QUIET_PERIOD=5s",
 			""}},
+		{what: "a port of that number", change: func(p *corev1.Pod) {
+			p.Spec.Containers[0].Ports = []corev1.ContainerPort{{Name: "usher", ContainerPort: 8086}}
+		}, want: []string{"wrapped", "GRACE_PERIOD=30s TERM_DELAY=15s QUIET_PERIOD=5s HEALTH_ADDR=:8086",
+			"/livez:8086 /readyz:8086 usher:8086"}},
+		{what: "ports of its own", change: func(p *corev1.Pod) {
+			p.Spec.Containers[0].Ports = []corev1.ContainerPort{{Name: "http", ContainerPort: 80}}
+		}, want: []string{"wrapped", "GRACE_PERIOD=30s TERM_DELAY=15s QUIET_PERIOD=5s HEALTH_ADDR=:8086",
+			"/livez:8086 /readyz:8086 http:80 health:8086"}},
 		{what: "a short grace period", change: func(p *corev1.Pod) { *p.Spec.TerminationGracePeriodSeconds = 5 },
 			want: []string{"wrapped", "GRACE_PERIOD=5s TERM_DELAY=2s QUIET_PERIOD=0s HEALTH_ADDR=:8086",
 				serves(8086)}},
@@ -98,7 +109,7 @@ func TestInjectPods(t *testing.T) {
 			p.Spec.Containers = []corev1.Container{bare, p.Spec.Containers[0], second}
 		}, want: []string{"alone", "", "",
 			"wrapped", "GRACE_PERIOD=30s TERM_DELAY=15s QUIET_PERIOD=5s HEALTH_ADDR=:8087", serves(8087),
-			"wrapped", "GRACE_PERIOD=30s TERM_DELAY=15s QUIET_PERIOD=5s HEALTH_ADDR=:8088", serves(8088)},
+			"wrapped", "GRACE_PERIOD=30s TERM_DELAY=15s QUIET_PERIOD=5s HEALTH_ADDR=:8088", serves(8088, "health-2")},
 			warns: "container bare,"},
 		{what: "copied", annotations: map[string]string{"usher/source": "copy"}, change: func(*corev1.Pod) {},
 			init: "usher",
@@ -177,7 +188,8 @@ func TestInjectPods(t *testing.T) {
 	}
 }
 
-// description is where usher is in a container, its variables, and its probes.
+// description is where usher is in a container, its variables, its probes, and
+// its ports.
 func description(asked, got *corev1.Container) []string {
 	where := "changed: " + strings.Join(got.Command, " ")
 	mounted := slices.ContainsFunc(got.VolumeMounts, func(m corev1.VolumeMount) bool {
@@ -195,6 +207,9 @@ func description(asked, got *corev1.Container) []string {
 		if p != nil {
 			probes = append(probes, p.HTTPGet.Path+":"+p.HTTPGet.Port.String())
 		}
+	}
+	for _, p := range got.Ports {
+		probes = append(probes, fmt.Sprintf("%s:%d", p.Name, p.ContainerPort))
 	}
 	return []string{where, environment(got), strings.Join(probes, " ")}
 }
