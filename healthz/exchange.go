@@ -102,10 +102,8 @@ func (c *conn) answer(req request) (more bool) {
 	case req.method == methodOther:
 		res.status, res.allow = 405, true
 	case rt.page != nil:
-		if res.kind = typePrometheus; req.openMetrics {
-			res.kind = typeOpenMetrics
-		}
-		s.body = rt.page(s.body[:0], req.openMetrics)
+		wants := Wants{OpenMetrics: req.openMetrics, JSON: parseQuery(req.query).json}
+		s.body, res.kind = rt.page(s.body[:0], wants)
 	default:
 		var ok bool
 		if s.body, ok = appendAnswer(s.body[:0], rt.name, results, parseQuery(req.query)); !ok {

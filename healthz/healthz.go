@@ -115,6 +115,7 @@ func appendLine(b []byte, text string) []byte {
 type query struct {
 	verbose bool     // the key is present, with any value
 	exclude []string // values of exclude, in order
+	json    bool     // format=json
 }
 
 // parseQuery reads a query string by the rules of net/url's ParseQuery, as
@@ -142,6 +143,8 @@ func parseQuery(raw []byte) query {
 			q.verbose = true
 		case "exclude":
 			q.exclude = append(q.exclude, string(value))
+		case "format":
+			q.json = string(value) == "json"
 		}
 	}
 	return q

@@ -2,10 +2,6 @@ package healthz
 
 import "strconv"
 
-// Page is an endpoint that appends a body in the Prometheus text format, or in
-// OpenMetrics if the client asked for that. It never blocks.
-type Page func(b []byte, openMetrics bool) []byte
-
 // Metrics writes a page, one family of metrics after the other, in Prometheus'
 // text format 0.0.4 or in OpenMetrics 1.0.
 type Metrics struct {
@@ -47,12 +43,13 @@ func (m *Metrics) Only(name, kind, help string, value float64) {
 	m.Sample("", "", value)
 }
 
-// End completes the page and returns it.
-func (m *Metrics) End() []byte {
+// End completes the page, and returns it with its content type.
+func (m *Metrics) End() (body []byte, contentType string) {
 	if m.Open {
 		m.text("# EOF\n")
+		return m.Body, openMetrics
 	}
-	return m.Body
+	return m.Body, prometheus
 }
 
 //go:noinline

@@ -32,17 +32,11 @@ func statusText(status int) string {
 	panic("healthz: no text for status " + strconv.Itoa(status))
 }
 
-const (
-	typePlain       = "text/plain; charset=utf-8"
-	typePrometheus  = "text/plain; version=0.0.4; charset=utf-8"
-	typeOpenMetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-)
-
 // response is one answer. It always has a Content-Length, so that the client
 // finds its end without waiting for the end of the connection.
 type response struct {
 	status int
-	kind   string // content type of the body; "" stands for typePlain
+	kind   string // content type of the body; "" stands for Plain
 	body   []byte
 	allow  bool // list the allowed methods
 	head   bool // the request was HEAD: send the header only
@@ -59,7 +53,7 @@ func (r response) appendTo(b, date []byte) []byte {
 	b = append(b, statusText(r.status)...)
 	b = append(b, "\r\nContent-Type: "...)
 	if r.kind == "" {
-		r.kind = typePlain
+		r.kind = Plain
 	}
 	b = append(b, r.kind...)
 	b = append(b, "\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nDate: "...)
@@ -92,7 +86,7 @@ func (s *Server) httpDate() []byte {
 }
 
 // paths is the hint in a 404.
-const paths = "try /livez, /readyz, /startupz or /metrics"
+const paths = "try /livez, /readyz, /startupz, /metrics, /timeline, /statusz or /flagz"
 
 // appendRefusal appends the body that goes with a refusal: "400 Bad Request: no
 // Host\n".

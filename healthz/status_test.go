@@ -11,7 +11,7 @@ import (
 
 const notReady = "[+]app ok\n[-]ready-1 failed: connection refused\n[+]stop ok\nreadyz check failed\n"
 
-const notFound = "404 Not Found: try /livez, /readyz, /startupz or /metrics\n"
+const notFound = "404 Not Found: try /livez, /readyz, /startupz, /metrics, /timeline, /statusz or /flagz\n"
 
 // statusTests are requests and their answers. The body "" is not compared.
 var statusTests = []struct {

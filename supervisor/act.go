@@ -4,7 +4,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/signals"
-	"usher/supervisor/lastword"
+	"usher/supervisor/event"
 	"usher/supervisor/lifecycle"
 	"usher/supervisor/process"
 	"usher/supervisor/report"
@@ -12,8 +12,11 @@ import (
 
 // step asks the stop what to do and does it.
 func (s *Supervisor) step(e *lifecycle.Event) {
-	before := s.life.Phase()
+	before, stopped := s.life.Phase(), s.life.Stopped()
 	actions := s.life.Step(e)
+	if !stopped && s.life.Stopped() {
+		s.tell(s.stopRequested(e.At, before))
+	}
 	if s.life.Phase() != before {
 		s.traffic.phase.Store(uint32(s.life.Phase()))
 		s.left(before, e)
@@ -36,7 +39,7 @@ func (s *Supervisor) act(actions []lifecycle.Action) {
 			s.keep(a.Signal, a.Deliver)
 		case lifecycle.Forward:
 			if a.First {
-				s.logFirstSignal()
+				s.tellFirstSignal()
 			}
 			s.forward(a)
 		case lifecycle.Send:
@@ -59,11 +62,11 @@ func (s *Supervisor) act(actions []lifecycle.Action) {
 			s.write(s.record())
 		case lifecycle.Sweep:
 			found := s.withoutCommands(process.SignalStragglers(s.self, s.app.group, unix.SIGTERM))
-			s.log.Debugf("the app is gone, SIGTERM to what it leaves behind: %s", process.Names(found))
+			s.tell(event.Event{Kind: event.StragglersSignalled, Processes: process.Names(found)})
 		case lifecycle.Clear:
 			if found := s.withoutCommands(process.SignalStragglers(s.self, s.app.group, unix.SIGKILL)); len(found) > 0 {
 				s.report.Run.Killed = report.Processes(found)
-				s.log.Infof("the app is gone, SIGKILL to what it leaves behind: %s", process.Names(found))
+				s.tell(event.Event{Kind: event.StragglersKilled, Processes: process.Names(found)})
 			}
 		case lifecycle.Finish:
 			s.finish()
@@ -76,37 +79,41 @@ func (s *Supervisor) entered(e *lifecycle.Event) {
 	st := s.life.Progress()
 	switch st.Phase {
 	case lifecycle.Holding:
-		name, sender := signals.Name(st.Signal), s.report.StopSender()
-		if s.config.QuietPeriod == 0 {
-			s.log.Infof("%s from %s, held back for %v", name, sender, s.timing.Hold)
-			break
+		held := event.Event{Kind: event.Held, Signal: signals.Name(st.Signal), Sender: s.report.StopSender(), Limit: s.timing.Hold}
+		if s.config.QuietPeriod > 0 {
+			s.report.Quiet = s.config.Quiet()
+			held.Kind, held.Quiet, held.Reason = event.HeldUntilQuiet, s.config.QuietPeriod, s.report.Quiet
+			go s.watch(lifecycle.Holding, st.RequestedAt)
 		}
-		s.report.Quiet = s.config.Quiet()
-		s.log.Infof("%s from %s, held back until traffic has been %s, at most %v",
-			name, sender, s.report.Quiet, s.timing.Hold)
-		go s.watch(lifecycle.Holding, st.RequestedAt)
+		s.tell(held)
 	case lifecycle.Draining:
 		go s.watch(lifecycle.Draining, st.RequestedAt)
-		s.log.Infof("requests that are being answered may finish, within %v", s.timing.Drain)
+		s.tell(event.Event{Kind: event.DrainBegan, Limit: s.timing.Drain})
 	case lifecycle.BackingOff:
 		r := s.record()
-		s.log.Infof("%s; started again in %v", r, lastword.Round(st.Deadline.Sub(e.At)))
+		delay := st.Deadline.Sub(e.At)
+		s.tell(event.Event{Kind: event.RestartDelayed, Message: r.String(), Reason: string(r.Reason), ExitCode: r.ExitCode, Took: delay})
 		s.write(r)
 	case lifecycle.Clearing, lifecycle.Cleaning:
 		s.write(s.record()) // so far the log says that the stop goes on
 	}
 }
 
-// logFirstSignal logs that the app gets the first signal of the stop.
-func (s *Supervisor) logFirstSignal() {
+// tellFirstSignal reports that the app gets the first signal of the stop.
+func (s *Supervisor) tellFirstSignal() {
 	st := s.life.Progress()
-	name := signals.Name(st.Signal)
+	e := event.Event{
+		Kind:   event.AppSignalledAtOnce,
+		Signal: signals.Name(st.Signal),
+		Sender: s.report.StopSender(),
+		SentAs: s.report.FirstSignal(),
+		Took:   st.SignalledAt.Sub(st.RequestedAt),
+	}
 	switch {
 	case st.HoldReason != "" && s.timing.Hold > 0:
-		s.log.Infof("%s from %s, sent to the app without further delay: %s", name, s.report.StopSender(), st.HoldReason)
-	case st.SignalledAt.After(st.RequestedAt):
-		s.log.Infof("%s sent to the app after %v", s.report.FirstSignal(), lastword.Round(st.SignalledAt.Sub(st.RequestedAt)))
-	default:
-		s.log.Debugf("%s from %s begins the stop", name, s.report.StopSender())
+		e.Kind, e.Reason = event.AppSignalledUnheld, st.HoldReason
+	case e.Took > 0:
+		e.Kind = event.AppSignalled
 	}
+	s.tell(e)
 }

@@ -7,6 +7,7 @@ import (
 
 	"usher/signals"
 	"usher/signals/entry"
+	"usher/supervisor/event"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
 	"usher/supervisor/probe"
@@ -41,7 +42,7 @@ func (s *Supervisor) startApp() {
 	if restarts := s.life.Progress().Restarts; restarts > 0 {
 		s.report.Restarts++
 		if restarts == 1 { // the others have waited, and that has been said
-			s.log.Infof("the app ended with exit code %d, started again at once", s.report.ExitCode())
+			s.tell(event.Event{Kind: event.RestartedAtOnce, ExitCode: s.report.ExitCode()})
 		}
 		s.writeAhead() // in the place of what the last run has left
 		s.app.health = s.view.NewHealth()
@@ -65,7 +66,7 @@ func (s *Supervisor) checkPending() {
 	if l := s.app.starting; l != nil && l.Wait(0) && l.Err == nil {
 		s.app.starting = nil
 		s.app.startedAt = time.Now()
-		s.log.Debugf("the kernel has started %q at last", s.config.Command[0])
+		s.tell(event.Event{Kind: event.AppExecuted, Command: s.config.Command[0], PID: s.app.pid})
 		s.appStarted()
 	}
 }
@@ -148,13 +149,13 @@ func (s *Supervisor) start() error {
 		s.app.starting = l
 	}
 	s.runs(l.PID)
-	s.log.Debugf("started %q, pid %d", name, l.PID)
 	return nil
 }
 
 // runs makes pid the app.
 func (s *Supervisor) runs(pid int) {
 	s.app.pid, s.app.group, s.children.none = pid, pid, false
+	s.tell(event.Event{Kind: event.AppStarted, Command: s.config.Command[0], PID: pid})
 }
 
 // startFailed reports that the app could not be started.
@@ -163,9 +164,9 @@ func (s *Supervisor) startFailed(err error) {
 	if s.config.StartCode != 0 {
 		x.Code = s.config.StartCode
 	}
-	s.log.Errorf("%s", x.Why)
+	s.tell(event.Event{Kind: event.StartFailed, Message: x.Why, ExitCode: x.Code})
 	if x.Hint != "" {
-		s.log.Errorf("hint: %s", x.Hint)
+		s.tell(event.Event{Kind: event.Hint, Message: x.Hint})
 	}
 	s.report.Run.Fatal = &lastword.Record{Reason: lastword.StartError, Message: x.Why, Hint: x.Hint, ExitCode: x.Code}
 	// An app that was started once may be startable again: its file is being

@@ -18,6 +18,8 @@ import (
 	"usher/signals/testmain"
 	"usher/supervisor/command"
 	"usher/supervisor/config"
+	"usher/supervisor/event"
+	"usher/supervisor/timeline"
 )
 
 // The test binary is an usher of its own when asked to be: these tests need the loop, with all that it waits for and kills.
@@ -60,6 +62,8 @@ func TestMain(m *testing.M) {
 
 type printLogger struct{}
 
+func (printLogger) Event(e *event.Event)              { fmt.Printf("%v: %s\n", e.Kind.Level(), e.Text()) }
+func (printLogger) Keep(*timeline.Timeline)           {}
 func (printLogger) Errorf(format string, args ...any) { fmt.Printf("error: "+format+"\n", args...) }
 func (printLogger) Infof(format string, args ...any)  { fmt.Printf("info: "+format+"\n", args...) }
 func (printLogger) Debugf(format string, args ...any) { fmt.Printf("debug: "+format+"\n", args...) }

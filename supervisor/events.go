@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/signals"
+	"usher/supervisor/event"
 	"usher/supervisor/exitcode"
 	"usher/supervisor/goruntime"
 	"usher/supervisor/lifecycle"
@@ -153,6 +154,7 @@ func (s *Supervisor) reap(now time.Time) {
 		s.startFailed(failed)
 	case ended:
 		s.commands.KillAll()
+		s.tell(s.appEnded(now))
 		s.step(&lifecycle.Event{
 			Kind:   lifecycle.AppEnded,
 			At:     now,
@@ -170,7 +172,7 @@ func (s *Supervisor) signalled(e signals.Event, now time.Time) {
 	}
 	deliver := s.config.Rewrites.Apply(e.Signal)
 	if deliver == 0 {
-		s.log.Debugf("%s from %s swallowed", signals.Name(e.Signal), e.Sender)
+		s.tellSignal(event.SignalSwallowed, &e)
 		return
 	}
 	s.arrival.signal = e
@@ -187,7 +189,7 @@ func (s *Supervisor) signalled(e signals.Event, now time.Time) {
 	stops := slices.Contains(s.config.StopSignals, e.Signal) || noApp && e.Signal == unix.SIGINT // Ctrl-C is for usher then
 	if !stops {
 		if woken && deliver == e.Signal {
-			s.log.Debugf("%s from %s sent to the app and its process group", signals.Name(e.Signal), e.Sender)
+			s.tellSignal(event.SignalGrouped, &e)
 			return // a second one could wake it from the next Ctrl-Z
 		}
 		s.arrival.event = lifecycle.Event{Kind: lifecycle.Signalled, At: now, Signal: arrived, Deliver: deliver}

@@ -84,7 +84,7 @@ func (s *Supervisor) close() {
 // publish makes the snapshot that probe requests read.
 func (s *Supervisor) publish() {
 	snap := &probe.Snapshot{
-		Progress: s.life.Progress(), Started: s.app.startedAt, Restarts: s.report.Restarts, Health: s.app.health,
+		Progress: s.life.Progress(), PID: s.app.pid, Started: s.app.startedAt, Restarts: s.report.Restarts, Health: s.app.health,
 	}
 	switch {
 	case snap.Phase == lifecycle.BackingOff:

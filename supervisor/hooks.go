@@ -7,8 +7,10 @@ import (
 
 	"usher/healthz/check"
 	"usher/internal/contexts"
+	"usher/internal/printable"
 	"usher/signals"
 	"usher/supervisor/command"
+	"usher/supervisor/event"
 	"usher/supervisor/exitcode"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
@@ -104,7 +106,7 @@ func try(ctx context.Context, c *check.Check) error {
 func (s *Supervisor) waiting(r *hookRun, why string) {
 	if s.hook == r {
 		r.waits = why
-		s.log.Infof("waiting for %s", why)
+		s.tell(event.Event{Kind: event.Waiting, Reason: why})
 		s.publish()
 	}
 }
@@ -120,15 +122,16 @@ func (s *Supervisor) hookEnded(r *hookRun, o *command.Outcome) {
 	if err != nil {
 		s.hookFailed(r, err.Error(), o.Code())
 	} else {
-		s.log.Debugf("%s has succeeded after %v", r.name, lastword.Round(time.Since(r.began)))
+		s.tell(event.Event{Kind: event.HookSucceeded, Hook: r.name, Took: time.Since(r.began)})
 	}
 	s.step(&lifecycle.Event{Kind: lifecycle.HookEnded, At: time.Now(), Failed: err != nil})
 }
 
 // hookFailed logs a failure. It is the reason for the end, or a note to that.
 func (s *Supervisor) hookFailed(r *hookRun, why string, code int) {
-	message := r.name + " failed: " + why
-	s.log.Errorf("%s", message)
+	e := event.Event{Kind: event.HookFailed, Hook: r.name, Reason: why, Took: time.Since(r.began)}
+	s.tell(e)
+	message := e.Text()
 	if !r.fatal {
 		s.report.Notes = append(s.report.Notes, message)
 		return
@@ -141,7 +144,7 @@ func (s *Supervisor) hookFailed(r *hookRun, why string, code int) {
 
 func (s *Supervisor) expireHook() {
 	r := s.hook
-	why := fmt.Sprintf("no end within %v", lastword.Round(r.limit))
+	why := fmt.Sprintf("no end within %v", printable.Round(r.limit))
 	if last := s.endHook(r); last != "" {
 		why += ": " + last
 	}
@@ -152,7 +155,7 @@ func (s *Supervisor) expireHook() {
 func (s *Supervisor) cancelHook() {
 	if r := s.hook; r != nil {
 		s.endHook(r)
-		s.log.Debugf("%s was cut short", r.name)
+		s.tell(event.Event{Kind: event.HookCut, Hook: r.name, Took: time.Since(r.began)})
 		s.hook = nil
 	}
 }

@@ -1,7 +1,6 @@
 package supervisor
 
 import (
-	"fmt"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -9,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/healthz/socket"
-	"usher/supervisor/lastword"
+	"usher/supervisor/event"
 	"usher/supervisor/lifecycle"
 	"usher/supervisor/traffic"
 )
@@ -19,9 +18,10 @@ import (
 
 // watched is what the loop and such a goroutine know of each other.
 type watched struct {
-	ports *socket.Ports // of usher's own checks; nil if no stop looks at traffic
-	phase atomic.Uint32 // the loop's
-	busy  atomic.Int32  // connections with unfinished business, at the last look
+	ports  *socket.Ports // of usher's own checks; nil if no stop looks at traffic
+	phase  atomic.Uint32 // the loop's
+	waited bool          // there was something to wait for; the loop's own
+	busy   atomic.Int32  // connections with unfinished business, at the last look
 }
 
 // How long it is from one look to the next.
@@ -56,20 +56,24 @@ func (s *Supervisor) watch(p lifecycle.Phase, t0 time.Time) {
 	fallback, err := w.Open()
 	defer w.Close()
 	if fallback != nil && err == nil {
-		s.log.Infof("%v: traffic is looked for in /proc/net/tcp, which shows less, so that the stop may take longer", fallback)
+		s.tell(event.Event{Kind: event.TrafficFallback, Reason: fallback.Error()})
 	}
 	if err == nil {
-		var over bool
+		over, looks := false, 0
 		over, err = awaitQuiet(p, t0, s.config.QuietPeriod, w.Look, func(busy int) bool {
+			looks++
 			s.traffic.busy.Store(int32(busy))
 			return lifecycle.Phase(s.traffic.phase.Load()) == p
 		})
 		if over {
-			s.post(func() { s.trafficOver(p) })
+			s.post(func() {
+				s.traffic.waited = looks > 1
+				s.trafficOver(p)
+			})
 		}
 	}
 	if err != nil {
-		s.log.Infof("%v: traffic can't be seen, the stop takes its full time", err)
+		s.tell(event.Event{Kind: event.TrafficUnseen, Reason: err.Error()})
 	}
 }
 
@@ -110,17 +114,23 @@ func (s *Supervisor) trafficOver(p lifecycle.Phase) {
 func (s *Supervisor) left(p lifecycle.Phase, e *lifecycle.Event) {
 	st := s.life.Progress()
 	took := e.At.Sub(st.RequestedAt.Add(st.HeldFor))
+	drained := event.Event{Kind: event.DrainCut, At: e.At, Took: took}
 	switch {
-	case p == lifecycle.Holding && e.Kind == lifecycle.TrafficQuiet:
-		s.log.Infof("traffic has been %s, after %v of at most %v",
-			s.report.Quiet, lastword.Round(st.HeldFor), s.config.TermDelay)
+	case p == lifecycle.Holding:
+		over := event.Event{Kind: event.HoldOver, At: e.At, Took: st.HeldFor, Reason: st.HoldReason}
+		if e.Kind == lifecycle.TrafficQuiet {
+			over.Kind, over.Reason = event.QuietReached, s.report.Quiet
+			over.Quiet, over.Limit = s.config.QuietPeriod, s.config.TermDelay
+		}
+		s.tell(over)
 		return
-	case p != lifecycle.Draining || e.Kind == lifecycle.AppEnded || e.Kind == lifecycle.TrafficDrained && took < drainLooks: // there was nothing to wait for
-		return
+	case p != lifecycle.Draining, e.Kind == lifecycle.AppEnded, e.Kind == lifecycle.TrafficDrained && !s.traffic.waited:
+		return // there was nothing to wait for
 	case e.Kind == lifecycle.TrafficDrained:
-		s.report.Drained = "drained in " + lastword.Round(took).String()
+		drained.Kind = event.Drained
 	default:
-		s.report.Drained = fmt.Sprintf("connections still busy after %v: %d", lastword.Round(took), s.traffic.busy.Load())
+		drained.Count = int(s.traffic.busy.Load())
 	}
-	s.log.Infof("%s", s.report.Drained)
+	s.report.Drained = drained.Text()
+	s.tell(drained)
 }

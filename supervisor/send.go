@@ -6,8 +6,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"usher/internal/printable"
 	"usher/signals"
-	"usher/supervisor/lastword"
+	"usher/supervisor/event"
 	"usher/supervisor/lifecycle"
 	"usher/supervisor/process"
 	"usher/supervisor/report"
@@ -37,7 +38,12 @@ func (s *Supervisor) forward(a lifecycle.Action) {
 		if a.First { // the stop's own, which may be usher's
 			sender = s.report.StopSender()
 		}
-		s.log.Debugf("%s from %s sent to the app as %s", signals.Name(e.Signal), sender, signals.Name(sig))
+		s.tell(event.Event{
+			Kind:   event.SignalForwarded,
+			Signal: signals.Name(e.Signal),
+			Sender: sender,
+			SentAs: signals.Name(sig),
+		})
 	}
 	s.send(e, sig)
 	run := &s.report.Run
@@ -50,11 +56,11 @@ func (s *Supervisor) forward(a lifecycle.Action) {
 // sendNext sends the next signal of the schedule.
 func (s *Supervisor) sendNext(a lifecycle.Action) {
 	name := signals.Name(a.Deliver)
-	if since := lastword.Round(time.Since(s.life.Progress().RequestedAt)); !a.First {
-		s.report.Steps = append(s.report.Steps, name+" after "+since.String())
-		s.log.Infof("the app has not ended within %v: %s", since, name)
+	if since := time.Since(s.life.Progress().RequestedAt); !a.First {
+		s.report.Steps = append(s.report.Steps, name+" after "+printable.Round(since).String())
+		s.tell(event.Event{Kind: event.Escalated, SentAs: name, Took: since})
 	} else {
-		s.logFirstSignal()
+		s.tellFirstSignal()
 	}
 	s.app.woken = false
 	s.signal(a.Deliver)
@@ -67,8 +73,12 @@ func (s *Supervisor) killApp() {
 	found := s.withoutCommands(process.Stragglers(s.self))
 	s.report.Run.StillThere = report.Processes(found)
 	st := s.life.Progress()
-	s.log.Errorf("the app has not ended within %v of %s: SIGKILL to %s", lastword.Round(st.KilledAt.Sub(st.RequestedAt)),
-		signals.Name(st.Signal), cmp.Or(process.Names(found), s.config.Command[0]))
+	s.tell(event.Event{
+		Kind:      event.AppKilled,
+		Signal:    signals.Name(st.Signal),
+		Processes: cmp.Or(process.Names(found), s.config.Command[0]),
+		Took:      st.KilledAt.Sub(st.RequestedAt),
+	})
 	s.signal(unix.SIGKILL)
 }
 
@@ -100,7 +110,7 @@ func (s *Supervisor) send(e *signals.Event, sig signals.Signal) {
 		err, _ = e.Send(s.app.pid, sig).(unix.Errno)
 	}
 	if err != 0 {
-		s.log.Errorf("cannot send %s to the app: %v", signals.Name(sig), err)
+		s.tell(event.Event{Kind: event.SignalFailed, Signal: signals.Name(sig), Reason: err.Error()})
 		if sig == unix.SIGKILL && err != unix.ESRCH {
 			s.report.Run.Status = unix.WaitStatus(unix.SIGKILL) // unless the app ends after all
 			s.report.Run.Phase = s.life.Phase()

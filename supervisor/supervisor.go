@@ -15,6 +15,7 @@ import (
 	"usher/signals/entry"
 	"usher/supervisor/command"
 	"usher/supervisor/config"
+	"usher/supervisor/event"
 	"usher/supervisor/goruntime"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
@@ -25,10 +26,15 @@ import (
 	"usher/supervisor/spawn"
 	"usher/supervisor/tail"
 	"usher/supervisor/terminal"
+	"usher/supervisor/timeline"
 )
 
 // Logger takes usher's events. It must not block.
 type Logger interface {
+	Event(e *event.Event)
+	// Keep has all events put in a timeline, too, even those that are not shown.
+	Keep(t *timeline.Timeline)
+	// What has no event of its own.
 	Errorf(format string, args ...any)
 	Infof(format string, args ...any)
 	Debugf(format string, args ...any)
@@ -76,6 +82,11 @@ type Supervisor struct {
 func New(config config.Config, source signals.Source, log Logger) (*Supervisor, error) {
 	s := &Supervisor{config: config, source: source, log: log, self: unix.Getpid()}
 	c := &s.config
+	if len(c.HealthAddrs) > 0 || c.TerminationJSON || log.Verbose() {
+		s.view.Timeline = timeline.New(time.Now())
+		log.Keep(s.view.Timeline)
+	}
+	s.view.AppendFlags = c.AppendFlags
 	options := c.Lifecycle()
 	s.timing = options.Timing()
 	s.life = lifecycle.New(s.timing)

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/signals"
+	"usher/supervisor/event"
 	"usher/supervisor/exitcode"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
@@ -65,14 +66,26 @@ func (s *Supervisor) finish() {
 	status := s.report.Run.Status
 	// Shells don't report these two either.
 	killed := status.Signaled() && status.Signal() != unix.SIGINT && status.Signal() != unix.SIGPIPE
-	switch {
-	case s.report.Run.Fatal != nil && r.Stop == nil: // has been said
-	case killed || r.Stop != nil || len(r.Notes) > 0 || r.Restarts > 0 || r.Reason == lastword.OOMKilled:
-		s.log.Infof("%s", r)
-	default:
-		s.log.Debugf("%s", r)
+	ended := event.Event{
+		Kind:     event.EndedPlain,
+		Message:  r.String(),
+		Reason:   string(r.Reason),
+		ExitCode: r.ExitCode,
+		Signal:   r.Signal,
+		Phase:    r.Phase,
+		Took:     r.Uptime,
 	}
-	s.log.Debugf("%d orphans reaped", s.children.orphans)
+	switch {
+	case s.report.Run.Fatal != nil && r.Stop == nil: // a line has said it
+		ended.Kind = event.EndedBefore
+	case killed || r.Stop != nil || len(r.Notes) > 0 || r.Restarts > 0 || r.Reason == lastword.OOMKilled:
+		ended.Kind = event.Ended
+	}
+	s.tell(ended)
+	s.tell(event.Event{Kind: event.OrphansReaped, Count: s.children.orphans})
+	if s.log.Verbose() {
+		s.tell(event.Event{Kind: event.Summary, Message: s.view.Timeline.Line()})
+	}
 	s.writeWithin(r, lastword.LastTime, true)
 }
 
@@ -85,6 +98,9 @@ func (s *Supervisor) record() *lastword.Record {
 	}
 	if r.Reason != lastword.Completed || r.Stop != nil || s.word.Log != nil {
 		s.memory.Complete(r, exitcode.Of(s.report.Run.Status), s.life.Progress().ExitedAt)
+	}
+	if s.config.TerminationJSON {
+		r.Timeline = s.view.Timeline.Elements()
 	}
 	return r
 }

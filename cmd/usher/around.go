@@ -16,7 +16,7 @@ import (
 // aroundFlags adds the flags for a stop, and for what runs before, beside and
 // after the app.
 func aroundFlags(fs *pflag.FlagSet, c *config.Config) {
-	fs.Var(&list{add: func(s string) error {
+	fs.Var(&list{def: "TERM", add: func(s string) error {
 		for name := range strings.SplitSeq(s, ",") {
 			sig, err := signals.Parse(name)
 			if err != nil {
@@ -51,7 +51,7 @@ func aroundFlags(fs *pflag.FlagSet, c *config.Config) {
 		}}, hook.name, "")
 	}
 	fs.DurationVar(&c.HookTimeout, "hook-timeout", 0, "")
-	fs.Var(&list{add: func(s string) (err error) {
+	fs.Var(&list{def: "no", add: func(s string) (err error) {
 		c.Restart, err = lifecycle.ParseRestartPolicy(s)
 		return err
 	}}, "restart", "")

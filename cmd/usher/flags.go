@@ -12,6 +12,7 @@ import (
 	"usher/healthz/check"
 	"usher/signals"
 	"usher/supervisor/config"
+	"usher/supervisor/event"
 	"usher/supervisor/traffic"
 )
 
@@ -106,37 +107,47 @@ const defaultTerminationLog = "/dev/termination-log"
 // options is the parsed command line and environment.
 type options struct {
 	config        config.Config
-	level         level
+	level         event.Level
 	logJSON       bool
 	help, version bool
 	headers       []check.Header
 	probe         string
 	install       string
 	probeCheck    *check.Check
-	notice        notice   // a personality prints it instead of a start
+	notice        notice // a personality prints it instead of a start
+	flags         *pflag.FlagSet
+	variables     []string // flags that variables have set
 	unknown       []string // variables that begin with USHER_, but belong to no flag
 	plan          bool
+	planAlone     bool // no other flag says of what
 	warnOrphans   bool // warn about orphans in tini's words
 }
 
-// list is a repeatable flag. add receives each value.
+// list is a flag whose values add receives. Most are repeatable.
 type list struct {
-	add func(string) error
+	add    func(string) error
+	def    string   // the default, for /flagz
+	values []string // for /flagz
 }
 
-func (l *list) Set(s string) error { return l.add(s) }
-func (l *list) String() string     { return "" }
-func (l *list) Type() string       { return "list" }
+func (l *list) Set(s string) error {
+	l.values = append(l.values, s)
+	return l.add(s)
+}
+
+func (l *list) String() string { return l.def }
+func (l *list) Type() string   { return "list" }
 
 // parse reads the arguments and the environment. If as is not nil, the
 // arguments are those of another init. The error is a *multierror.Error with
 // every mistake.
 func parse(as *personality, args, environ []string) (options, error) {
-	o := options{level: normal, config: config.Config{Rewrites: signals.Rewrites{}, ExitCodes: map[int]int{}}}
+	o := options{level: event.Info, config: config.Config{Rewrites: signals.Rewrites{}, ExitCodes: map[int]int{}}}
 	c := &o.config
 	var beQuiet, beVerbose bool
 
 	fs := pflag.NewFlagSet("usher", pflag.ContinueOnError)
+	o.flags = fs
 	fs.SetInterspersed(false) // words after the command belong to the command
 	fs.Usage = func() {}
 	fs.VarP(&list{add: c.Rewrites.Parse}, "rewrite", "r", "")
@@ -178,7 +189,8 @@ func parse(as *personality, args, environ []string) (options, error) {
 	command, mistakes := as.parse(m, args, environ)
 	errs = multierror.Append(errs, mistakes...)
 	c.Command = command
-	c.Env, o.unknown, mistakes = parseEnv(fs, environ)
+	o.planAlone = o.plan && as == nil && len(command) == 0 && onlyAsks(fs)
+	c.Env, mistakes = o.parseEnv(environ)
 	errs = multierror.Append(errs, mistakes...)
 	c.CreateTerminationLog = fs.Changed("termination-log")
 	if len(c.StopSignals) == 0 {
@@ -193,9 +205,9 @@ func parse(as *personality, args, environ []string) (options, error) {
 	case beQuiet && beVerbose:
 		errs = multierror.Append(errs, errors.New("--quiet and --verbose: choose one"))
 	case beQuiet:
-		o.level = quiet
+		o.level = event.Error
 	case beVerbose:
-		o.level = verbose
+		o.level = event.Debug
 	}
 	if o.help || o.version || o.notice.text != "" {
 		return o, nil

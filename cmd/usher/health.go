@@ -20,7 +20,7 @@ func healthFlags(fs *pflag.FlagSet, o *options) {
 		return nil
 	}}, "health-addr", "")
 	fs.BoolVar(&c.ReadyWhileDraining, "ready-while-draining", false, "")
-	fs.Var(&list{add: func(s string) (err error) {
+	fs.Var(&list{def: "report", add: func(s string) (err error) {
 		c.OnUnhealthy, err = config.ParseUnhealthyPolicy(s)
 		return err
 	}}, "on-unhealthy", "")

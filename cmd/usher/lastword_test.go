@@ -86,7 +86,7 @@ func TestJSON(t *testing.T) {
 					t.Errorf("log: %v: %s", err, line)
 				}
 			}
-			if !strings.Contains(out, `"level":"info","msg":"SIGTERM from `) && !strings.Contains(out, `"level":"error","msg":"cannot start \"/no/such/\\\"file\\\"\": `) {
+			if !strings.Contains(out, `"msg":"SIGTERM from `) && !strings.Contains(out, `"event":"start-failed","exitCode":127,"msg":"cannot start \"/no/such/\\\"file\\\"\": `) {
 				t.Errorf("log: %s", out)
 			}
 		}

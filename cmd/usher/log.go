@@ -10,21 +10,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"usher/internal/json"
 	"usher/internal/printable"
 	"usher/signals"
-	"usher/supervisor/lastword"
+	"usher/supervisor/event"
+	"usher/supervisor/timeline"
 )
-
-type level int
-
-const (
-	quiet   level = iota // errors
-	normal               // errors and events
-	verbose              // all lines
-)
-
-// String returns the level in a line of JSON.
-func (l level) String() string { return [...]string{"error", "info", "debug"}[l] }
 
 const (
 	// room is the number of entries that may wait for stderr: a line each, or the
@@ -43,10 +34,12 @@ const (
 // reports the number of dropped lines. The goroutine starts with the first
 // line, because a plain run has no line.
 type logger struct {
-	level level
+	level event.Level // events above it are not shown
 	json  bool
 	lines chan string // one or more complete lines
 	done  atomic.Bool
+
+	timeline *timeline.Timeline // nil is none
 
 	waiting atomic.Int64 // bytes in lines
 
@@ -55,38 +48,67 @@ type logger struct {
 	dropped int
 }
 
-func newLogger(l level, json bool) *logger {
+func newLogger(l event.Level, json bool) *logger {
 	return &logger{level: l, json: json, lines: make(chan string, room)}
 }
 
-func (l *logger) Errorf(format string, args ...any) { l.log(quiet, format, args...) }
-func (l *logger) Infof(format string, args ...any)  { l.log(normal, format, args...) }
-func (l *logger) Debugf(format string, args ...any) { l.log(verbose, format, args...) }
+// Keep has all events put in a timeline, too.
+func (l *logger) Keep(t *timeline.Timeline) { l.timeline = t }
 
-func (l *logger) log(at level, format string, args ...any) {
-	if at > l.level {
-		return
+// Event logs an event, unless its level is not shown.
+func (l *logger) Event(e *event.Event) {
+	if l.timeline != nil {
+		l.timeline.Add(e)
 	}
-	l.put(l.line(at, "", fmt.Sprintf(format, args...)))
+	if e.Kind.Level() <= l.level {
+		l.put(l.line(e))
+	}
 }
 
-func (l *logger) Verbose() bool { return l.level >= verbose }
+func (l *logger) Errorf(format string, args ...any) { l.log(event.Problem, format, args) }
+func (l *logger) Infof(format string, args ...any)  { l.log(event.Notice, format, args) }
+func (l *logger) Debugf(format string, args ...any) { l.log(event.Detail, format, args) }
 
-// line formats one line of the log. If hook is not "", it is a line of output
-// of the command with that name.
-func (l *logger) line(at level, hook, msg string) string {
-	switch {
-	case l.json:
-		now := time.Now().UTC().Format("2006-01-02T15:04:05.000Z")
-		b := []byte(`{"time":"` + now + `","level":"` + at.String() + `"`)
-		if hook != "" {
-			b = lastword.AppendString(append(b, `,"hook":`...), hook, math.MaxInt)
-		}
-		return string(lastword.AppendString(append(b, `,"msg":`...), msg, math.MaxInt)) + "}\n"
-	case hook != "":
+func (l *logger) log(kind event.Kind, format string, args []any) {
+	if kind.Level() <= l.level {
+		l.put(l.line(&event.Event{Kind: kind, Message: fmt.Sprintf(format, args...)}))
+	}
+}
+
+func (l *logger) Verbose() bool { return l.level >= event.Debug }
+
+// line formats an event as one line of the log.
+func (l *logger) line(e *event.Event) string {
+	if !l.json {
+		return "usher: " + printable.Line(e.Text()) + "\n"
+	}
+	o := beginLine(e.Kind.Level())
+	e.AppendFields(&o)
+	return endLine(o, e.Text())
+}
+
+// hookLine formats one line of output of the command with that name.
+func (l *logger) hookLine(hook, msg string) string {
+	if !l.json {
 		return hook + ": " + printable.Tabbed(msg) + "\n"
 	}
-	return "usher: " + printable.Line(msg) + "\n"
+	o := beginLine(event.Info)
+	o.String("hook", hook)
+	return endLine(o, msg)
+}
+
+func beginLine(level event.Level) (o json.Object) {
+	o.Begin("", '{')
+	o.String("time", time.Now().UTC().Format("2006-01-02T15:04:05.000Z"))
+	o.String("level", level.String())
+	return o
+}
+
+func endLine(o json.Object, msg string) string {
+	o.Name("msg")
+	o = json.AppendString(o, msg, math.MaxInt)
+	o.End('}')
+	return string(append(o, '\n'))
 }
 
 // Output logs what a command beside the app has written: complete lines, each
@@ -95,7 +117,7 @@ func (l *logger) line(at level, hook, msg string) string {
 func (l *logger) Output(name, lines string) {
 	var b strings.Builder
 	for line := range strings.Lines(lines) {
-		b.WriteString(l.line(normal, name, strings.TrimSuffix(line, "\n")))
+		b.WriteString(l.hookLine(name, strings.TrimSuffix(line, "\n")))
 	}
 	l.put(b.String())
 }
@@ -114,7 +136,7 @@ func (l *logger) put(line string) {
 	}
 	lost := ""
 	if l.dropped > 0 {
-		lost = l.line(quiet, "", fmt.Sprintf("%d lines lost: stderr had stalled", l.dropped))
+		lost = l.line(&event.Event{Kind: event.LinesLost, Count: l.dropped})
 	}
 	select {
 	case l.lines <- lost + line:

@@ -18,6 +18,7 @@ import (
 	"usher/signals/entry"
 	_ "usher/signals/fatal"
 	"usher/supervisor"
+	"usher/supervisor/event"
 	"usher/supervisor/exitcode"
 	"usher/supervisor/goruntime"
 )
@@ -76,8 +77,13 @@ func main() {
 		if o.logJSON {
 			as = planJSON
 		}
-		o.newLogger().flush(source)
-		exit(printOut(1, as(o.config.Plan())))
+		whose, note := o.planned(signals.Environ())
+		log := o.newLogger()
+		if note != "" {
+			log.Event(&event.Event{Kind: event.Notice, Message: note})
+		}
+		log.flush(source)
+		exit(printOut(1, as(whose.config.Plan())))
 	case o.probe != "":
 		actAsTool()
 		exit(probe(o, source.Inherited()))
@@ -86,6 +92,7 @@ func main() {
 	if o.warnOrphans {
 		o.config.Orphan = func(pid int) { log.put(orphanWarning(pid)) }
 	}
+	o.config.AppendFlags = o.flagz
 	s, err := supervisor.New(o.config, source, log)
 	if err != nil {
 		fail(o.logJSON, exitcode.Failure, err)
@@ -110,7 +117,7 @@ func exit(code int) {
 func (o *options) newLogger() *logger {
 	log := newLogger(o.level, o.logJSON)
 	for _, name := range o.unknown {
-		log.Infof("unknown variable %s: ignored, and not passed to the app", name)
+		log.Event(&event.Event{Kind: event.UnknownVariable, Reason: name})
 	}
 	return log
 }
@@ -144,10 +151,10 @@ func fail(json bool, code int, err error, hints ...string) {
 		prefix = ""
 	}
 	for _, err := range errs {
-		writeLines(log.line(quiet, "", prefix+err.Error()))
+		writeLines(log.line(&event.Event{Kind: event.Problem, Message: prefix + err.Error()}))
 	}
 	for _, hint := range hints {
-		writeLines(log.line(quiet, "", "hint: "+hint))
+		writeLines(log.line(&event.Event{Kind: event.Hint, Message: hint}))
 	}
 	exit(code)
 }

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/signals"
+	"usher/supervisor/event"
 )
 
 // The versions that have these flags and variables.
@@ -57,16 +58,16 @@ var tini = personality{
 			return nil
 		}},
 	},
-	begin: func(m *mimicry) { m.o.level, m.verbosity = quiet, 1 },
+	begin: func(m *mimicry) { m.o.level, m.verbosity = event.Error, 1 },
 	// tini's levels are fatal, warnings, information and debugging. Of usher's
 	// lines, only this one is a mere warning.
 	end: func(m *mimicry) {
 		m.o.warnOrphans = m.warn && m.verbosity > 0
 		if m.verbosity > 1 {
-			m.o.level = max(m.o.level, normal)
+			m.o.level = max(m.o.level, event.Info)
 		}
 		if m.verbosity > 2 {
-			m.o.level = verbose
+			m.o.level = event.Debug
 		}
 	},
 }
@@ -111,7 +112,7 @@ var dumbInit = personality{
 	},
 	begin: func(m *mimicry) {
 		c := &m.o.config
-		m.o.level = quiet
+		m.o.level = event.Error
 		c.Session, c.ProcessGroup, c.StopSelf, c.StartCode, c.LeaveDirectory = true, true, true, 2, true
 	},
 	// A session has no parent group that would wake a process that SIGTSTP stops,
@@ -151,7 +152,7 @@ var catatonit = personality{
 		{short: 'V', name: "version", means: says(1, catatonitVersion)},
 	},
 	variables: []word{{name: "CATATONIT_DEBUG", means: is("verbose")}},
-	begin:     func(m *mimicry) { m.o.level, m.o.config.StartCode, m.o.config.LeaveDirectory = quiet, 1, true },
+	begin:     func(m *mimicry) { m.o.level, m.o.config.StartCode, m.o.config.LeaveDirectory = event.Error, 1, true },
 }
 
 // Actions of words.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"usher/signals"
+	"usher/supervisor/event"
 )
 
 func TestPersonalityOf(t *testing.T) {
@@ -49,7 +50,7 @@ func described(o options) string {
 		parts = append(parts, fmt.Sprintf("%d=%d", from, c.ExitCodes[from]))
 	}
 	add(o.warnOrphans, "warn")
-	parts = append(parts, []string{quiet: "quiet", normal: "normal", verbose: "verbose"}[o.level])
+	parts = append(parts, []string{event.Error: "quiet", event.Info: "normal", event.Debug: "verbose"}[o.level])
 	return strings.Join(append(parts, c.Command...), " ")
 }
 

@@ -4,7 +4,7 @@ import (
 	"math"
 	"strconv"
 
-	"usher/supervisor/lastword"
+	"usher/internal/json"
 	"usher/supervisor/lifecycle"
 )
 
@@ -18,9 +18,9 @@ func planJSON(stages []lifecycle.Stage) string {
 		if s.Takes >= 0 {
 			b = strconv.AppendFloat(append(b, `,"for":`...), s.Takes.Seconds(), 'f', -1, 64)
 		}
-		b = lastword.AppendString(append(b, `,"what":`...), s.What, math.MaxInt)
+		b = json.AppendString(append(b, `,"what":`...), s.What, math.MaxInt)
 		if s.Flag != "" {
-			b = lastword.AppendString(append(b, `,"flag":`...), s.Flag, math.MaxInt)
+			b = json.AppendString(append(b, `,"flag":`...), s.Flag, math.MaxInt)
 		}
 		b = append(b, "}\n"...)
 	}

@@ -8,12 +8,12 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// either returns a flag whose value is one of two words, and reports whether it is
-// the second.
+// either returns a flag whose value is one of two words, the first by default. It
+// reports whether the value is the second.
 //
 //go:noinline
 func either(isSecond *bool, first, second string) *list {
-	return &list{add: func(s string) error {
+	return &list{def: first, add: func(s string) error {
 		if s != first && s != second {
 			return fmt.Errorf("%q: want %s or %s", s, first, second)
 		}

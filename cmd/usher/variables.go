@@ -17,10 +17,11 @@ const envPrefix = "USHER_"
 var notSettings = []string{"help", "version", "probe", "install", "plan"}
 
 // parseEnv sets the flags that were not given to the values of their variables.
-// rest is the environment without usher's variables. unknown are names that
-// belong to no flag. They are no error, as they may be meant for the app, and
-// Kubernetes makes some for a Service named usher: unknown leaves those out.
-func parseEnv(fs *pflag.FlagSet, environ []string) (rest, unknown []string, errs []error) {
+// rest is the environment without usher's variables. It notes names that belong
+// to no flag as unknown. They are no error, as they may be meant for the app.
+// Kubernetes makes some for a Service named usher: those are not noted.
+func (o *options) parseEnv(environ []string) (rest []string, errs []error) {
+	var unknown []string
 	values := map[string]string{}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
@@ -32,9 +33,9 @@ func parseEnv(fs *pflag.FlagSet, environ []string) (rest, unknown []string, errs
 		}
 	}
 	if len(values) == 0 {
-		return rest, nil, nil
+		return rest, nil
 	}
-	fs.VisitAll(func(f *pflag.Flag) {
+	o.flags.VisitAll(func(f *pflag.Flag) {
 		value, ok := values[variable(f.Name)]
 		if !ok || slices.Contains(notSettings, f.Name) {
 			return
@@ -53,18 +54,19 @@ func parseEnv(fs *pflag.FlagSet, environ []string) (rest, unknown []string, errs
 				return
 			}
 		}
+		o.variables = append(o.variables, f.Name)
 		for _, v := range each {
-			if err := fs.Set(f.Name, v); err != nil {
+			if err := o.flags.Set(f.Name, v); err != nil {
 				errs = append(errs, fmt.Errorf("in %s: %w", variable(f.Name), withUnit(err)))
-				restore(fs, err)
+				restore(o.flags, err)
 			}
 		}
 	})
-	unknown = slices.DeleteFunc(unknown, func(name string) bool {
+	o.unknown = slices.DeleteFunc(unknown, func(name string) bool {
 		_, left := values[name]
 		return !left || strings.Contains(name+"_", "_SERVICE_") || strings.Contains(name+"_", "_PORT_")
 	})
-	return rest, unknown, errs
+	return rest, errs
 }
 
 // variable returns the name of a flag's environment variable.

@@ -12,13 +12,14 @@ import (
 
 	"usher/signals"
 	"usher/signals/entry"
+	"usher/supervisor/event"
 	"usher/supervisor/explain"
 	"usher/supervisor/spawn"
 )
 
 // Log takes what an administrator should know. It must not block.
 type Log interface {
-	Debugf(format string, args ...any)
+	Event(e *event.Event)
 	// Output takes what the command of that name has written, whole lines.
 	Output(name, lines string)
 	// Stalled reports whether there is little room for more Output.
@@ -148,7 +149,7 @@ func (r *Runner) start(c *Command) error {
 		return r.explained(c, err)
 	}
 	c.pid, c.output, c.starting = l.PID, output, l
-	r.Log.Debugf("%s %q started, pid %d", c.kind(), c.Argv[0], l.PID)
+	r.Log.Event(&event.Event{Kind: event.CommandStarted, Hook: c.kind(), Command: c.Argv[0], PID: l.PID})
 	return nil
 }
 

@@ -64,6 +64,9 @@ type Config struct {
 	// people.
 	TerminationJSON bool
 
+	// AppendFlags appends the settings in words, for /flagz.
+	AppendFlags func(b []byte) []byte
+
 	Compat
 }
 

@@ -3,6 +3,7 @@ package lastword
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -68,22 +69,6 @@ func FuzzJSON(f *testing.F) {
 		}
 		if text := r.appendText(app); len(text) > Size || !strings.HasPrefix(string(text), "HookFailed: ") {
 			t.Fatalf("%d bytes of text: %s", len(text), text)
-		}
-	})
-}
-
-// As encoding/json reads it.
-func FuzzAppendString(f *testing.F) {
-	f.Add("a\"\\\n\t\x00\x7f€\xff😀", 100)
-	f.Fuzz(func(t *testing.T, s string, room int) {
-		b := AppendString(nil, s, room)
-		var got string
-		if err := json.Unmarshal(b, &got); err != nil {
-			t.Fatalf("%v: %s", err, b)
-		}
-		whole := string([]rune(s))
-		if !strings.HasPrefix(whole, got) || len(b)-2 > max(room, 0) || room > 6*len(s) && got != whole {
-			t.Fatalf("%q in %d is %s", s, room, b)
 		}
 	})
 }
@@ -177,6 +162,36 @@ func TestJSONNamesAreDocumented(t *testing.T) {
 	for name := range names {
 		if !bytes.Contains(readme, []byte("`"+name+"`")) {
 			t.Errorf("the README does not have %q", name)
+		}
+	}
+}
+
+// The timeline takes the room that there is, the last events first, and leaves
+// half of it to what the app has written.
+func TestTimeline(t *testing.T) {
+	r := Record{Reason: Completed}
+	for i := range 200 {
+		r.Timeline = append(r.Timeline, fmt.Appendf(nil, `{"at":%d,"event":"ready"}`, i))
+	}
+	for _, c := range []struct {
+		app, stderr string
+		least, most int
+	}{
+		{"", "", 130, 160},
+		{strings.Repeat("x", 5000), "", 60, 80},
+		{"", strings.Repeat("x", 5000), 60, 80},
+	} {
+		r.Stderr = []byte(c.stderr)
+		b := r.appendJSON([]byte(c.app))
+		var got struct {
+			Timeline []struct{ At int }
+		}
+		if err := json.Unmarshal(b, &got); err != nil || len(b) > Size {
+			t.Fatalf("%v: %d bytes: %s", err, len(b), b)
+		}
+		n := len(got.Timeline)
+		if n < c.least || n > c.most || got.Timeline[n-1].At != 199 || got.Timeline[0].At != 200-n {
+			t.Errorf("%d events: %s", n, b)
 		}
 	}
 }

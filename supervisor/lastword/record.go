@@ -63,6 +63,8 @@ type Record struct {
 	Killed []Process
 	// Notes are what else went wrong.
 	Notes []string
+	// Timeline is what happened, a JSON object for each event.
+	Timeline [][]byte
 	// Stderr is the end of what the app has written to it.
 	Stderr []byte
 }
@@ -154,7 +156,7 @@ func (r *Record) String() string {
 		b += ", or out of memory, which kills the whole container: " + r.Memory.String()
 	}
 	if r.Uptime > 0 {
-		b += "; uptime " + Round(r.Uptime).String()
+		b += "; uptime " + printable.Round(r.Uptime).String()
 	}
 	if r.Restarts > 0 {
 		b += ", restarts " + strconv.Itoa(r.Restarts)
@@ -164,7 +166,7 @@ func (r *Record) String() string {
 	}
 	b += list("; still there: ", r.StillThere) + list("; killed after it: ", r.Killed) + each("; ", r.Notes)
 	if r.RSS > 0 {
-		b += "; peak memory " + Bytes(r.RSS) + ", CPU " + Round(r.CPU).String()
+		b += "; peak memory " + Bytes(r.RSS) + ", CPU " + printable.Round(r.CPU).String()
 	}
 	return printable.Line(b)
 }
@@ -230,22 +232,22 @@ func (s *Stop) String() string {
 	case s.Told == "" && s.Over && s.Held < 0:
 		return b + ", when the app was gone already"
 	case s.Told == "" && s.Over && !s.Between:
-		return b + ", app gone after " + Round(s.Held).String() + " of a hold of " + Round(s.Hold).String()
+		return b + ", app gone after " + printable.Round(s.Held).String() + " of a hold of " + printable.Round(s.Hold).String()
 	case s.Told == "" && !s.Between:
-		return b + ", being held back for " + Round(s.Hold).String()
+		return b + ", being held back for " + printable.Round(s.Hold).String()
 	case s.Hold > 0 && s.HoldOver != "" && s.Held == 0:
 		b += ", not held back: " + s.HoldOver
 	case s.Hold > 0 && s.HoldOver != "":
-		b += ", held back for " + Round(s.Held).String() + " of at most " + Round(s.Hold).String() + " (" + s.HoldOver + ")"
+		b += ", held back for " + printable.Round(s.Held).String() + " of at most " + printable.Round(s.Hold).String() + " (" + s.HoldOver + ")"
 	case s.Hold > 0:
-		b += ", held back for " + Round(s.Held).String()
+		b += ", held back for " + printable.Round(s.Held).String()
 	}
 	if s.Drained != "" {
 		b += ", " + s.Drained
 	}
 	b += each(", ", s.Steps)
 	if s.Grace > 0 {
-		b += ", SIGKILL after " + Round(s.Grace).String()
+		b += ", SIGKILL after " + printable.Round(s.Grace).String()
 	}
 	doing := ""
 	if s.Doing != "" {
@@ -257,22 +259,9 @@ func (s *Stop) String() string {
 	case s.Between:
 		return b + ", app had not been told" + doing
 	case s.Over:
-		return b + ", app gone " + Round(s.Took).String() + " after " + s.Told
+		return b + ", app gone " + printable.Round(s.Took).String() + " after " + s.Told
 	}
 	return b + ", app had not ended after " + s.Told
-}
-
-// Round cuts a duration to what people read: three digits or so.
-func Round(d time.Duration) time.Duration {
-	switch {
-	case d >= time.Minute:
-		return d.Round(time.Second)
-	case d >= time.Second:
-		return d.Round(100 * time.Millisecond)
-	case d >= time.Millisecond:
-		return d.Round(time.Millisecond)
-	}
-	return d.Round(time.Microsecond)
 }
 
 // Bytes is a size as Kubernetes writes it, three digits or so: 118Mi, 1.5Gi.

@@ -6,13 +6,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"usher/supervisor/event"
 	"usher/supervisor/lastword"
 	"usher/supervisor/process"
 )
 
 // Log takes what an administrator should know. It must not block.
 type Log interface {
-	Errorf(format string, args ...any)
+	Event(e *event.Event)
 }
 
 // Shortage watches the container's memory: whether it is short, and which

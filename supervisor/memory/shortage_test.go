@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"usher/supervisor/event"
 	"usher/supervisor/lastword"
 	"usher/supervisor/process"
 )
@@ -41,9 +42,7 @@ func (g *fakeGroup) set(limitHits, ooms, kills, usage, cache int) {
 // lines is a Log that keeps what it is told.
 type lines struct{ all []string }
 
-func (l *lines) Errorf(format string, args ...any) {
-	l.all = append(l.all, fmt.Sprintf(format, args...))
-}
+func (l *lines) Event(e *event.Event) { l.all = append(l.all, e.Text()) }
 
 // end returns the end of a process, by SIGKILL unless the pid is negative.
 func end(pid int, name string) death {

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"time"
 
+	"usher/supervisor/event"
 	"usher/supervisor/process"
 )
 
@@ -54,7 +55,7 @@ func (m *Shortage) look(died death) (trouble bool) {
 			m.unnamed = now
 		}
 		r := m.record()
-		m.log.Errorf("%s", &r)
+		m.log.Event(&event.Event{Kind: event.OOMKill, Message: r.String(), Processes: r.Victim})
 	}
 	if died.PID != 0 {
 		return false

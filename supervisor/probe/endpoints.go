@@ -7,8 +7,8 @@ import (
 
 	"usher/healthz"
 	"usher/healthz/check"
+	"usher/internal/printable"
 	"usher/signals"
-	"usher/supervisor/lastword"
 )
 
 // Register adds the endpoints to a server.
@@ -18,6 +18,9 @@ func (v *View) Register(s *healthz.Server) {
 	s.SetEndpoint("readyz", v.readyz)
 	s.SetEndpoint("startupz", v.startupz)
 	s.SetPage("metrics", v.metrics)
+	s.SetPage("timeline", v.timeline)
+	s.SetPage("statusz", v.statusz)
+	s.SetPage("flagz", v.flagz)
 }
 
 //go:noinline
@@ -63,7 +66,7 @@ func (v *View) readyz(results []healthz.Result) []healthz.Result {
 	r := healthz.Result{Name: "shutdown"} // the apiserver's name for it
 	switch snap := v.snapshot.Load(); {
 	case !snap.RequestedAt.IsZero() && !(v.ReadyWhileDraining && snap.Phase.Serves()):
-		r.Failure = fmt.Sprintf("%s received %v ago", signals.Name(snap.Signal), lastword.Round(time.Since(snap.RequestedAt)))
+		r.Failure = fmt.Sprintf("%s received %v ago", signals.Name(snap.Signal), printable.Round(time.Since(snap.RequestedAt)))
 	case snap.Health.said.Load().Stopping:
 		r.Failure = "the app said STOPPING=1"
 	}

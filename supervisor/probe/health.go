@@ -107,6 +107,7 @@ func (h *Health) Run(began time.Time, failed func(why string)) {
 	now := time.Now()
 	h.startedAt = now
 	h.started.Store(true)
+	h.change()
 	for _, p := range h.probers[check.Live] {
 		go p.Run(h.toStop, began, observe(p))
 	}

@@ -12,8 +12,8 @@ import (
 
 // metrics appends the page /metrics to b. Names follow Prometheus' conventions
 // (prometheus.io/docs/practices/naming).
-func (v *View) metrics(b []byte, open bool) []byte {
-	m := healthz.Metrics{Body: b, Open: open}
+func (v *View) metrics(b []byte, wants healthz.Wants) ([]byte, string) {
+	m := healthz.Metrics{Body: b, Open: wants.OpenMetrics}
 	snap, c := v.snapshot.Load(), &v.Counters
 	m.Family("usher_build_info", "gauge", "The version of usher.")
 	m.Sample("", `{version="`+check.Version+`"}`, 1)

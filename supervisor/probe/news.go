@@ -1,13 +1,13 @@
 package probe
 
 import (
-	"fmt"
+	"cmp"
 	"strings"
 	"time"
 
 	"usher/healthz"
 	"usher/healthz/check"
-	"usher/supervisor/lastword"
+	"usher/supervisor/event"
 )
 
 // Changes of the app's health are news: each is one line in the log. An app
@@ -19,7 +19,7 @@ const newsPause = 5 * time.Second
 // news decides what the log says of one side of the app's health: that it is
 // ready, or that it is live. It has no clock.
 type news struct {
-	good, bad, again string // how lines begin: "ready", "not ready", "ready again"
+	good, bad, again, late event.Kind // what may be said: ready, not ready, ready again, not ready yet
 
 	told    bool      // the log says that it is good
 	known   bool      // the log says anything
@@ -29,10 +29,10 @@ type news struct {
 	last    bool      // the last state that was seen
 }
 
-// see takes the present state, why it is bad or "", and returns the line that
-// is due, "" for none, and when to look again, zero for not before the next
-// change.
-func (n *news) see(why string, now time.Time) (line string, look time.Time) {
+// see takes the present state: the first check that fails, and why, or "". It
+// returns the event that is due, nil for none, and when to look again, zero for
+// not before the next change.
+func (n *news) see(check, why string, now time.Time) (e *event.Event, look time.Time) {
 	good := why == ""
 	if good != n.last {
 		n.last = good
@@ -40,40 +40,40 @@ func (n *news) see(why string, now time.Time) (line string, look time.Time) {
 	}
 	switch {
 	case n.known && good == n.told:
-		return "", time.Time{}
+		return nil, time.Time{}
 	case now.Before(n.next):
-		return "", n.next
+		return nil, n.next
 	}
+	e = &event.Event{Kind: n.good, At: now, Took: now.Sub(n.since)}
 	switch {
 	case !good:
-		line = n.bad + ": " + why
+		e = &event.Event{Kind: n.bad, At: now, Check: check, Reason: why}
 	case n.known:
-		line = fmt.Sprintf("%s after %v", n.again, lastword.Round(now.Sub(n.since)))
-	default:
-		line = fmt.Sprintf("%s after %v", n.good, lastword.Round(now.Sub(n.since)))
+		e.Kind = n.again
 	}
 	if n.changes > 1 {
-		line += fmt.Sprintf(" (%d changes)", n.changes)
+		e.Count = n.changes
 	}
 	n.told, n.known, n.since, n.next, n.changes = good, true, now, now.Add(newsPause), 0
-	return line, time.Time{}
+	return e, time.Time{}
 }
 
-// overdue is the line for an app that has never been good for so long.
-func (n *news) overdue(why string, now time.Time) string {
+// overdue is the event for an app that has never been good for so long, or nil.
+func (n *news) overdue(check, why string, now time.Time) *event.Event {
 	if n.known || why == "" {
-		return ""
+		return nil
 	}
 	// The next line is "ready after …", counted from the app's start.
-	return fmt.Sprintf("%s yet after %v: %s", n.bad, lastword.Round(now.Sub(n.since)), why)
+	return &event.Event{Kind: n.late, At: now, Took: now.Sub(n.since), Check: check, Reason: why}
 }
 
 // Tell writes the news of one life of the app, until a stop begins or the app
 // ends. It sleeps while nothing changes.
 func (v *View) Tell(h *Health, began time.Time) {
-	ready := news{good: "ready", bad: "not ready", again: "ready again", since: began}
-	live := news{bad: "unhealthy", again: "live again", told: true, known: true, last: true, since: began}
+	ready := news{good: event.Ready, bad: event.NotReady, again: event.ReadyAgain, late: event.NotReadyYet, since: began}
+	live := news{bad: event.Unhealthy, again: event.LiveAgain, told: true, known: true, last: true, since: began}
 	waits := len(h.probers[check.Startup])+len(h.probers[check.Ready]) > 0
+	startsUp := len(h.probers[check.Startup]) > 0
 	patience := time.NewTimer(v.patience())
 	defer patience.Stop()
 	pause := time.NewTimer(time.Hour)
@@ -91,13 +91,18 @@ func (v *View) Tell(h *Health, began time.Time) {
 		if h.toStop.Err() != nil {
 			return
 		}
+		if startsUp && h.started.Load() {
+			startsUp = false
+			v.inform(&event.Event{Kind: event.StartedUp, At: h.startedAt, Took: h.startedAt.Sub(began)})
+		}
 		now := time.Now()
-		line, next := live.see(failures(v.livez(nil)), now)
-		v.inform(line)
+		name, why := failures(v.livez(nil))
+		e, next := live.see(name, why, now)
+		v.inform(e)
 		if waits {
-			why := failures(v.ready(nil))
+			name, why = failures(v.ready(nil))
 			if late {
-				v.inform(ready.overdue(why, now))
+				v.inform(ready.overdue(name, why, now))
 			}
 			if !ready.known && why != "" { // no news yet: it has never been ready
 				ready.last = false
@@ -106,8 +111,8 @@ func (v *View) Tell(h *Health, began time.Time) {
 				if !ready.known {
 					h.readyAfter.Store(int64(now.Sub(began)))
 				}
-				line, at = ready.see(why, now)
-				v.inform(line)
+				e, at = ready.see(name, why, now)
+				v.inform(e)
 				if next.IsZero() || !at.IsZero() && at.Before(next) {
 					next = at
 				}
@@ -120,9 +125,9 @@ func (v *View) Tell(h *Health, began time.Time) {
 	}
 }
 
-func (v *View) inform(line string) {
-	if line != "" {
-		v.Log.Infof("%s", line)
+func (v *View) inform(e *event.Event) {
+	if e != nil {
+		v.Log.Event(e)
 	}
 }
 
@@ -137,13 +142,15 @@ func (v *View) patience() (d time.Duration) {
 	return d
 }
 
-// failures is what has failed, "" for nothing.
-func failures(results []healthz.Result) string {
+// failures returns the first check that has failed, and all failures as one
+// text, or "".
+func failures(results []healthz.Result) (first, all string) {
 	var list []string
 	for _, r := range results {
 		if r.Failure != "" {
+			first = cmp.Or(first, r.Name)
 			list = append(list, r.Name+": "+r.Failure)
 		}
 	}
-	return strings.Join(list, "; ")
+	return first, strings.Join(list, "; ")
 }

@@ -4,25 +4,27 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"usher/supervisor/event"
 )
 
 // A day of flapping makes a line every few seconds, and the last one is true.
 func TestNews(t *testing.T) {
 	t0 := time.Unix(0, 0)
-	n := news{good: "ready", bad: "not ready", again: "ready again", since: t0}
+	n := news{good: event.Ready, bad: event.NotReady, again: event.ReadyAgain, late: event.NotReadyYet, since: t0}
 	var lines []string
 	var due time.Time
 	see := func(after time.Duration, why string) {
 		at := t0.Add(after)
 		for !due.IsZero() && due.Before(at) { // the timer comes first
-			var line string
-			if line, due = n.see(map[bool]string{true: "", false: "x"}[n.last], due); line != "" {
-				lines = append(lines, line)
+			var e *event.Event
+			if e, due = n.see("ready-1", map[bool]string{true: "", false: "x"}[n.last], due); e != nil {
+				lines = append(lines, e.Text())
 			}
 		}
-		var line string
-		if line, due = n.see(why, at); line != "" {
-			lines = append(lines, line)
+		var e *event.Event
+		if e, due = n.see("ready-1", why, at); e != nil {
+			lines = append(lines, e.Text())
 		}
 	}
 	see(1200*time.Millisecond, "")
@@ -54,12 +56,13 @@ func TestNews(t *testing.T) {
 
 func TestOverdue(t *testing.T) {
 	t0 := time.Unix(0, 0)
-	n := news{good: "ready", bad: "not ready", again: "ready again", since: t0}
-	if got := n.overdue("ready-1: connection refused", t0.Add(30*time.Second)); got != "not ready yet after 30s: ready-1: connection refused" {
-		t.Error(got)
+	n := news{good: event.Ready, bad: event.NotReady, again: event.ReadyAgain, late: event.NotReadyYet, since: t0}
+	late := n.overdue("ready-1", "ready-1: connection refused", t0.Add(30*time.Second))
+	if late == nil || late.Text() != "not ready yet after 30s: ready-1: connection refused" {
+		t.Error(late)
 	}
-	n.see("", t0.Add(time.Second))
-	if got := n.overdue("x", t0.Add(30*time.Second)); got != "" {
-		t.Error(got)
+	n.see("", "", t0.Add(time.Second))
+	if late = n.overdue("ready-1", "x", t0.Add(30*time.Second)); late != nil {
+		t.Error(late)
 	}
 }

@@ -11,12 +11,15 @@ import (
 
 	"usher/healthz/check"
 	"usher/signals"
+	"usher/supervisor/event"
 	"usher/supervisor/lifecycle"
 	"usher/supervisor/memory"
+	"usher/supervisor/timeline"
 )
 
 // Log takes what an administrator should know. It must not block.
 type Log interface {
+	Event(e *event.Event)
 	Errorf(format string, args ...any)
 	Infof(format string, args ...any)
 	Debugf(format string, args ...any)
@@ -56,8 +59,11 @@ func (s *Settings) Any() bool {
 // served, and calls Publish.
 type View struct {
 	*Settings
-	Log    Log
-	Memory *memory.Shortage
+	Log      Log
+	Memory   *memory.Shortage
+	Timeline *timeline.Timeline
+	// AppendFlags appends the settings, for /flagz.
+	AppendFlags func(b []byte) []byte
 	// Hears says that the app has a NOTIFY_SOCKET.
 	Hears bool
 	// Watches says that a stop looks at traffic.
@@ -71,6 +77,7 @@ type View struct {
 // Snapshot is what the loop knows about the app. It is never changed.
 type Snapshot struct {
 	lifecycle.Progress
+	PID      int       // the app's; 0 is that there is none
 	Started  time.Time // when the app was last started
 	Waiting  string    // what the app's readiness waits for; "" is nothing
 	Restarts int       // how often the app was started again

@@ -73,9 +73,9 @@ func Own(self int) bool {
 	return n > 0 && string(b[:n]) == strconv.Itoa(self)
 }
 
-// list returns the names in /proc, or none where there is no /proc. It is used
+// PIDs returns the pids in /proc, or none where there is no /proc. It is used
 // instead of os.File.Readdirnames, which makes usher larger.
-func list() (names []string) {
+func PIDs() (pids []int) {
 	entry.Raise()
 	defer entry.Restore()
 	fd, err := unix.Open("/proc", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -86,9 +86,14 @@ func list() (names []string) {
 	for b := make([]byte, 8192); ; {
 		n, err := unix.ReadDirent(fd, b)
 		if n <= 0 && err != unix.EINTR {
-			return names
+			return pids
 		}
-		_, _, names = unix.ParseDirent(b[:max(n, 0)], -1, names)
+		_, _, names := unix.ParseDirent(b[:max(n, 0)], -1, nil)
+		for _, name := range names {
+			if pid, err := strconv.Atoi(name); err == nil {
+				pids = append(pids, pid)
+			}
+		}
 	}
 }
 

@@ -39,9 +39,8 @@ func look(self int, found func(Proc)) []Proc {
 	}
 	children := map[int][]Proc{}
 	var all []Proc
-	for _, name := range list() {
-		pid, err := strconv.Atoi(name)
-		if err != nil || pid == self {
+	for _, pid := range PIDs() {
+		if pid == self {
 			continue
 		}
 		if p, ok := Read(pid); ok {

@@ -6,10 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/signals"
+	"usher/supervisor/event"
 )
 
 // Log takes what is of interest in a search for an error. It must not block.
 type Log interface {
+	Event(e *event.Event)
 	Debugf(format string, args ...any)
 }
 
@@ -34,7 +36,7 @@ func (j *Job) Suspended(sig signals.Signal, group int) {
 		// and the app has tried to read.
 		j.Resume(group, true)
 	case UnderShell():
-		j.Log.Debugf("the app was stopped by %s, and usher stops with it", signals.Name(sig))
+		j.Log.Event(&event.Event{Kind: event.AppPaused, Signal: signals.Name(sig)})
 		j.StopSelf()
 	case sig == unix.SIGTSTP && j.IsForeground(group):
 		_ = unix.Kill(-group, unix.SIGCONT)

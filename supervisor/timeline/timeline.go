@@ -1,0 +1,134 @@
+// Package timeline keeps what happened since usher's start, for /timeline, the
+// last word and the log's last line.
+package timeline
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"usher/internal/json"
+	"usher/internal/printable"
+	"usher/supervisor/event"
+)
+
+// Bounds, however long usher runs and however often the app's health changes.
+const (
+	most    = 96  // events
+	first   = 24  // of those, how many stay when others are dropped: the start
+	longest = 200 // bytes of a text, such as an error's
+)
+
+// Timeline is what happened, in order. A nil Timeline keeps nothing. Its methods
+// may be called from any goroutine.
+type Timeline struct {
+	Began time.Time // usher's start
+
+	mu      sync.Mutex
+	events  []*event.Event // none is changed
+	dropped int            // between the first ones and the rest
+}
+
+// New returns a Timeline that counts from began.
+func New(began time.Time) *Timeline { return &Timeline{Began: began} }
+
+// Add keeps an event, if it is one for the timeline.
+func (t *Timeline) Add(e *event.Event) {
+	if t == nil || !e.InTimeline() {
+		return
+	}
+	if e.At.IsZero() {
+		e.At = time.Now()
+	}
+	if len(e.Reason)+len(e.Message)+len(e.Processes) > longest {
+		short := *e
+		short.Reason, short.Message, short.Processes = shorten(e.Reason), shorten(e.Message), shorten(e.Processes)
+		e = &short
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.events) == most {
+		t.events = append(t.events[:first], t.events[first+1:]...)
+		t.dropped++
+	}
+	t.events = append(t.events, e)
+}
+
+// shorten keeps no more of a long text alive than is shown.
+func shorten(s string) string {
+	if len(s) <= longest {
+		return s
+	}
+	cut := longest
+	for s[cut]&0xc0 == 0x80 { // in the middle of a character
+		cut--
+	}
+	return strings.Clone(s[:cut]) + "…"
+}
+
+// AppendText appends a line for each event: when it was, in seconds since
+// usher's start, and what it was.
+func (t *Timeline) AppendText(b []byte) []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i, e := range t.events {
+		if i == first && t.dropped > 0 {
+			b = fmt.Appendf(b, "           … %d events are no longer known\n", t.dropped)
+		}
+		b = fmt.Appendf(b, "%9.3fs %s\n", e.At.Sub(t.Began).Seconds(), printable.Line(e.Text()))
+	}
+	return b
+}
+
+// AppendJSON appends one object: when usher began, the events, and how many of
+// them are no longer known.
+func (t *Timeline) AppendJSON(b []byte) []byte {
+	o := json.Object(b)
+	o.Begin("", '{')
+	o.String("began", t.Began.UTC().Format("2006-01-02T15:04:05.000Z"))
+	o.Begin("events", '[')
+	for _, element := range t.Elements() {
+		o.Name("")
+		o = append(o, element...)
+	}
+	o.End(']')
+	t.mu.Lock()
+	o.Uint("dropped", uint64(t.dropped))
+	t.mu.Unlock()
+	o.End('}')
+	return append(o, '\n')
+}
+
+// Elements is one JSON object for each event.
+func (t *Timeline) Elements() [][]byte {
+	if t == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := make([][]byte, len(t.events))
+	for i, e := range t.events {
+		var o json.Object
+		o.Begin("", '{')
+		o.Moment("at", e.At.Sub(t.Began))
+		e.AppendFields(&o)
+		o.End('}')
+		list[i] = o
+	}
+	return list
+}
+
+// Line is the timeline as one line: "wait-for 16ms · started 20ms · ready 1.2s".
+func (t *Timeline) Line() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	parts := make([]string, 0, most)
+	for i, e := range t.events {
+		if i == first && t.dropped > 0 {
+			parts = append(parts, "…")
+		}
+		parts = append(parts, e.Short(e.At.Sub(t.Began)))
+	}
+	return strings.Join(parts, " · ")
+}
