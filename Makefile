@@ -26,7 +26,7 @@ usher_early   = $(filter go1.26,$(usher_threads))
 GO_HERE      := $(shell $(GO) env GOVERSION)
 UNVERIFIED    = $(strip $(foreach layer,$(LAYERS),$(if $(filter $($(layer)) $(addsuffix .%,$($(layer))),$(GO_HERE)),,$(layer))))
 KEPT          = $(filter-out $(UNVERIFIED),$(LAYERS))
-COLD    = fmt time strings strconv flag slices syscall internal/sync golang.org/x/sys/unix github.com/hashicorp/go-multierror github.com/spf13/pflag \
+COLD    = fmt time strings strconv slices syscall internal/sync golang.org/x/sys/unix github.com/hashicorp/go-multierror \
 	path unicode/utf8 usher/internal/contexts usher/internal/file usher/internal/printable usher/supervisor/lastword usher/supervisor/lifecycle
 GCFLAGS = $(COLD:%=-gcflags=%=-l)
 ifneq ($(filter $(GOARCH),amd64 arm64),)

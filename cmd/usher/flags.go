@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-multierror"
-	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
 	"usher/healthz/check"
@@ -115,28 +114,12 @@ type options struct {
 	install       string
 	probeCheck    *check.Check
 	notice        notice // a personality prints it instead of a start
-	flags         *pflag.FlagSet
-	variables     []string // flags that variables have set
+	settings      []setting
 	unknown       []string // variables that begin with USHER_, but belong to no flag
 	plan          bool
 	planAlone     bool // no other flag says of what
 	warnOrphans   bool // warn about orphans in tini's words
 }
-
-// list is a flag whose values add receives. Most are repeatable.
-type list struct {
-	add    func(string) error
-	def    string   // the default, for /flagz
-	values []string // for /flagz
-}
-
-func (l *list) Set(s string) error {
-	l.values = append(l.values, s)
-	return l.add(s)
-}
-
-func (l *list) String() string { return l.def }
-func (l *list) Type() string   { return "list" }
 
 // parse reads the arguments and the environment. If as is not nil, the
 // arguments are those of another init. The error is a *multierror.Error with
@@ -146,58 +129,22 @@ func parse(as *personality, args, environ []string) (options, error) {
 	c := &o.config
 	var beQuiet, beVerbose bool
 
-	fs := pflag.NewFlagSet("usher", pflag.ContinueOnError)
-	o.flags = fs
-	fs.SetInterspersed(false) // words after the command belong to the command
-	fs.Usage = func() {}
-	fs.VarP(&list{add: c.Rewrites.Parse}, "rewrite", "r", "")
-	fs.StringVarP(&c.User, "user", "u", "", "")
-	fs.BoolVar(&c.NoNewPrivs, "no-new-privs", false, "")
-	fs.VarP(&list{add: func(s string) (err error) {
-		c.ParentDeathSignal, err = signals.Parse(s)
-		return err
-	}}, "parent-death-signal", "p", "")
-	fs.Var(&list{add: func(s string) error { return parseExitCode(c.ExitCodes, s) }}, "exit-code", "")
-	fs.BoolVarP(&c.ProcessGroup, "process-group", "g", false, "")
-	fs.DurationVar(&c.TermDelay, "term-delay", 0, "")
-	fs.DurationVar(&c.QuietPeriod, "quiet-period", 0, "")
-	fs.Var(either(&c.QuietNewOnly, "traffic", "new-connections"), "quiet-mode", "")
-	fs.Var(&list{add: func(s string) error {
-		nets, err := traffic.ParseNets(s)
-		c.QuietIgnore = append(c.QuietIgnore, nets...)
-		return err
-	}}, "quiet-ignore", "")
-	fs.DurationVar(&c.DrainTimeout, "drain-timeout", 0, "")
-	fs.DurationVar(&c.GracePeriod, "grace-period", 0, "")
-	fs.DurationVar(&c.StragglerGrace, "straggler-grace", 2*time.Second, "")
-	aroundFlags(fs, c)
-	fs.BoolVar(&o.plan, "plan", false, "")
-	healthFlags(fs, &o)
-	fs.StringVar(&o.probe, "probe", "", "")
-	fs.StringVar(&o.install, "install", "", "")
-	fs.StringVar(&c.TerminationLog, "termination-log", defaultTerminationLog, "")
-	fs.IntVar(&c.TerminationTail, "termination-tail", 0, "")
-	fs.Var(either(&c.TerminationJSON, "text", "json"), "termination-format", "")
-	fs.Var(either(&o.logJSON, "text", "json"), "log-format", "")
-	fs.BoolVarP(&beQuiet, "quiet", "q", false, "")
-	fs.BoolVarP(&beVerbose, "verbose", "v", false, "")
-	fs.BoolVar(&o.version, "version", false, "")
-	fs.BoolVarP(&o.help, "help", "h", false, "")
+	o.settings = o.flags(&beQuiet, &beVerbose)
 
 	var errs *multierror.Error
-	m := &mimicry{o: &o, fs: fs}
+	m := &mimicry{o: &o}
 	command, mistakes := as.parse(m, args, environ)
 	errs = multierror.Append(errs, mistakes...)
 	c.Command = command
-	o.planAlone = o.plan && as == nil && len(command) == 0 && onlyAsks(fs)
+	o.planAlone = o.plan && as == nil && len(command) == 0 && o.onlyAsks()
 	c.Env, mistakes = o.parseEnv(environ)
 	errs = multierror.Append(errs, mistakes...)
-	c.CreateTerminationLog = fs.Changed("termination-log")
+	c.CreateTerminationLog = o.given("termination-log")
 	if len(c.StopSignals) == 0 {
 		c.StopSignals = []signals.Signal{unix.SIGTERM}
 	}
 	as.finish(m)
-	c.LeaveBehind = as != nil && !fs.Changed("straggler-grace") // otherwise the flag would have no effect
+	c.LeaveBehind = as != nil && !o.given("straggler-grace") // otherwise the flag would have no effect
 	if o.plan && len(c.Command) == 0 {
 		c.Command = []string{"app"} // the plan does not depend on it
 	}
@@ -212,12 +159,12 @@ func parse(as *personality, args, environ []string) (options, error) {
 	if o.help || o.version || o.notice.text != "" {
 		return o, nil
 	}
-	if fs.Changed("install") {
-		if o.install == "" || len(c.Command) > 0 || fs.Changed("probe") {
+	if o.given("install") {
+		if o.install == "" || len(c.Command) > 0 || o.given("probe") {
 			errs = multierror.Append(errs,
 				errors.New("--install takes a path, and neither a command nor --probe with it"))
 		}
-	} else if fs.Changed("probe") {
+	} else if o.given("probe") {
 		errs = multierror.Append(errs, o.validateProbe()...)
 	} else if err := c.Validate(); err != nil {
 		errs = multierror.Append(errs, err)
@@ -240,31 +187,42 @@ func (o *options) validateProbe() (errs []error) {
 	return errs
 }
 
-// parseArgs reads flags up to the first word that is no flag, and returns the
-// rest. It hands pflag one flag at a time, so that a mistake does not hide the
-// next one. It uses ParseAll, because Parse brings in the standard library's
-// flags as well.
-func parseArgs(fs *pflag.FlagSet, args []string) (command []string, errs []error) {
-	set := func(f *pflag.Flag, value string) error { return fs.Set(f.Name, value) }
-	for len(args) > 0 {
-		arg := args[0]
-		if arg == "--" {
-			return args[1:], errs
-		}
-		if len(arg) < 2 || arg[0] != '-' {
-			return args, errs
-		}
-		used := 1
-		err := fs.ParseAll(args[:1], set)
-		if _, needsValue := err.(*pflag.ValueRequiredError); needsValue && len(args) > 1 {
-			used = 2
-			err = fs.ParseAll(args[:2], set)
-		}
-		if err != nil {
-			errs = append(errs, withUnit(err))
-			restore(fs, err)
-		}
-		args = args[used:]
+// flags are usher's own flags, in the order of --help.
+func (o *options) flags(beQuiet, beVerbose *bool) []setting {
+	c := &o.config
+	c.StragglerGrace, c.WaitTimeout, c.TerminationLog = 2*time.Second, time.Minute, defaultTerminationLog
+	settings := []setting{
+		{name: "rewrite", short: 'r', value: c.Rewrites.Parse},
+		{name: "process-group", short: 'g', value: &c.ProcessGroup},
+		{name: "parent-death-signal", short: 'p', value: func(s string) (err error) {
+			c.ParentDeathSignal, err = signals.Parse(s)
+			return err
+		}},
+		{name: "user", short: 'u', value: &c.User},
+		{name: "no-new-privs", value: &c.NoNewPrivs},
+		{name: "exit-code", value: func(s string) error { return parseExitCode(c.ExitCodes, s) }},
+		{name: "term-delay", value: &c.TermDelay},
+		{name: "quiet-period", value: &c.QuietPeriod},
+		either("quiet-mode", &c.QuietNewOnly, "traffic", "new-connections"),
+		{name: "quiet-ignore", value: func(s string) error {
+			nets, err := traffic.ParseNets(s)
+			c.QuietIgnore = append(c.QuietIgnore, nets...)
+			return err
+		}},
+		{name: "drain-timeout", value: &c.DrainTimeout},
+		{name: "grace-period", value: &c.GracePeriod},
+		{name: "straggler-grace", value: &c.StragglerGrace},
+		{name: "plan", value: &o.plan, asks: true},
+		{name: "probe", value: &o.probe, asks: true},
+		{name: "install", value: &o.install, asks: true},
+		{name: "termination-log", value: &c.TerminationLog},
+		either("termination-format", &c.TerminationJSON, "text", "json"),
+		{name: "termination-tail", value: &c.TerminationTail},
+		either("log-format", &o.logJSON, "text", "json"),
+		{name: "quiet", short: 'q', value: beQuiet},
+		{name: "verbose", short: 'v', value: beVerbose},
+		{name: "version", value: &o.version, asks: true},
+		{name: "help", short: 'h', value: &o.help, asks: true},
 	}
-	return nil, errs
+	return append(append(settings, aroundFlags(c)...), healthFlags(o)...)
 }

@@ -17,9 +17,9 @@ func TestEveryMistakeAtOnce(t *testing.T) {
 		u.begin().want(125)
 		out := u.stderr.String()
 		for _, says := range []string{
-			`invalid argument "10" for "--term-delay" flag: time: missing unit in duration "10": for seconds, 10s`, `unknown flag: --nonsense`, `"TERM:NOPE"`, `rewrite "x": want FROM:TO`, `usher never forwards SIGKILL`,
-			`ftp`, `--health-addr "db:99999": port "99999"`, `--grace-period -1s`, `--ready-period 0s`, `unknown shorthand flag: 'Z'`, `choose one`,
-			`in USHER_READY_TIMEOUT: invalid argument "soon"`, `--ready-failure-threshold 0`, `usher: hint: `,
+			`--term-delay: "10" has no unit: for seconds, 10s`, `unknown flag: --nonsense`, `"TERM:NOPE"`, `rewrite "x": want FROM:TO`, `usher never forwards SIGKILL`,
+			`ftp`, `--health-addr "db:99999": port "99999"`, `--grace-period -1s`, `--ready-period 0s`, `unknown flag: -Z`, `choose one`,
+			`USHER_READY_TIMEOUT: "soon" is not a duration`, `--ready-failure-threshold 0`, `usher: hint: `,
 		} {
 			if !strings.Contains(out, says) {
 				t.Errorf("%q is not in:\n%s", says, out)
@@ -46,14 +46,14 @@ func TestUsageErrors(t *testing.T) {
 	}{
 		{"", "no command given"},
 		{"--", "no command given"},
-		{"--term-delay", "flag needs an argument: --term-delay"},
+		{"--term-delay", "flag needs a value: --term-delay"},
 		{"--term-delay 30s --grace-period 30s -- true", "--grace-period 30s is too short: --term-delay 30s + writing the reason 500ms: 30.5s, and the app needs time to stop"},
 		{"--term-delay -1s -- true", "--term-delay -1s: must not be negative"},
 		{"--rewrite TERM:QUIT --rewrite 15:INT -- true", "SIGTERM is rewritten already"},
 		{"--probe livez", "needs usher's address in --health-addr or USHER_HEALTH_ADDR"},
 		{"--probe nonsense", "nonsense"},
 		{"--probe tcp://127.0.0.1:1 -- true", "--probe starts no command"},
-		{"--ready-success-threshold many -- true", `invalid argument "many"`},
+		{"--ready-success-threshold many -- true", `--ready-success-threshold: "many" is not a whole number`},
 		{"--health-addr db:80 -- true", `--health-addr "db:80": "db" is not an IP address`},
 		{"--probe livez --health-addr 8086", `--health-addr "8086": write it with a colon: ":8086"`},
 	} {
@@ -109,7 +109,7 @@ func TestVariables(t *testing.T) {
 	u = command(t, &made, "--", "true")
 	u.cmd.Env = append(u.cmd.Env, "USHER_TERM_DELAY=soon", "USHER_REWRITE=TERM:QUIT\nnonsense")
 	u.begin().want(125)
-	for _, says := range []string{`in USHER_TERM_DELAY: invalid argument "soon"`, `in USHER_REWRITE: invalid argument "nonsense"`} {
+	for _, says := range []string{`USHER_TERM_DELAY: "soon" is not a duration`, `USHER_REWRITE: rewrite "nonsense"`} {
 		if !strings.Contains(u.stderr.String(), says) {
 			t.Errorf("%q is not in:\n%s", says, &u.stderr)
 		}

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/spf13/pflag"
 )
 
 // Whatever the command line and the environment are: no panic, the command is what stands at the end of the arguments, and the app's
@@ -39,7 +37,11 @@ func FuzzParse(f *testing.F) {
 func TestFlagsAreDocumented(t *testing.T) {
 	registered := map[string]bool{}
 	// parse keeps its flags to itself, but for another init's words.
-	spy := &personality{begin: func(m *mimicry) { m.fs.VisitAll(func(f *pflag.Flag) { registered[f.Name] = true }) }}
+	spy := &personality{begin: func(m *mimicry) {
+		for _, s := range m.o.settings {
+			registered[s.name] = true
+		}
+	}}
 	if _, err := parse(spy, []string{"true"}, nil); err != nil {
 		t.Fatal(err)
 	}
