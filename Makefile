@@ -48,6 +48,7 @@ ifneq ($(findstring go1.26,$(GO_HERE)),)
 build size bench: export GOEXPERIMENT = nogreenteagc
 endif
 
+ACTIONLINT  = $(GO) run github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 ERRORLINT   = $(GO) run github.com/polyfloyd/go-errorlint@v1.8.0
 MISSPELL    = $(GO) run github.com/golangci/misspell/cmd/misspell@v0.7.0
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -137,6 +138,7 @@ lint:
 	$(ERRORLINT) -test=false -errorf ./cmd/usher-check ./bench ./examples/...
 	$(UNPARAM) ./... && GOFLAGS='$(GOFLAGS) -tags=usher_entry,usher_threads,usher_early' $(UNPARAM) ./...
 	$(STATICCHECK) ./... && $(STATICCHECK) -tags '$(LAYERS)' ./...
+	$(ACTIONLINT) -shellcheck= -pyflakes= .github/workflows/*.yml
 
 # The image that Dockerfiles take usher from: COPY --from=usher /usher /usher
 image: build
