@@ -3,6 +3,8 @@ package main_test
 import (
 	"io"
 	"os"
+	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -144,11 +146,29 @@ func TestEnvironment(t *testing.T) {
 }
 
 func TestHelpAndVersion(t *testing.T) {
-	for _, c := range []struct{ arg, prints string }{{"--help", "--term-delay"}, {"-h", "USHER_TERM_DELAY"}, {"--version", "usher "}} {
+	u := commandHere(t, &made, "--help", "all").begin()
+	u.want(0)
+	if !strings.Contains(u.stdout.String(), "--startup-check") || u.stderr.String() != "" {
+		t.Errorf("usher --help all: %q, %q", &u.stdout, &u.stderr)
+	}
+	for _, c := range []struct{ arg, prints string }{{"--help", "--term-delay"}, {"-h", "USHER_TERM_DELAY"}} {
 		u := commandHere(t, &made, c.arg).begin()
 		u.want(0)
-		if !strings.Contains(u.stdout.String(), c.prints) || u.stderr.String() != "" {
+		if out := u.stdout.String(); !strings.Contains(out, c.prints) || strings.Contains(out, "--startup-check") || u.stderr.String() != "" {
 			t.Errorf("usher %s: %q, %q", c.arg, &u.stdout, &u.stderr)
 		}
 	}
+	// The builds of these tests are no releases, and say so.
+	eachBuild(t, func(t *testing.T, b *build) {
+		source := "os/signal"
+		if b.complete {
+			source = "the kernel's queue"
+		}
+		u := commandHere(t, b, "--version").begin()
+		u.want(0)
+		want := regexp.MustCompile("^usher \\S+, not a release \\(" + regexp.QuoteMeta(strings.Fields(runtime.Version())[0]) + "\\S*, signals from " + source + "\\)\n(without .*\n)?$")
+		if !want.MatchString(u.stdout.String()) || u.stderr.String() != "" {
+			t.Errorf("%q, %q, want %s", &u.stdout, &u.stderr, want)
+		}
+	})
 }

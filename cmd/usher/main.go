@@ -23,8 +23,11 @@ import (
 	"usher/supervisor/goruntime"
 )
 
-// version is set by the linker (make build).
-var version = "devel"
+// The linker sets both: version for make build, unreleased for make release.
+var (
+	version    = "devel"
+	unreleased = ", not a release ("
+)
 
 // without is a second line of the version, for a program that lacks layers of the
 // entry point.
@@ -32,7 +35,7 @@ func without() string {
 	if entry.Missing == "" {
 		return ""
 	}
-	return "built by " + runtime.Version() + " for " + runtime.GOARCH + " without" + entry.Missing + "\n"
+	return "without" + entry.Missing + "\n"
 }
 
 func init() {
@@ -54,10 +57,11 @@ func main() {
 	switch {
 	case o.help:
 		actAsTool()
-		exit(printOut(1, usage))
+		exit(printOut(1, helpText(len(o.config.Command) == 1 && o.config.Command[0] == "all")))
 	case o.version:
 		actAsTool()
-		exit(printOut(1, "usher "+version+"\n"+without()))
+		exit(printOut(1, "usher "+version+unreleased+runtime.Version()+
+			", signals from "+signals.SourceName+")\n"+without()))
 	case o.notice.text != "":
 		actAsTool()
 		exit(printOut(o.notice.fd, o.notice.text))

@@ -59,7 +59,7 @@ func TestFlagsAreDocumented(t *testing.T) {
 		}
 		return names
 	}
-	inHelp, inReadme := named(usage), named(string(readme))
+	inHelp, inReadme := named(help), named(string(readme))
 	// Each of these stands for the same parameter of the other two kinds of checks.
 	parameter := regexp.MustCompile(`^(?:live|startup)(-initial-delay|-period|-timeout|-success-threshold|-failure-threshold)$`)
 	undocumented := []string{"quiet", "verbose", "help"} // the README has their short names, or nothing to add
