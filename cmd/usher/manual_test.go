@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spf13/pflag"
-
 	"usher/internal/manual"
 )
 
@@ -35,15 +33,27 @@ func readManual(t *testing.T, name string) manual.Page {
 }
 
 // registeredFlags are those of usher itself.
-func registeredFlags(t *testing.T) map[string]*pflag.Flag {
+func registeredFlags(t *testing.T) map[string]*setting {
 	t.Helper()
-	flags := map[string]*pflag.Flag{}
-	// parse keeps its flags to itself, but for another init's words.
-	spy := &personality{begin: func(m *mimicry) { m.fs.VisitAll(func(f *pflag.Flag) { flags[f.Name] = f }) }}
-	if _, err := parse(spy, []string{"true"}, nil); err != nil {
+	o, err := parse(nil, []string{"true"}, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
+	flags := map[string]*setting{}
+	for i := range o.settings {
+		flags[o.settings[i].name] = &o.settings[i]
+	}
 	return flags
+}
+
+// defaultOf is a flag's default as usher shows it.
+func defaultOf(s *setting) string { return strings.Join(s.values(), ",") }
+
+func letter(s *setting) string {
+	if s.short == 0 {
+		return ""
+	}
+	return string(s.short)
 }
 
 // noDefault are flags with a value that do nothing unless they are given.
@@ -64,10 +74,13 @@ func TestManualHasEveryFlag(t *testing.T) {
 			continue
 		}
 		seen[name] = true
-		if short := strings.Join(words[:len(words)-1], " "); short != f.Shorthand {
-			t.Errorf("usher(1) has %q as the short name of --%s, which is %q", short, name, f.Shorthand)
+		if short := strings.Join(words[:len(words)-1], " "); short != letter(f) {
+			t.Errorf("usher(1) has %q as the short name of --%s, which is %q", short, name, letter(f))
 		}
-		if takesValue := f.NoOptDefVal == ""; takesValue != (len(item.Args["Ar"]) > 0) {
+		_, isBool := f.value.(*bool)
+		_, isDuration := f.value.(*time.Duration)
+		_, isList := f.value.(func(string) error)
+		if takesValue := !isBool; takesValue != (len(item.Args["Ar"]) > 0) {
 			t.Errorf("usher(1): does --%s take a value? %v", name, takesValue)
 			continue
 		} else if !takesValue {
@@ -77,25 +90,25 @@ func TestManualHasEveryFlag(t *testing.T) {
 		switch {
 		case slices.Contains(noDefault, name) || strings.Contains(item.Text, "Repeatable") || strings.Contains(item.Text, "By default,"):
 		case !ok:
-			t.Errorf("usher(1) does not say what the default of --%s is: The default is .Li %s", name, f.DefValue)
-		case f.Value.Type() == "list":
+			t.Errorf("usher(1) does not say what the default of --%s is: The default is .Li %s", name, defaultOf(f))
+		case isList:
 			without, _ := parse(nil, []string{"true"}, nil)
 			with, err := parse(nil, []string{"--" + name, says, "true"}, nil)
-			if err != nil || !reflect.DeepEqual(with, without) {
+			if err != nil || !reflect.DeepEqual(with.config, without.config) {
 				t.Errorf("usher(1) has %q as the default of --%s: %v", says, name, err)
 			}
-		case f.Value.Type() == "duration":
+		case isDuration:
 			d, err := time.ParseDuration(says)
-			if err != nil || d.String() != f.DefValue {
-				t.Errorf("usher(1) has %q as the default of --%s, which is %s", says, name, f.DefValue)
+			if err != nil || d.String() != defaultOf(f) {
+				t.Errorf("usher(1) has %q as the default of --%s, which is %s", says, name, defaultOf(f))
 			}
-		case says != f.DefValue:
-			t.Errorf("usher(1) has %q as the default of --%s, which is %q", says, name, f.DefValue)
+		case says != defaultOf(f):
+			t.Errorf("usher(1) has %q as the default of --%s, which is %q", says, name, defaultOf(f))
 		}
 	}
 	for name, f := range flags {
 		if !seen[name] {
-			t.Errorf("docs/man/usher.1 does not have --%s: write .It Fl -%s, what it does, and its default (%s)", name, name, f.DefValue)
+			t.Errorf("docs/man/usher.1 does not have --%s: write .It Fl -%s, what it does, and its default (%s)", name, name, defaultOf(f))
 		}
 	}
 }
@@ -103,8 +116,8 @@ func TestManualHasEveryFlag(t *testing.T) {
 func TestManualHasEveryVariable(t *testing.T) {
 	says := readManual(t, "usher.1").Sections["ENVIRONMENT"]
 	rule, list, _ := strings.Cut(says, ".Bl")
-	for name := range registeredFlags(t) {
-		if named := strings.Contains(rule, ".Fl -"+name+"\n") || strings.Contains(rule, ".Fl -"+name+" ,\n"); named != slices.Contains(notSettings, name) && name != "term-delay" {
+	for name, f := range registeredFlags(t) {
+		if named := strings.Contains(rule, ".Fl -"+name+"\n") || strings.Contains(rule, ".Fl -"+name+" ,\n"); named != f.asks && name != "term-delay" {
 			t.Errorf("usher(1), ENVIRONMENT: does --%s have no variable? It says %v", name, named)
 		}
 	}
@@ -237,6 +250,14 @@ func TestManualHasEveryReasonAndMember(t *testing.T) {
 		t.Fatal(err)
 	}
 	ast.Inspect(tree, func(n ast.Node) bool {
+		if call, ok := n.(*ast.CallExpr); ok && len(call.Args) > 1 { // addProcesses(&o, "killed", …)
+			if literal, ok := call.Args[1].(*ast.BasicLit); ok && literal.Kind == token.STRING {
+				if _, isFunction := call.Fun.(*ast.Ident); isFunction {
+					name, _ := strconv.Unquote(literal.Value)
+					want[name] = true
+				}
+			}
+		}
 		if call, ok := n.(*ast.CallExpr); ok && len(call.Args) > 0 {
 			selector, isMethod := call.Fun.(*ast.SelectorExpr)
 			if literal, ok := call.Args[0].(*ast.BasicLit); ok && isMethod && literal.Kind == token.STRING {
