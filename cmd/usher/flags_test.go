@@ -94,7 +94,7 @@ func TestVariables(t *testing.T) {
 	u.cmd.Env = append(u.cmd.Env, "USHER_TERM_DELAY=nonsense", "USHER_REWRITE=TERM:QUIT\n\nUSR1:USR2\n", "USHER_GRACE_PERIOD=", "USHER_PROCESS_GROUP=true\n", "USHER_QUIET_PERIOD=\n",
 		"USHER_SERVICE_HOST=10.0.0.1", "USHER_PORT=tcp://10.0.0.1:80", "USHER_DB_PORT_80_TCP_ADDR=10.0.0.1", "USHER_TERM_DELY=5s", "USHER_PROBE=livez")
 	u.begin().want(3)
-	const want = "usher: unknown variable USHER_TERM_DELY: ignored, and not passed to the app\n" +
+	const want = "usher: unknown variable USHER_TERM_DELY: ignored, and not passed to the app (did you mean USHER_TERM_DELAY?)\n" +
 		"usher: unknown variable USHER_PROBE: ignored, and not passed to the app\n"
 	if out := u.stdout.String() + u.stderr.String(); out != want {
 		t.Errorf("printed %q", out)

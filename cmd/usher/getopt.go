@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"usher/internal/spelling"
 )
 
 // parseArgs reads flags as getopt_long(3) does, up to the first word that is no
@@ -55,12 +57,12 @@ func (p *personality) long(m *mimicry, args []string) (rest []string, err error)
 	}
 	switch {
 	case found == nil || name == "":
-		return rest, fmt.Errorf("unknown flag: --%s", name)
+		return rest, p.unknown(m, "--"+name)
 	case given && !found.value && !p.own:
 		return rest, fmt.Errorf("flag takes no value: --%s", name)
 	case !given && !found.value:
 		value = "true"
-	case !given && len(rest) == 0:
+	case !given && p.lacksValue(rest):
 		return rest, fmt.Errorf("flag needs a value: --%s", name)
 	case !given:
 		value, rest = rest[0], rest[1:]
@@ -72,6 +74,10 @@ func (p *personality) long(m *mimicry, args []string) (rest []string, err error)
 // Usher's own flags may also be -a=VALUE.
 func (p *personality) cluster(m *mimicry, args []string) (rest []string, err error) {
 	letters, rest := args[0][1:], args[1:]
+	name, _, _ := strings.Cut(letters, "=")
+	if p.own && len(name) > 1 && m.o.setting(name) != nil {
+		return rest, p.unknown(m, "-"+name)
+	}
 	for letters != "" {
 		letter := letters[0]
 		letters = letters[1:]
@@ -84,13 +90,16 @@ func (p *personality) cluster(m *mimicry, args []string) (rest []string, err err
 		value := "true"
 		switch {
 		case found == nil || letter == 0:
-			return rest, fmt.Errorf("unknown flag: -%c", letter)
+			if !p.own || spelling.Nearest(name, p.longNames()) == "" {
+				name = string(letter)
+			}
+			return rest, p.unknown(m, "-"+name)
 		case p.own && strings.HasPrefix(letters, "="):
 			value, letters = letters[1:], ""
 		case !found.value:
 		case letters != "":
 			value, letters = letters, ""
-		case len(rest) == 0:
+		case p.lacksValue(rest):
 			return rest, fmt.Errorf("flag needs a value: -%c", letter)
 		default:
 			value, rest = rest[0], rest[1:]
@@ -100,6 +109,12 @@ func (p *personality) cluster(m *mimicry, args []string) (rest []string, err err
 		}
 	}
 	return rest, nil
+}
+
+// lacksValue reports whether no value follows a flag that needs one. None of
+// usher's own flags has the value --.
+func (p *personality) lacksValue(rest []string) bool {
+	return len(rest) == 0 || p.own && rest[0] == "--"
 }
 
 // set does what the flag or variable means. The error begins with its name.

@@ -66,9 +66,10 @@ func main() {
 		actAsTool()
 		exit(printOut(o.notice.fd, o.notice.text))
 	case err != nil && as != nil:
-		fail(o.logJSON, as.wrong, err, as.usage)
+		hint := as.usage + "; usher's own settings are variables, such as USHER_TERM_DELAY=10s"
+		fail(o.logJSON, as.wrong, err, o.hints(err, hint)...)
 	case err != nil:
-		fail(o.logJSON, exitcode.Failure, err, "usher --help lists the flags and their variables")
+		fail(o.logJSON, exitcode.Failure, err, o.hints(err, "usher --help lists the flags and their variables")...)
 	case o.install != "":
 		actAsTool()
 		if err := install(o.install); err != nil {
@@ -121,7 +122,7 @@ func exit(code int) {
 func (o *options) newLogger() *logger {
 	log := newLogger(o.level, o.logJSON)
 	for _, name := range o.unknown {
-		log.Event(&event.Event{Kind: event.UnknownVariable, Reason: name})
+		log.Event(&event.Event{Kind: event.UnknownVariable, Reason: name, Meant: o.variableLike(name)})
 	}
 	return log
 }

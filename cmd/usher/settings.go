@@ -57,7 +57,7 @@ func notDuration(text string) error {
 	if _, err := time.ParseDuration(text + "s"); err == nil { // Kubernetes and docker stop count in seconds
 		return fmt.Errorf("%q has no unit: for seconds, %ss", text, text)
 	}
-	return fmt.Errorf("%q is not a duration, such as 10s or 1m30s", text)
+	return fmt.Errorf("%q is not a duration, such as 500ms, 10s, 1m30s or 1h", text)
 }
 
 // values are what /flagz shows.
