@@ -7,6 +7,9 @@ PKG     ?= ./cmd/usher
 # Where usher-check goes: beside usher; nowhere, and unbuilt, where usher alone is wanted elsewhere.
 CHECK   ?= $(if $(filter bin/usher,$(OUT)),bin/usher-check)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+# What --version says: version, and that this is no release, which RELEASE=1 leaves out. `make release` sets both.
+NAMED    = -X main.version=$(VERSION) $(if $(RELEASE),$(IS_RELEASE))
+IS_RELEASE = -X "main.unreleased= ("
 
 # Why these flags: signals/entry; not position-independent: docs/explanation/security.md. Where there is an entry point of our own, usher
 # blocks every signal before the Go runtime has started, so that none is lost and none kills it; -checklinkname=0 lets the entry point name a
@@ -15,7 +18,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 # Functions begin where the one before ends, or at the next instruction's place: amd64's instructions need no alignment, arm64's 4 bytes.
 # By default it would be 32 and 16, which costs 53 kB on amd64. What the COLD packages do is not done often: without inlining they are
 # 49 kB less.
-LDFLAGS = -s -w -X main.version=$(VERSION) -checklinkname=0
+LDFLAGS = -s -w $(NAMED) -checklinkname=0
 TAGS    = usher_linkname
 # The layers of the entry point, each on the one before, and the Go releases that each is verified for: signals/entry/VERIFY.md. For any other
 # release a layer is left out, and so are those above it. LAYERS=usher_entry, or nothing, builds fewer.
@@ -26,7 +29,7 @@ usher_early   = $(filter go1.26,$(usher_threads))
 GO_HERE      := $(shell $(GO) env GOVERSION)
 UNVERIFIED    = $(strip $(foreach layer,$(LAYERS),$(if $(filter $($(layer)) $(addsuffix .%,$($(layer))),$(GO_HERE)),,$(layer))))
 KEPT          = $(filter-out $(UNVERIFIED),$(LAYERS))
-COLD    = fmt time strings strconv flag slices syscall internal/sync golang.org/x/sys/unix github.com/hashicorp/go-multierror github.com/spf13/pflag \
+COLD    = fmt time strings strconv slices syscall internal/sync golang.org/x/sys/unix github.com/hashicorp/go-multierror \
 	path unicode/utf8 usher/internal/contexts usher/internal/file usher/internal/printable usher/supervisor/lastword usher/supervisor/lifecycle
 GCFLAGS = $(COLD:%=-gcflags=%=-l)
 ifneq ($(filter $(GOARCH),amd64 arm64),)
@@ -45,19 +48,20 @@ ifneq ($(findstring go1.26,$(GO_HERE)),)
 build size bench: export GOEXPERIMENT = nogreenteagc
 endif
 
+ACTIONLINT  = $(GO) run github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 ERRORLINT   = $(GO) run github.com/polyfloyd/go-errorlint@v1.8.0
 MISSPELL    = $(GO) run github.com/golangci/misspell/cmd/misspell@v0.7.0
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 UNPARAM     = $(GO) run mvdan.cc/unparam@v0.0.0-20260823230713-2fa3d841b0c8
 GOTESTSUM   = $(GO) run gotest.tools/gotestsum@v1.13.0
 
-.PHONY: build demo pictures test e2e fuzz stress faults bench size verify-entry lint image deps clean
+.PHONY: build demo pictures test e2e fuzz stress faults bench size verify-entry lint image release release-check deps clean
 
 # RACE=1 puts the race detector in, which goes well with the entry point.
 build:
-	CGO_ENABLED=$(if $(RACE),1,0) GOOS=linux GOARCH=$(GOARCH) $(GO) build $(if $(RACE),-race) -trimpath -tags '$(TAGS)' $(GCFLAGS) -ldflags '$(LDFLAGS)' -o $(OUT) $(PKG)
+	CGO_ENABLED=$(if $(RACE),1,0) GOOS=linux GOARCH=$(GOARCH) $(GO) build $(if $(RACE),-race) -trimpath -tags '$(TAGS)' $(GCFLAGS) -ldflags '$(LDFLAGS)' -o '$(OUT)' $(PKG)
 ifneq ($(CHECK),)
-	CGO_ENABLED=0 GOOS=linux GOARCH=$(GOARCH) $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(CHECK) ./cmd/usher-check
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(GOARCH) $(GO) build -trimpath -ldflags '-s -w $(NAMED)' -o '$(CHECK)' ./cmd/usher-check
 endif
 
 # A stop under load, with a real server, behind usher and without. Needs no Docker.
@@ -78,6 +82,7 @@ JSON ?=
 test:
 	$(GOTESTSUM) --format pkgname $(if $(JSON),--jsonfile '$(JSON)') -- -timeout 15m ./...
 	cd examples/kubernetes && $(GO) test ./...
+	cd release && $(GO) test -timeout 30m ./...
 	@echo "Tests that were skipped are listed above with the reason; as root, 'make deps' installs what they need."
 
 # Tests on a Kubernetes cluster, named by KUBECONFIG: e2e/README.md. E2E=-short is a short round, E2E='-run TestEnds -update' writes the documentation's tables.
@@ -126,16 +131,31 @@ lint:
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt would change: $$unformatted"; exit 1; }
 	$(GO) vet ./... && $(GO) vet -tags '$(LAYERS)' ./... && $(GO) vet .ci/skipped.go
 	cd examples/kubernetes && $(GO) vet ./...
+	cd release && $(GO) vet ./...
 	$(GO) test -count=1 ./internal/rules
-	$(MISSPELL) -error $$(git ls-files '*.go' '*.md' '*.sh' Makefile)
+	$(MISSPELL) -error $$(git ls-files '*.go' '*.md' '*.sh' '*.[15]' Makefile)
 	$(ERRORLINT) -test=false -errorf -comparison=false -asserts=false ./...
 	$(ERRORLINT) -test=false -errorf ./cmd/usher-check ./bench ./examples/...
 	$(UNPARAM) ./... && GOFLAGS='$(GOFLAGS) -tags=usher_entry,usher_threads,usher_early' $(UNPARAM) ./...
 	$(STATICCHECK) ./... && $(STATICCHECK) -tags '$(LAYERS)' ./...
+	$(ACTIONLINT) -shellcheck= -pyflakes= .github/workflows/*.yml
 
 # The image that Dockerfiles take usher from: COPY --from=usher /usher /usher
 image: build
 	docker build -t usher -f dockerfiles/Dockerfile bin
+
+# What users install, in dist/: binaries, tarballs, packages, images, SBOMs, checksums, with the Go release that go.mod pins.
+#
+#     make release VERSION=v0.1.0 [SOURCE=https://where.the/source/is] [ARCH=amd64,arm64]
+#
+# The same commit gives the same bytes: docs/how-to/verify-a-release.md.
+PINNED_GO = $(shell sed -n 's/^toolchain //p' go.mod)
+release:
+	cd release && GOTOOLCHAIN=$(PINNED_GO) GOFLAGS= $(GO) run . -version '$(VERSION)' $(if $(SOURCE),-url '$(SOURCE)') $(if $(ARCH),-arch '$(ARCH)')
+
+# A whole release, built twice, by two users in two folders, and installed: `make test` does that for two architectures.
+release-check:
+	cd release && USHER_RELEASE=all $(GO) test -count=1 -timeout 1h -v .
 
 # What the tests use, from Debian's packages. RUNLEVEL=1 keeps the packages from starting their servers.
 deps:
@@ -143,4 +163,4 @@ deps:
 	RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$(cat .ci/packages)
 
 clean:
-	rm -rf bin
+	rm -rf bin dist

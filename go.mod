@@ -2,6 +2,9 @@ module usher
 
 go 1.26.0
 
+// The release that releases are built with: release/.
+toolchain go1.26.8
+
 require (
 	github.com/hashicorp/go-multierror v1.1.1
 	github.com/prometheus/client_model v0.6.2

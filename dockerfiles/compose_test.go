@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-// compose is the command that runs Compose files: Compose v2, the plugin, or Debian 12's Compose v1.
+// compose is the command that runs Compose files: Compose v2, the plugin, or
+// Debian 12's Compose v1.
 var compose = sync.OnceValues(func() ([]string, error) {
 	if _, err := docker("compose", "version"); err == nil {
 		return []string{"docker", "compose"}, nil
@@ -21,7 +22,7 @@ var compose = sync.OnceValues(func() ([]string, error) {
 	if _, err := exec.LookPath("docker-compose"); err == nil {
 		return []string{"docker-compose"}, nil
 	}
-	return nil, missingError{"no Compose: neither docker compose nor docker-compose (Debian: apt-get install docker-compose)"}
+	return nil, missingError{"no Compose: neither docker compose nor docker-compose (Debian: docker-compose)"}
 })
 
 // A project is a Compose file's containers.
@@ -31,8 +32,9 @@ type project struct {
 	command []string
 }
 
-// TestCompose is examples/compose as its users run it: a server is restarted while a client asks, and no request fails.
-// The control kills a server: the client has to notice.
+// TestCompose is examples/compose as its users run it: a server is restarted
+// while a client asks, and no request fails. The control kills a server: the
+// client has to notice.
 func TestCompose(t *testing.T) {
 	t.Parallel()
 	need(t, engine())
@@ -49,7 +51,8 @@ func TestCompose(t *testing.T) {
 	for _, c := range [][]string{
 		{"cp", "-p", "Dockerfile", filepath.Join(root, "dockerfiles")},
 		{"cp", "-rp", "../examples/compose", filepath.Join(root, "examples")},
-		{"make", "-C", "..", "build", "GOARCH=amd64", "OUT=" + filepath.Join(root, "bin/usher"), "CHECK=" + filepath.Join(root, "bin/usher-check")},
+		{"make", "-C", "..", "build", "GOARCH=amd64", "OUT=" + filepath.Join(root, "bin/usher"),
+			"CHECK=" + filepath.Join(root, "bin/usher-check")},
 	} {
 		if err := command(c[0], c[1:]...); err != nil {
 			t.Fatal(err)
@@ -71,7 +74,8 @@ func TestCompose(t *testing.T) {
 	if answered, failed := p.counts(); failed > 0 {
 		t.Errorf("%d of %d requests failed", failed, answered+failed)
 	}
-	for _, line := range []string{"usher: traffic has been quiet for 3s", "usher: SIGQUIT sent to the app", "usher: Completed: exit code 0"} {
+	for _, line := range []string{"usher: traffic has been quiet for 3s", "usher: SIGQUIT sent to the app",
+		"usher: Completed: exit code 0"} {
 		if log := p.log("web-a"); !strings.Contains(log, line) {
 			t.Errorf("no line %q in the server's log:\n%s", line, log)
 		}
@@ -92,10 +96,12 @@ func (p *project) run(args ...string) string {
 	return string(out)
 }
 
-// log is what a service has written so far. The engine is asked, which takes less time than Compose.
+// log is what a service has written so far. The engine is asked, which takes
+// less time than Compose.
 func (p *project) log(service string) string {
 	p.t.Helper()
-	container, err := docker("ps", "-aq", "--filter", "label=com.docker.compose.project="+p.name, "--filter", "label=com.docker.compose.service="+service)
+	container, err := docker("ps", "-aq", "--filter", "label=com.docker.compose.project="+p.name, "--filter",
+		"label=com.docker.compose.service="+service)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -119,7 +125,8 @@ func (p *project) counts() (answered, failed int) {
 	return answered, failed
 }
 
-// until waits for the client's counts, and returns how many were answered by then.
+// until waits for the client's counts, and returns how many were answered by
+// then.
 func (p *project) until(what string, ok func(answered, failed int) bool) (answered int) {
 	p.t.Helper()
 	eventually(p.t, fmt.Sprintf("the client counts %s", what), func() bool {

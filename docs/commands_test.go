@@ -49,7 +49,7 @@ var (
 )
 
 // TestCommandLine holds reference/command-line.md against the binary: its flags
-// (--help), its settings and their defaults (/flagz).
+// (--help all), its settings and their defaults (/flagz).
 func TestCommandLine(t *testing.T) {
 	page, err := os.ReadFile("reference/command-line.md")
 	if err != nil {
@@ -83,7 +83,7 @@ func TestCommandLine(t *testing.T) {
 		}
 	}
 
-	help, err := exec.Command(usher, "--help").Output()
+	help, err := exec.Command(usher, "--help", "all").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,7 +94,7 @@ func (n *namespace) rolledOut(name string) {
 		for _, p := range all {
 			if p.Labels["app"] == name && p.gone.IsZero() {
 				there++
-				if isReady(p.Pod) {
+				if isReady(p.Pod) && p.deleting.IsZero() {
 					ready++
 				}
 			}

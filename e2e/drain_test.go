@@ -96,5 +96,9 @@ func (n *namespace) drain(budget, app string) (node string, evicted []string, re
 			await(n, "poddisruptionbudgets", budget, "allowing a disruption", limit, allows)
 		}
 	}
+	uncordon()
+	n.until("gone: all that were evicted", limit, func(all map[string]seenPod) bool {
+		return !slices.ContainsFunc(evicted, func(name string) bool { return all[name].gone.IsZero() })
+	})
 	return node, evicted, refusals
 }

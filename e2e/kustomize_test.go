@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// The Kustomize component's Deployment runs, and usher has the last word. The node sends what the image's STOPSIGNAL says, QUIT.
+// The Kustomize component's Deployment runs, and usher has the last word. The
+// node sends what the image's STOPSIGNAL says, QUIT.
 func TestExampleKustomize(t *testing.T) {
 	needCluster(t, false)
 	t.Parallel()
@@ -27,5 +28,6 @@ func TestExampleKustomize(t *testing.T) {
 	name := n.podsOf("web")[0]
 	n.deletePod(name)
 	p := n.untilPod(name, "ended", limit, func(p seenPod) bool { return terminated(p.Pod, "web") != nil })
-	expect(t, terminated(p.Pod, "web"), "Completed", 0, "Completed: exit code 0", "SIGQUIT from outside the container", "of at most 15s (quiet for 5s)")
+	expect(t, terminated(p.Pod, "web"), "Completed", 0, "Completed: exit code 0",
+		"SIGQUIT from outside the container", "of at most 15s (quiet for 5s)")
 }

@@ -22,22 +22,26 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// policed is the label of the namespaces that a test's policies are bound to; its value is the test's own.
+// policed is the label of the namespaces that a test's policies are bound to;
+// its value is the test's own.
 const policed = "usher-e2e/policies"
 
-// install brings the policies of examples/kubernetes/inject to the cluster, with a name of their own and bound to the test's namespaces, and
-// takes them away when the test ends.
+// install brings the policies of examples/kubernetes/inject to the cluster, with
+// a name of their own and bound to the test's namespaces, and takes them away
+// when the test ends.
 func install(t *testing.T, suffix, label string) {
 	t.Helper()
 	served, err := cluster.client.Discovery().ServerResourcesForGroupVersion("admissionregistration.k8s.io/v1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.ContainsFunc(served.APIResources, func(r metav1.APIResource) bool { return r.Kind == "MutatingAdmissionPolicy" }) {
-		t.Skip("the cluster has no MutatingAdmissionPolicy in admissionregistration.k8s.io/v1: it comes with Kubernetes 1.36")
+	if !slices.ContainsFunc(served.APIResources,
+		func(r metav1.APIResource) bool { return r.Kind == "MutatingAdmissionPolicy" }) {
+		t.Skip("the cluster has no MutatingAdmissionPolicy in v1: it comes with Kubernetes 1.36")
 	}
 	policies := cluster.client.AdmissionregistrationV1()
-	here := &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{policed: label}}}
+	here := &admissionv1.MatchResources{
+		NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{policed: label}}}
 	strict := metav1.CreateOptions{FieldValidation: "Strict"}
 	for _, file := range []string{"mutate.yaml", "refuse.yaml", "warn.yaml"} {
 		text, err := os.ReadFile(filepath.Join(examples, "inject", file))
@@ -135,7 +139,8 @@ func (try *trial) HandleWarningHeader(code int, _, text string) {
 
 var _ rest.WarningHandler = (*trial)(nil)
 
-// of is what the API server makes of an object, what it warns of, and its refusal.
+// of is what the API server makes of an object, what it warns of, and its
+// refusal.
 func (try *trial) of(object any) (pod *corev1.Pod, warnings []string, err error) {
 	try.t.Helper()
 	try.mu.Lock()
@@ -161,16 +166,18 @@ func (try *trial) of(object any) (pod *corev1.Pod, warnings []string, err error)
 	return pod, slices.Clone(try.warnings), err
 }
 
-// untilInForce waits until the API server obeys each of the three policies, and so many that warn: it learns of them in its own time, and no
-// watch says when.
+// untilInForce waits until the API server obeys each of the three policies, and
+// so many that warn: it learns of them in its own time, and no watch says when.
 func (try *trial) untilInForce(times int, change func(*corev1.Pod)) {
 	try.t.Helper()
 	deadline := time.Now().Add(limit)
 	for ; ; time.Sleep(100 * time.Millisecond) {
 		p, _, err := try.of(labelled("in-force", nil, change))
-		_, warnings, _ := try.of(labelled("in-force", nil, change, func(p *corev1.Pod) { p.Spec.Containers[0].Command = nil }))
+		_, warnings, _ := try.of(labelled("in-force", nil, change,
+			func(p *corev1.Pod) { p.Spec.Containers[0].Command = nil }))
 		_, _, refused := try.of(labelled("in-force", map[string]string{"usher/term-delay": "soon"}, change))
-		if err == nil && p.Spec.Containers[0].Command[0] == "/.usher/usher" && len(warnings) == times && refused != nil && strings.Contains(refused.Error(), "usher takes durations") {
+		if err == nil && p.Spec.Containers[0].Command[0] == "/.usher/usher" && len(warnings) == times &&
+			refused != nil && strings.Contains(refused.Error(), "usher takes durations") {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -179,7 +186,8 @@ func (try *trial) untilInForce(times int, change func(*corev1.Pod)) {
 	}
 }
 
-// labelled is a pod that asks for usher: a server of an image that knows nothing of it.
+// labelled is a pod that asks for usher: a server of an image that knows nothing
+// of it.
 func labelled(name string, annotations map[string]string, changes ...func(*corev1.Pod)) *corev1.Pod {
 	p := pod(name, nil)
 	p.Labels["usher/mode"], p.Annotations = "inject", annotations

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"usher/internal/spelling"
 )
 
 // Signal is a signal number, which may be a real-time signal's.
@@ -48,7 +50,17 @@ func Parse(s string) (Signal, error) {
 	if sig, ok := parseRealTime(name); ok {
 		return sig, nil
 	}
-	return 0, fmt.Errorf("signal %q: no such signal", s)
+	return 0, fmt.Errorf("signal %q: no such signal%s", s, spelling.DidYouMean("SIG", name[len("SIG"):], names()))
+}
+
+// names are the signals' names, without SIG.
+func names() (names []string) {
+	for sig := range RTMin {
+		if name := unix.SignalName(sig); name != "" {
+			names = append(names, name[len("SIG"):])
+		}
+	}
+	return names
 }
 
 func parseRealTime(name string) (Signal, bool) {

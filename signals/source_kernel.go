@@ -17,6 +17,9 @@ import (
 	"usher/signals/entry"
 )
 
+// SourceName is the name of this source in the output of --version.
+const SourceName = "the kernel's queue"
+
 // kernelSource takes signals from the kernel's own queue with sigtimedwait(2).
 // Nothing can be more complete: only the kernel itself coalesces signals, every
 // signal comes with its siginfo, and no signal is lost, or kills usher, before

@@ -12,6 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// SourceName is the name of this source in the output of --version.
+const SourceName = "os/signal"
+
 // notifySource uses os/signal, for a plain `go build` and for architectures
 // without an entry point. Its limits: it never forwards SIGURG, SIGPIPE,
 // SIGXFSZ and SIGPROF. It loses values and senders, and a real-time signal that

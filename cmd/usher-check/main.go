@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"time"
 
@@ -21,32 +22,43 @@ import (
 	"usher/internal/printable"
 )
 
-const usage = `usher-check runs a check and exits with 0 if it holds, or with 1 and the reason on stdout.
+const usage = `usher-check runs a check and exits with 0 if it holds, or with 1 and the reason
+on stdout.
 
 Usage:
   usher-check [flags] CHECK
 
 CHECK:
-  http://host:port/path  https://…   GET: 200-399 holds. Redirects on the same host are followed; one to another host holds, with a warning
-  grpc://host:port/service           grpc.health.v1.Health/Check says SERVING; without a service, of the whole server
-  grpcs://host:port/service          the same over TLS
-  tcp://host:port  unix:///path      can be connected to
-  exec:command args...               exits with 0
-  file:/path                         is there
+  http://host:port/path         GET: 200-399 holds. Redirects on the same host
+  https://host:port/path        are followed; one to another host holds, with
+                                a warning
+  grpc://host:port/service      grpc.health.v1.Health/Check says SERVING; of
+  grpcs://host:port/service     the whole server without a service
+  tcp://host:port, unix:///path can be connected to
+  exec:command args...          exits with 0
+  file:/path                    is there
 
 Flags:
-      --timeout DURATION             (1s)
-      --check-header 'NAME: VALUE'   goes with http and https (repeatable)
-      --verify                       verify the server's certificate; kubelet's probes do not
-      --ca FILE                      verify it against these authorities (PEM) instead of the system's
+      --timeout DURATION            [1s]
+      --check-header 'NAME: VALUE'  goes with http and https (repeatable)
+      --verify                      verify the server's certificate; kubelet's
+                                    probes do not
+      --ca FILE                     verify it against these authorities (PEM)
+                                    instead of the system's
       --version
   -h, --help
 
 Exit codes: 0 it holds, 1 it does not, 125 usher-check was called wrongly.
+
+Example:
+  usher-check --timeout 2s grpc://localhost:9090/my.Service
 `
 
-// version is set by the linker: make build.
-var version = "devel"
+// The linker sets both: version for make build, unreleased for make release.
+var (
+	version    = "devel"
+	unreleased = ", not a release ("
+)
 
 const (
 	holds   = 0
@@ -71,7 +83,7 @@ func main() {
 	case o.help:
 		fmt.Print(usage)
 	case o.version:
-		fmt.Println("usher-check", version)
+		fmt.Printf("usher-check %s%s%s)\n", version, unreleased, runtime.Version())
 	case err != nil:
 		var mistakes *multierror.Error
 		errors.As(err, &mistakes)
@@ -96,9 +108,8 @@ func (f headerFlag) Set(s string) error {
 	return err
 }
 
-// parse reads the arguments. The error is a *multierror.Error with every
-// mistake.
-func parse(args []string) (o options, _ error) {
+// flags returns the flags. They set o.
+func (o *options) flags() *pflag.FlagSet {
 	fs := pflag.NewFlagSet("usher-check", pflag.ContinueOnError)
 	fs.SetInterspersed(false)
 	fs.Usage = func() {}
@@ -108,6 +119,13 @@ func parse(args []string) (o options, _ error) {
 	fs.StringVar(&o.ca, "ca", "", "")
 	fs.BoolVar(&o.version, "version", false, "")
 	fs.BoolVarP(&o.help, "help", "h", false, "")
+	return fs
+}
+
+// parse reads the arguments. The error is a *multierror.Error with every
+// mistake.
+func parse(args []string) (o options, _ error) {
+	fs := o.flags()
 	var errs *multierror.Error
 	if err := fs.Parse(args); err != nil {
 		errs = multierror.Append(errs, err)

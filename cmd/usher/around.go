@@ -2,9 +2,6 @@ package main
 
 import (
 	"strings"
-	"time"
-
-	"github.com/spf13/pflag"
 
 	"usher/healthz/check"
 	"usher/signals"
@@ -13,47 +10,51 @@ import (
 	"usher/supervisor/lifecycle"
 )
 
-// aroundFlags adds the flags for a stop, and for what runs before, beside and
+// aroundFlags are the flags for a stop, and for what runs before, beside and
 // after the app.
-func aroundFlags(fs *pflag.FlagSet, c *config.Config) {
-	fs.Var(&list{def: "TERM", add: func(s string) error {
-		for name := range strings.SplitSeq(s, ",") {
-			sig, err := signals.Parse(name)
-			if err != nil {
-				return err
+func aroundFlags(c *config.Config) []setting {
+	return []setting{
+		{name: "stop-signals", def: "TERM", value: func(s string) error {
+			for name := range strings.SplitSeq(s, ",") {
+				sig, err := signals.Parse(name)
+				if err != nil {
+					return err
+				}
+				c.StopSignals = append(c.StopSignals, sig)
 			}
-			c.StopSignals = append(c.StopSignals, sig)
-		}
-		return nil
-	}}, "stop-signals", "")
-	fs.Var(&list{add: func(s string) (err error) {
-		c.StopSchedule, err = lifecycle.ParseSchedule(s)
-		return err
-	}}, "stop-schedule", "")
-	fs.Var(&list{add: func(s string) error {
-		w, err := check.Parse(s)
-		c.WaitFor = append(c.WaitFor, w)
-		return err
-	}}, "wait-for", "")
-	fs.DurationVar(&c.WaitTimeout, "wait-timeout", time.Minute, "")
-	fs.Var(&list{add: func(s string) error {
-		words, err := check.Words(strings.TrimPrefix(s, "exec:")) // the prefix that other hooks need
-		c.PreStart = append(c.PreStart, words)
-		return err
-	}}, "pre-start", "")
-	for _, hook := range [...]struct {
-		name   string
-		action **command.Action
-	}{{"post-start", &c.PostStart}, {"pre-stop", &c.PreStop}, {"post-stop", &c.PostStop}} {
-		fs.Var(&list{add: func(s string) (err error) {
-			*hook.action, err = command.ParseAction(s)
+			return nil
+		}},
+		{name: "stop-schedule", value: func(s string) (err error) {
+			c.StopSchedule, err = lifecycle.ParseSchedule(s)
 			return err
-		}}, hook.name, "")
+		}},
+		{name: "wait-for", value: func(s string) error {
+			w, err := check.Parse(s)
+			c.WaitFor = append(c.WaitFor, w)
+			return err
+		}},
+		{name: "wait-timeout", value: &c.WaitTimeout},
+		{name: "pre-start", value: func(s string) error {
+			words, err := check.Words(strings.TrimPrefix(s, "exec:")) // the prefix that other hooks need
+			c.PreStart = append(c.PreStart, words)
+			return err
+		}},
+		{name: "hook-timeout", value: &c.HookTimeout},
+		{name: "restart", def: "no", value: func(s string) (err error) {
+			c.Restart, err = lifecycle.ParseRestartPolicy(s)
+			return err
+		}},
+		{name: "restart-max", value: &c.RestartMax},
+		hook("post-start", &c.PostStart),
+		hook("pre-stop", &c.PreStop),
+		hook("post-stop", &c.PostStop),
 	}
-	fs.DurationVar(&c.HookTimeout, "hook-timeout", 0, "")
-	fs.Var(&list{def: "no", add: func(s string) (err error) {
-		c.Restart, err = lifecycle.ParseRestartPolicy(s)
+}
+
+//go:noinline
+func hook(name string, action **command.Action) setting {
+	return setting{name: name, value: func(s string) (err error) {
+		*action, err = command.ParseAction(s)
 		return err
-	}}, "restart", "")
-	fs.IntVar(&c.RestartMax, "restart-max", 0, "")
+	}}
 }

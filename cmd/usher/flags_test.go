@@ -3,6 +3,8 @@ package main_test
 import (
 	"io"
 	"os"
+	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -17,9 +19,9 @@ func TestEveryMistakeAtOnce(t *testing.T) {
 		u.begin().want(125)
 		out := u.stderr.String()
 		for _, says := range []string{
-			`invalid argument "10" for "--term-delay" flag: time: missing unit in duration "10": for seconds, 10s`, `unknown flag: --nonsense`, `"TERM:NOPE"`, `rewrite "x": want FROM:TO`, `usher never forwards SIGKILL`,
-			`ftp`, `--health-addr "db:99999": port "99999"`, `--grace-period -1s`, `--ready-period 0s`, `unknown shorthand flag: 'Z'`, `choose one`,
-			`in USHER_READY_TIMEOUT: invalid argument "soon"`, `--ready-failure-threshold 0`, `usher: hint: `,
+			`--term-delay: "10" has no unit: for seconds, 10s`, `unknown flag: --nonsense`, `"TERM:NOPE"`, `rewrite "x": want FROM:TO`, `usher never forwards SIGKILL`,
+			`ftp`, `--health-addr "db:99999": port "99999"`, `--grace-period -1s`, `--ready-period 0s`, `unknown flag: -Z`, `choose one`,
+			`USHER_READY_TIMEOUT: "soon" is not a duration`, `--ready-failure-threshold 0`, `usher: hint: `,
 		} {
 			if !strings.Contains(out, says) {
 				t.Errorf("%q is not in:\n%s", says, out)
@@ -46,14 +48,14 @@ func TestUsageErrors(t *testing.T) {
 	}{
 		{"", "no command given"},
 		{"--", "no command given"},
-		{"--term-delay", "flag needs an argument: --term-delay"},
+		{"--term-delay", "flag needs a value: --term-delay"},
 		{"--term-delay 30s --grace-period 30s -- true", "--grace-period 30s is too short: --term-delay 30s + writing the reason 500ms: 30.5s, and the app needs time to stop"},
 		{"--term-delay -1s -- true", "--term-delay -1s: must not be negative"},
 		{"--rewrite TERM:QUIT --rewrite 15:INT -- true", "SIGTERM is rewritten already"},
 		{"--probe livez", "needs usher's address in --health-addr or USHER_HEALTH_ADDR"},
 		{"--probe nonsense", "nonsense"},
 		{"--probe tcp://127.0.0.1:1 -- true", "--probe starts no command"},
-		{"--ready-success-threshold many -- true", `invalid argument "many"`},
+		{"--ready-success-threshold many -- true", `--ready-success-threshold: "many" is not a whole number`},
 		{"--health-addr db:80 -- true", `--health-addr "db:80": "db" is not an IP address`},
 		{"--probe livez --health-addr 8086", `--health-addr "8086": write it with a colon: ":8086"`},
 	} {
@@ -92,7 +94,7 @@ func TestVariables(t *testing.T) {
 	u.cmd.Env = append(u.cmd.Env, "USHER_TERM_DELAY=nonsense", "USHER_REWRITE=TERM:QUIT\n\nUSR1:USR2\n", "USHER_GRACE_PERIOD=", "USHER_PROCESS_GROUP=true\n", "USHER_QUIET_PERIOD=\n",
 		"USHER_SERVICE_HOST=10.0.0.1", "USHER_PORT=tcp://10.0.0.1:80", "USHER_DB_PORT_80_TCP_ADDR=10.0.0.1", "USHER_TERM_DELY=5s", "USHER_PROBE=livez")
 	u.begin().want(3)
-	const want = "usher: unknown variable USHER_TERM_DELY: ignored, and not passed to the app\n" +
+	const want = "usher: unknown variable USHER_TERM_DELY: ignored, and not passed to the app (did you mean USHER_TERM_DELAY?)\n" +
 		"usher: unknown variable USHER_PROBE: ignored, and not passed to the app\n"
 	if out := u.stdout.String() + u.stderr.String(); out != want {
 		t.Errorf("printed %q", out)
@@ -109,7 +111,7 @@ func TestVariables(t *testing.T) {
 	u = command(t, &made, "--", "true")
 	u.cmd.Env = append(u.cmd.Env, "USHER_TERM_DELAY=soon", "USHER_REWRITE=TERM:QUIT\nnonsense")
 	u.begin().want(125)
-	for _, says := range []string{`in USHER_TERM_DELAY: invalid argument "soon"`, `in USHER_REWRITE: invalid argument "nonsense"`} {
+	for _, says := range []string{`USHER_TERM_DELAY: "soon" is not a duration`, `USHER_REWRITE: rewrite "nonsense"`} {
 		if !strings.Contains(u.stderr.String(), says) {
 			t.Errorf("%q is not in:\n%s", says, &u.stderr)
 		}
@@ -144,11 +146,29 @@ func TestEnvironment(t *testing.T) {
 }
 
 func TestHelpAndVersion(t *testing.T) {
-	for _, c := range []struct{ arg, prints string }{{"--help", "--term-delay"}, {"-h", "USHER_TERM_DELAY"}, {"--version", "usher "}} {
+	u := commandHere(t, &made, "--help", "all").begin()
+	u.want(0)
+	if !strings.Contains(u.stdout.String(), "--startup-check") || u.stderr.String() != "" {
+		t.Errorf("usher --help all: %q, %q", &u.stdout, &u.stderr)
+	}
+	for _, c := range []struct{ arg, prints string }{{"--help", "--term-delay"}, {"-h", "USHER_TERM_DELAY"}} {
 		u := commandHere(t, &made, c.arg).begin()
 		u.want(0)
-		if !strings.Contains(u.stdout.String(), c.prints) || u.stderr.String() != "" {
+		if out := u.stdout.String(); !strings.Contains(out, c.prints) || strings.Contains(out, "--startup-check") || u.stderr.String() != "" {
 			t.Errorf("usher %s: %q, %q", c.arg, &u.stdout, &u.stderr)
 		}
 	}
+	// The builds of these tests are no releases, and say so.
+	eachBuild(t, func(t *testing.T, b *build) {
+		source := "os/signal"
+		if b.complete {
+			source = "the kernel's queue"
+		}
+		u := commandHere(t, b, "--version").begin()
+		u.want(0)
+		want := regexp.MustCompile("^usher \\S+, not a release \\(" + regexp.QuoteMeta(strings.Fields(runtime.Version())[0]) + "\\S*, signals from " + source + "\\)\n(without .*\n)?$")
+		if !want.MatchString(u.stdout.String()) || u.stderr.String() != "" {
+			t.Errorf("%q, %q, want %s", &u.stdout, &u.stderr, want)
+		}
+	})
 }

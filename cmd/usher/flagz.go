@@ -1,10 +1,8 @@
 package main
 
 import (
-	"slices"
+	"cmp"
 	"strings"
-
-	"github.com/spf13/pflag"
 
 	"usher/internal/printable"
 )
@@ -13,27 +11,28 @@ import (
 // plain text format of Kubernetes' /flagz (KEP-4828). It is made when somebody
 // asks: a start has nothing to do for it.
 func (o *options) flagz(b []byte) []byte {
-	o.flags.VisitAll(func(f *pflag.Flag) {
-		if slices.Contains(notSettings, f.Name) {
-			return
+	for s := o.following(""); s != nil; s = o.following(s.name) {
+		if s.asks {
+			continue
 		}
-		values, from := []string{f.Value.String()}, "flag"
-		switch l, isList := f.Value.(*list); {
-		case !f.Changed:
-			values[0], from = f.DefValue, "default"
-		case isList:
-			values = l.values
+		for _, value := range s.values() { // a repeatable flag has a line for each value
+			b = append(append(b, s.name...), '=')
+			b = append(append(b, public(s.name, value)...), " ("...)
+			b = append(append(b, cmp.Or(s.from, "default")...), ")\n"...)
 		}
-		if slices.Contains(o.variables, f.Name) {
-			from = variable(f.Name)
-		}
-		for _, value := range values { // a repeatable flag has a line for each value
-			b = append(append(b, f.Name...), '=')
-			b = append(append(b, public(f.Name, value)...), " ("...)
-			b = append(append(b, from...), ")\n"...)
-		}
-	})
+	}
 	return b
+}
+
+// following returns the first setting after name in the order of names, or nil.
+// Package slices' sort would be 21 kB of code.
+func (o *options) following(name string) (next *setting) {
+	for i := range o.settings {
+		if s := &o.settings[i]; s.name > name && (next == nil || s.name < next.name) {
+			next = s
+		}
+	}
+	return next
 }
 
 const hidden = "(hidden)"

@@ -3,55 +3,59 @@ package main
 import (
 	"fmt"
 
-	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
 	"usher/healthz/check"
 	"usher/supervisor/config"
 )
 
-// healthFlags adds the flags for endpoints and checks.
-func healthFlags(fs *pflag.FlagSet, o *options) {
+// healthFlags are the flags for endpoints and checks.
+func healthFlags(o *options) []setting {
 	c := &o.config
-	fs.Var(&list{add: func(s string) error {
-		if s != "" { // an empty variable adds no address
-			c.HealthAddrs = append(c.HealthAddrs, s)
-		}
-		return nil
-	}}, "health-addr", "")
-	fs.BoolVar(&c.ReadyWhileDraining, "ready-while-draining", false, "")
-	fs.Var(&list{def: "report", add: func(s string) (err error) {
-		c.OnUnhealthy, err = config.ParseUnhealthyPolicy(s)
-		return err
-	}}, "on-unhealthy", "")
-	fs.DurationVar(&c.Watchdog, "watchdog", 0, "")
-	for role := range check.Roles {
-		checkFlags(fs, role, c)
+	settings := []setting{
+		{name: "health-addr", value: func(s string) error {
+			if s != "" { // an empty variable adds no address
+				c.HealthAddrs = append(c.HealthAddrs, s)
+			}
+			return nil
+		}},
+		{name: "ready-while-draining", value: &c.ReadyWhileDraining},
+		{name: "on-unhealthy", def: "report", value: func(s string) (err error) {
+			c.OnUnhealthy, err = config.ParseUnhealthyPolicy(s)
+			return err
+		}},
+		{name: "watchdog", value: &c.Watchdog},
+		{name: "check-header", value: func(s string) error {
+			header, err := check.ParseHeader(s)
+			o.headers = append(o.headers, header)
+			return err
+		}},
 	}
-	fs.Var(&list{add: func(s string) error {
-		header, err := check.ParseHeader(s)
-		o.headers = append(o.headers, header)
-		return err
-	}}, "check-header", "")
+	for role := range check.Roles {
+		settings = append(settings, checkFlags(role, c)...)
+	}
+	return settings
 }
 
-// checkFlags adds the flags of one role: --live-check, --live-period, and so
+// checkFlags are the flags of one role: --live-check, --live-period, and so
 // on.
-func checkFlags(fs *pflag.FlagSet, role check.Role, c *config.Config) {
+func checkFlags(role check.Role, c *config.Config) []setting {
 	of := &c.Checks[role]
 	name := role.String()
 	of.Params = check.DefaultParams()
 	p := &of.Params
-	fs.Var(&list{add: func(s string) error {
-		c, err := check.Parse(s)
-		of.Checks = append(of.Checks, c)
-		return err
-	}}, name+"-check", "")
-	fs.DurationVar(&p.InitialDelay, name+"-initial-delay", p.InitialDelay, "")
-	fs.DurationVar(&p.Period, name+"-period", p.Period, "")
-	fs.DurationVar(&p.Timeout, name+"-timeout", p.Timeout, "")
-	fs.IntVar(&p.SuccessThreshold, name+"-success-threshold", p.SuccessThreshold, "")
-	fs.IntVar(&p.FailureThreshold, name+"-failure-threshold", p.FailureThreshold, "")
+	return []setting{
+		{name: name + "-check", value: func(s string) error {
+			c, err := check.Parse(s)
+			of.Checks = append(of.Checks, c)
+			return err
+		}},
+		{name: name + "-initial-delay", value: &p.InitialDelay},
+		{name: name + "-period", value: &p.Period},
+		{name: name + "-timeout", value: &p.Timeout},
+		{name: name + "-success-threshold", value: &p.SuccessThreshold},
+		{name: name + "-failure-threshold", value: &p.FailureThreshold},
+	}
 }
 
 // prepare gives every check the header fields of --check-header, which may come

@@ -23,8 +23,11 @@ import (
 	"usher/supervisor/goruntime"
 )
 
-// version is set by the linker (make build).
-var version = "devel"
+// The linker sets both: version for make build, unreleased for make release.
+var (
+	version    = "devel"
+	unreleased = ", not a release ("
+)
 
 // without is a second line of the version, for a program that lacks layers of the
 // entry point.
@@ -32,7 +35,7 @@ func without() string {
 	if entry.Missing == "" {
 		return ""
 	}
-	return "built by " + runtime.Version() + " for " + runtime.GOARCH + " without" + entry.Missing + "\n"
+	return "without" + entry.Missing + "\n"
 }
 
 func init() {
@@ -54,17 +57,19 @@ func main() {
 	switch {
 	case o.help:
 		actAsTool()
-		exit(printOut(1, usage))
+		exit(printOut(1, helpText(len(o.config.Command) == 1 && o.config.Command[0] == "all")))
 	case o.version:
 		actAsTool()
-		exit(printOut(1, "usher "+version+"\n"+without()))
+		exit(printOut(1, "usher "+version+unreleased+runtime.Version()+
+			", signals from "+signals.SourceName+")\n"+without()))
 	case o.notice.text != "":
 		actAsTool()
 		exit(printOut(o.notice.fd, o.notice.text))
 	case err != nil && as != nil:
-		fail(o.logJSON, as.wrong, err, as.usage)
+		hint := as.usage + "; usher's own settings are variables, such as USHER_TERM_DELAY=10s"
+		fail(o.logJSON, as.wrong, err, o.hints(err, hint)...)
 	case err != nil:
-		fail(o.logJSON, exitcode.Failure, err, "usher --help lists the flags and their variables")
+		fail(o.logJSON, exitcode.Failure, err, o.hints(err, "usher --help lists the flags and their variables")...)
 	case o.install != "":
 		actAsTool()
 		if err := install(o.install); err != nil {
@@ -117,7 +122,7 @@ func exit(code int) {
 func (o *options) newLogger() *logger {
 	log := newLogger(o.level, o.logJSON)
 	for _, name := range o.unknown {
-		log.Event(&event.Event{Kind: event.UnknownVariable, Reason: name})
+		log.Event(&event.Event{Kind: event.UnknownVariable, Reason: name, Meant: o.variableLike(name)})
 	}
 	return log
 }

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/spf13/pflag"
 )
 
 // Whatever the command line and the environment are: no panic, the command is what stands at the end of the arguments, and the app's
@@ -34,12 +32,16 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// Every flag that is registered has its place in --help, and what that names is registered. docs/commands_test.go
-// holds the documentation against --help.
+// Every flag that is registered has its place in --help, and what that names is registered. docs/commands_test.go holds
+// the documentation against --help.
 func TestFlagsAreDocumented(t *testing.T) {
 	registered := map[string]bool{}
 	// parse keeps its flags to itself, but for another init's words.
-	spy := &personality{begin: func(m *mimicry) { m.fs.VisitAll(func(f *pflag.Flag) { registered[f.Name] = true }) }}
+	spy := &personality{begin: func(m *mimicry) {
+		for _, s := range m.o.settings {
+			registered[s.name] = true
+		}
+	}}
 	if _, err := parse(spy, []string{"true"}, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +55,7 @@ func TestFlagsAreDocumented(t *testing.T) {
 		}
 		return names
 	}
-	inHelp := named(usage)
+	inHelp := named(help)
 	// Each of these stands for the same parameter of the other two kinds of checks.
 	parameter := regexp.MustCompile(`^(?:live|startup)(-initial-delay|-period|-timeout|-success-threshold|-failure-threshold)$`)
 	for name := range registered {

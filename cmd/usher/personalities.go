@@ -1,7 +1,7 @@
 package main
 
 import (
-	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -107,7 +107,7 @@ var dumbInit = personality{
 			if value != "1" {
 				return nil
 			}
-			return m.fs.Set("verbose", "true")
+			return m.o.set("verbose", "true")
 		}},
 	},
 	begin: func(m *mimicry) {
@@ -163,14 +163,14 @@ func nothing(*mimicry, string) error { return nil }
 //
 //go:noinline
 func same(flag string) func(*mimicry, string) error {
-	return func(m *mimicry, value string) error { return m.fs.Set(flag, value) }
+	return func(m *mimicry, value string) error { return m.o.set(flag, value) }
 }
 
 // is sets one of usher's flags.
 //
 //go:noinline
 func is(flag string) func(*mimicry, string) error {
-	return func(m *mimicry, _ string) error { return m.fs.Set(flag, "true") }
+	return func(m *mimicry, _ string) error { return m.o.set(flag, "true") }
 }
 
 // says prints a text instead of a start. A version gets usher's own version at
@@ -191,12 +191,12 @@ func says(fd int, text string) func(*mimicry, string) error {
 func succeedWith(m *mimicry, value string) error {
 	code, err := strconv.ParseUint(value, 10, 8)
 	if err != nil {
-		return errors.New("-e " + strconv.Quote(value) + ": want an exit code from 0 to 255")
+		return fmt.Errorf("%q: want an exit code from 0 to 255", value)
 	}
 	if _, twice := m.o.config.ExitCodes[int(code)]; twice {
 		return nil
 	}
-	return m.fs.Set("exit-code", value+"=0")
+	return m.o.set("exit-code", value+"=0")
 }
 
 // rewriteAgain is `dumb-init -r`. Of two rewrites of one signal, the last one
@@ -206,7 +206,7 @@ func rewriteAgain(m *mimicry, value string) error {
 	from, to, _ := strings.Cut(value, ":")
 	n, _ := strconv.Atoi(from)
 	if m, _ := strconv.Atoi(to); max(m, n) > 31 {
-		return errors.New("-r " + value + ": want signals from 1 to 31")
+		return fmt.Errorf("%q: want signals from 1 to 31", value)
 	}
 	switch sig, _ := signals.Parse(from); sig {
 	case unix.SIGCHLD, unix.SIGKILL, unix.SIGSTOP:
@@ -214,10 +214,10 @@ func rewriteAgain(m *mimicry, value string) error {
 	default:
 		delete(m.o.config.Rewrites, sig)
 	}
-	return m.fs.Set("rewrite", value)
+	return m.o.set("rewrite", value)
 }
 
 func singleChild(m *mimicry, _ string) error {
 	m.o.config.Session = false
-	return m.fs.Set("process-group", "false")
+	return m.o.set("process-group", "false")
 }

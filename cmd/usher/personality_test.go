@@ -120,10 +120,10 @@ func TestPersonalityMistakes(t *testing.T) {
 		args string
 		want []string
 	}{
-		{&tini, "-Z -e 256 -p FOO", []string{"unknown flag: -Z", `-e "256"`, `"FOO"`, "no command given"}},
+		{&tini, "-Z -e 256 -p FOO", []string{"unknown flag: -Z", `-e: "256"`, `"FOO"`, "no command given"}},
 		{&tini, "--term-delay=1s app", []string{"unknown flag: --term-delay"}},
-		{&tini, "-p", []string{"flag needs an argument: -p", "no command given"}},
-		{&dumbInit, "--rewrite", []string{"flag needs an argument: --rewrite", "no command given"}},
+		{&tini, "-p", []string{"flag needs a value: -p", "no command given"}},
+		{&dumbInit, "--rewrite", []string{"flag needs a value: --rewrite", "no command given"}},
 		{&dumbInit, "--ver app", []string{"--verbose or --version"}},
 		{&dumbInit, "--verbose=1 app", []string{"flag takes no value: --verbose"}},
 		{&catatonit, "--=x app", []string{"unknown flag: --"}},

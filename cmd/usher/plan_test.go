@@ -106,12 +106,17 @@ The app may take as long as it needs: what has no time here follows its end.
 `},
 		{"--plan --term-delay 20s --quiet-period 5s --quiet-mode new-connections", `
 at       for
-0s                 stop signal: SIGTERM; /readyz fails                      --stop-signals
-0s       20s       hold: the app keeps serving, until no new connection for 5s --term-delay
-20s      its time  the app gets the stop signal
-20s                never SIGKILL: there is no --grace-period, and no KILL in a --stop-schedule
-20s      2s        what the app leaves behind gets SIGTERM, then SIGKILL    --straggler-grace
-22s                the reason is written
+0s                ▏             stop signal: SIGTERM; /readyz  --stop-signals
+                                fails
+0s       20s      ████████      hold: the app keeps serving,   --term-delay
+                                until no new connection for
+                                5s
+20s      no limit         ░░░░  the app gets the stop signal
+                                never SIGKILL: no time limit   --grace-period
+         2s                     what the app leaves behind     --straggler-grace
+                                gets SIGTERM, then SIGKILL
+                                the reason is written
+The app may take as long as it needs: what has no time here follows its end.
 `},
 		{"--plan --term-delay 5s --rewrite TERM:0 -- app", `
 at       for

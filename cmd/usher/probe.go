@@ -14,6 +14,7 @@ import (
 	"usher/healthz/check"
 	"usher/internal/contexts"
 	"usher/internal/printable"
+	"usher/internal/spelling"
 	"usher/signals"
 	"usher/supervisor/spawn"
 )
@@ -25,6 +26,10 @@ var endpoints = []string{"livez", "readyz", "startupz", "healthz"}
 // check of usher's own first address.
 func probeCheck(value string, addrs []string) (*check.Check, error) {
 	if !slices.Contains(endpoints, value) {
+		if !strings.Contains(value, ":") {
+			return nil, fmt.Errorf("--probe %q: want livez, readyz, startupz, healthz or a check%s",
+				value, spelling.DidYouMean("", value, endpoints))
+		}
 		return check.Parse(value)
 	}
 	if len(addrs) == 0 {

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
 	"usher/internal/file"
@@ -97,10 +96,8 @@ func (o *options) planned(environ []string) (whose options, note string) {
 }
 
 // onlyAsks reports whether no flag was given but --plan and how to show it.
-func onlyAsks(fs *pflag.FlagSet) bool {
-	only := true
-	fs.Visit(func(f *pflag.Flag) {
-		only = only && slices.Contains([]string{"plan", "log-format", "quiet", "verbose"}, f.Name)
+func (o *options) onlyAsks() bool {
+	return !slices.ContainsFunc(o.settings, func(s setting) bool {
+		return s.from != "" && !slices.Contains([]string{"plan", "log-format", "quiet", "verbose"}, s.name)
 	})
-	return only
 }

@@ -4,17 +4,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/spf13/pflag"
 )
 
 // envPrefix begins the names of usher's variables.
 const envPrefix = "USHER_"
-
-// notSettings are the flags without a variable, which ask for an action. If an
-// image sets USHER_HEALTH_ADDR with ENV, that must not turn every start of
-// usher into a probe.
-var notSettings = []string{"help", "version", "probe", "install", "plan"}
 
 // parseEnv sets the flags that were not given to the values of their variables.
 // rest is the environment without usher's variables. It notes names that belong
@@ -35,33 +28,33 @@ func (o *options) parseEnv(environ []string) (rest []string, errs []error) {
 	if len(values) == 0 {
 		return rest, nil
 	}
-	o.flags.VisitAll(func(f *pflag.Flag) {
-		value, ok := values[variable(f.Name)]
-		if !ok || slices.Contains(notSettings, f.Name) {
-			return
+	for i := range o.settings {
+		s := &o.settings[i]
+		name := variable(s.name)
+		value, ok := values[name]
+		if !ok || s.asks {
+			continue
 		}
-		delete(values, variable(f.Name))
-		if f.Changed {
-			return
+		delete(values, name)
+		if s.from != "" {
+			continue
 		}
 		each := []string{strings.TrimSpace(value)} // an annotation or a ConfigMap's value may end in a newline
-		switch f.Value.Type() {
-		case "list":
+		switch s.value.(type) {
+		case func(string) error:
 			each = slices.DeleteFunc(strings.Split(value, "\n"), func(line string) bool { return line == "" })
-		case "string":
+		case *string:
 		default:
 			if each[0] == "" { // Compose sets an unknown variable to ""
-				return
+				continue
 			}
 		}
-		o.variables = append(o.variables, f.Name)
 		for _, v := range each {
-			if err := o.flags.Set(f.Name, v); err != nil {
-				errs = append(errs, fmt.Errorf("in %s: %w", variable(f.Name), withUnit(err)))
-				restore(o.flags, err)
+			if err := s.set(v, name); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", name, err))
 			}
 		}
-	})
+	}
 	o.unknown = slices.DeleteFunc(unknown, func(name string) bool {
 		_, left := values[name]
 		return !left || strings.Contains(name+"_", "_SERVICE_") || strings.Contains(name+"_", "_PORT_")

@@ -39,13 +39,15 @@ func end(how string, args []string) error {
 			return err
 		}
 	case "eat":
-		var all [][]byte
-		for {
-			page := make([]byte, 1<<20)
-			for i := range page {
-				page[i] = byte(i)
+		type block struct {
+			before *block
+			bytes  [1 << 20]byte
+		}
+		for last := (*block)(nil); ; {
+			last = &block{before: last}
+			for i := range last.bytes {
+				last.bytes[i] = 1
 			}
-			all = append(all, page)
 		}
 	case "fill":
 		// What kubelet evicts a pod for: more on a volume than its limit.

@@ -244,6 +244,7 @@ func checkStory(t *testing.T, out string) {
 		`(?m)^  \+\d\.\ds  load balancer has let go; [1-9]\d* requests since SIGTERM, 0 failed$`,
 		`(?m)^  \+[24]\.\ds  \w+ is gone: its port is closed$`,
 		`(?m)^  \+[24]\.\ds  usher has exited with (0|143)$`,
+		`(?m)^  \+[24]\.\ds  usher: .*started \S+ · .*ready \S+ · SIGTERM \S+ · hold \S+ · SIGTERM sent \S+ · app ended \S+ · ended \S+$`,
 		`(?m)^The termination log.*\n\n    \S`,
 	} {
 		if !regexp.MustCompile(want).MatchString(out) {

@@ -23,7 +23,8 @@ func show(ctx context.Context, s *screen, o options, usher string, kind *serverK
 	if err := os.WriteFile(lastWord, nil, 0o666); err != nil {
 		return result{}, err
 	}
-	health, err := c.behind(usher, "--term-delay", o.termDelay.String(), "--termination-log", lastWord)
+	// -v for the timeline, which is its last line.
+	health, err := c.behind(usher, "-v", "--term-delay", o.termDelay.String(), "--termination-log", lastWord)
 	if err != nil {
 		return result{}, err
 	}

@@ -48,15 +48,18 @@ func policies(t *testing.T) map[string]any {
 	return all
 }
 
-// TestPolicies holds the policies against Kubernetes' types and each other. What they do is for e2e: only an API server evaluates them.
+// TestPolicies holds the policies against Kubernetes' types and each other. What
+// they do is for e2e: only an API server evaluates them.
 func TestPolicies(t *testing.T) {
 	all := policies(t)
-	want := []string{"bind mutate usher", "bind validate usher-refuse", "bind validate usher-warn", "mutate usher", "validate usher-refuse", "validate usher-warn"}
+	want := []string{"bind mutate usher", "bind validate usher-refuse", "bind validate usher-warn", "mutate usher",
+		"validate usher-refuse", "validate usher-warn"}
 	if got := slices.Sorted(maps.Keys(all)); !slices.Equal(got, want) {
 		t.Fatalf("there are %q, want %q", got, want)
 	}
-	if actions := all["bind validate usher-warn"].(*admissionv1.ValidatingAdmissionPolicyBinding).Spec.ValidationActions; slices.Contains(actions, admissionv1.Deny) {
-		t.Errorf("what only warns has %v", actions)
+	warn := all["bind validate usher-warn"].(*admissionv1.ValidatingAdmissionPolicyBinding)
+	if slices.Contains(warn.Spec.ValidationActions, admissionv1.Deny) {
+		t.Errorf("what only warns has %v", warn.Spec.ValidationActions)
 	}
 	mutate := all["mutate usher"].(*admissionv1.MutatingAdmissionPolicy)
 	if labels := mutate.Spec.MatchConstraints.ObjectSelector.MatchLabels; labels["usher/mode"] != "inject" {
@@ -64,7 +67,8 @@ func TestPolicies(t *testing.T) {
 	}
 	for _, name := range []string{"refuse", "warn"} {
 		v := all["validate usher-"+name].(*admissionv1.ValidatingAdmissionPolicy)
-		if first := v.Spec.MatchConditions[0].Expression; !strings.Contains(first, `[?'usher/mode'].orValue('') in ['inject', 'check']`) {
+		if first := v.Spec.MatchConditions[0].Expression; !strings.Contains(first,
+			`[?'usher/mode'].orValue('') in ['inject', 'check']`) {
 			t.Errorf("%s looks at more than what has the label: %s", v.Name, first)
 		}
 	}
@@ -91,7 +95,8 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
-// TestInjectReadme: each annotation of the table is a flag of usher, or known to the policy; every message of the policies is explained by its own words.
+// TestInjectReadme: each annotation of the table is a flag of usher, or known to
+// the policy; every message of the policies is explained by its own words.
 func TestInjectReadme(t *testing.T) {
 	readme, err := os.ReadFile("inject/README.md")
 	if err != nil {
@@ -108,7 +113,8 @@ func TestInjectReadme(t *testing.T) {
 	}
 	for _, f := range found {
 		name := string(f[1])
-		if name != "mode" && !strings.Contains(help, "--"+name+" ") && !bytes.Contains(policy, []byte("?'usher/"+name+"'")) {
+		if name != "mode" && !strings.Contains(help, "--"+name+" ") && !bytes.Contains(policy,
+			[]byte("?'usher/"+name+"'")) {
 			t.Errorf("README has usher/%s, which is neither a flag nor in the policy", name)
 		}
 	}

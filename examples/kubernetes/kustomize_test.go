@@ -9,11 +9,13 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
-// component builds kustomize/ with the text of one file changed: what kubectl kustomize prints.
+// component builds kustomize/ with the text of one file changed: what kubectl
+// kustomize prints.
 func component(t *testing.T, file, old, new string) (*appsv1.Deployment, error) {
 	t.Helper()
 	disk, memory := filesys.MakeFsOnDisk(), filesys.MakeFsInMemory()
-	for _, name := range []string{"kustomization.yaml", "deployment.yaml", "usher/kustomization.yaml", "usher/patch.yaml"} {
+	for _, name := range []string{"kustomization.yaml", "deployment.yaml", "usher/kustomization.yaml",
+		"usher/patch.yaml"} {
 		text, err := disk.ReadFile("kustomize/" + name)
 		if err != nil {
 			t.Fatal(err)
@@ -44,14 +46,16 @@ func component(t *testing.T, file, old, new string) (*appsv1.Deployment, error) 
 	return object.(*appsv1.Deployment), nil
 }
 
-// TestKustomize: usher is in front of the command, nothing of the Deployment is lost, and its grace period is usher's.
+// TestKustomize: usher is in front of the command, nothing of the Deployment is
+// lost, and its grace period is usher's.
 func TestKustomize(t *testing.T) {
 	d, err := component(t, "", "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	pod := &d.Spec.Template.Spec
-	if got := strings.Join(pod.Containers[0].Command, " "); got != "/.usher/usher -- /docker-entrypoint.sh nginx -g daemon off;" {
+	if got := strings.Join(pod.Containers[0].Command,
+		" "); got != "/.usher/usher -- /docker-entrypoint.sh nginx -g daemon off;" {
 		t.Errorf("the command is %q", got)
 	}
 	if len(pod.Volumes) != 1 || pod.Volumes[0].Image == nil || len(pod.Containers[0].Ports) != 2 {
@@ -67,10 +71,12 @@ func TestKustomize(t *testing.T) {
 	checkPod(t, usher, help(t), &d.Spec.Template.Spec)
 }
 
-// What the component can't do is an error, and no Deployment that only looks right.
+// What the component can't do is an error, and no Deployment that only looks
+// right.
 func TestKustomizeRefuses(t *testing.T) {
 	for what, change := range map[string][3]string{
-		"no command":         {"deployment.yaml", `command: ["/docker-entrypoint.sh", "nginx", "-g", "daemon off;"]`, "tty: false"},
+		"no command": {"deployment.yaml",
+			`command: ["/docker-entrypoint.sh", "nginx", "-g", "daemon off;"]`, "tty: false"},
 		"no grace period":    {"deployment.yaml", "terminationGracePeriodSeconds: 75", "hostNetwork: false"},
 		"another Deployment": {"deployment.yaml", "name: web\n  labels", "name: shop\n  labels"},
 	} {

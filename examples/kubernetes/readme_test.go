@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestExamplesReadme: what the README of the examples links to and names in its commands is there.
+// TestExamplesReadme: what the README of the examples links to and names in its
+// commands is there.
 func TestExamplesReadme(t *testing.T) {
 	text, err := os.ReadFile("../README.md")
 	if err != nil {

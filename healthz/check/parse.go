@@ -33,7 +33,10 @@ var kinds = [...]string{"tcp", "http", "unix", "file", "exec", "notify", "https"
 func (c *Check) parse() (err error) {
 	name, rest, ok := strings.Cut(c.spec, ":")
 	if c.kind = kind(slices.Index(kinds[:], name)); c.kind < 0 || !ok {
-		return fmt.Errorf("must begin with one of %s, and a colon", strings.Join(kinds[:], ", "))
+		return c.unknown(name)
+	}
+	if c.kind != kindExec && isSeveral(rest) {
+		return errSeveral
 	}
 	switch c.kind {
 	case kindUnix, kindFile:

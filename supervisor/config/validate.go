@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-multierror"
@@ -60,10 +61,20 @@ func (c *Config) Validate() error {
 	if c.Watchdog < 0 {
 		errs = multierror.Append(errs, fmt.Errorf("--watchdog %v: must not be negative", c.Watchdog))
 	}
+	if c.OnUnhealthy == UnhealthyStop && !c.canBeUnhealthy() {
+		errs = multierror.Append(errs, errors.New("--on-unhealthy stop: there is no --live-check, --startup-check or --watchdog"))
+	}
 	for role := range check.Roles {
 		errs = multierror.Append(errs, mistakes(c.Checks[role].Params.Validate(role))...)
 	}
 	return errs.ErrorOrNil()
+}
+
+// canBeUnhealthy reports whether anything can find the app unhealthy. An app with
+// a NOTIFY_SOCKET may do so itself (WATCHDOG=trigger).
+func (c *Config) canBeUnhealthy() bool {
+	return c.Watchdog != 0 || len(c.Checks[check.Live].Checks)+len(c.Checks[check.Startup].Checks) > 0 ||
+		slices.ContainsFunc(c.Checks[check.Ready].Checks, (*check.Check).IsNotify)
 }
 
 // mistakes are the single errors in err, which may be nil.

@@ -40,6 +40,7 @@ type Event struct {
 	Command   string
 	Processes string // "nginx (pid 7), sh (pid 9)"
 	Reason    string // what went wrong, or why
+	Meant     string // what a misspelt name was probably meant to be
 	Message   string // the text, where usher makes it elsewhere; in JSON it is msg
 	Took      time.Duration
 	Limit     time.Duration
@@ -97,6 +98,7 @@ const (
 	command
 	processes
 	reason
+	meant
 	message
 	seconds // times
 	limitSeconds
@@ -109,11 +111,11 @@ const (
 
 // names are the fields' names in JSON, and in the texts of the table.
 var names = [fields]string{"phase", "signal", "sender", "sentAs", "check", "hook", "command", "processes", "reason",
-	"message", "seconds", "limitSeconds", "quietSeconds", "pid", "exitCode", "count"}
+	"meant", "message", "seconds", "limitSeconds", "quietSeconds", "pid", "exitCode", "count"}
 
 // text is the value of a field that is a text, or nil.
 func (e *Event) text(f field) *string {
-	return [...]*string{&e.Phase, &e.Signal, &e.Sender, &e.SentAs, &e.Check, &e.Hook, &e.Command, &e.Processes, &e.Reason, &e.Message}[f]
+	return [...]*string{&e.Phase, &e.Signal, &e.Sender, &e.SentAs, &e.Check, &e.Hook, &e.Command, &e.Processes, &e.Reason, &e.Meant, &e.Message}[f]
 }
 
 // time is the value of a field that is a time.

@@ -132,7 +132,7 @@ var table = [Kinds]definition{
 	Notice:          {"notice", Info, "{message}", "", ""},
 	Detail:          {"detail", Debug, "{message}", "", ""},
 	LinesLost:       {"lines-lost", Error, "{count} lines lost: stderr had stalled", "", ""},
-	UnknownVariable: {"unknown-variable", Info, "unknown variable {reason}: ignored, and not passed to the app", "", ""},
+	UnknownVariable: {"unknown-variable", Info, "unknown variable {reason}: ignored, and not passed to the app[ (did you mean {meant}?)]", "", ""},
 
 	Waiting:        {"waiting", Info, "waiting for {reason}", "", ""},
 	HookSucceeded:  {"hook-succeeded", Debug, "{hook} has succeeded after {seconds}", "", "{hook} {seconds}"},
