@@ -42,6 +42,30 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
+// example matches a command of usher's, in a code block that nobody runs, or in
+// the text.
+var example = regexp.MustCompile("(?m)(?:^ *|`)(usher (?:-[^`\n]* )?-- [^`\n|]*)")
+
+// TestExamples: usher takes the flags in every command that pages show. Nothing
+// is started: it prints the plan.
+func TestExamples(t *testing.T) {
+	seen := 0
+	for path, text := range pages(t) {
+		for _, m := range example.FindAllStringSubmatch(text, -1) {
+			seen++
+			command := strings.TrimSuffix(strings.Replace(m[1], "usher ", "usher --plan ", 1), "…")
+			run := exec.Command("bash", "-c", command)
+			run.Env = []string{"PATH=" + filepath.Dir(usher) + ":" + os.Getenv("PATH")}
+			if out, err := run.CombinedOutput(); err != nil {
+				t.Errorf("%s: %s: %v\n%s", path, m[1], err, out)
+			}
+		}
+	}
+	if seen < 20 {
+		t.Errorf("only %d commands", seen)
+	}
+}
+
 var (
 	aFlag    = regexp.MustCompile(`--[a-z][a-z-]*`)
 	variable = regexp.MustCompile(`USHER_[A-Z_]+`)
@@ -49,7 +73,8 @@ var (
 )
 
 // TestCommandLine holds reference/command-line.md against the binary: its flags
-// (--help all), its settings and their defaults (/flagz).
+// (--help all), its settings and their defaults (/flagz). Other pages name no
+// variable that it does not have.
 func TestCommandLine(t *testing.T) {
 	page, err := os.ReadFile("reference/command-line.md")
 	if err != nil {
@@ -106,6 +131,17 @@ func TestCommandLine(t *testing.T) {
 		t.Fatalf("%v: %s", err, flagz)
 	}
 	settings := setting.FindAllStringSubmatch(string(flagz), -1)
+	for path, text := range pages(t) {
+		if path != "README.md" && !strings.HasPrefix(path, "docs/") {
+			continue
+		}
+		for _, name := range variable.FindAllString(text, -1) {
+			flag := "--" + strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, "USHER_"), "_", "-"))
+			if _, ok := defaults[flag]; !ok {
+				t.Errorf("%s: no variable %s", path, name)
+			}
+		}
+	}
 	if len(settings) < 50 {
 		t.Errorf("only %d settings: %s", len(settings), flagz)
 	}
