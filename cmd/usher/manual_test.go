@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -14,8 +15,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/spf13/pflag"
 
 	"usher/internal/manual"
 )
@@ -34,12 +33,38 @@ func readManual(t *testing.T, name string) manual.Page {
 	return page
 }
 
+// A flag is what the code has of one.
+type flag struct {
+	short        string
+	takesValue   bool
+	defaultValue any // time.Duration, int or string; nil where the value is of another kind
+	asks         bool
+}
+
 // registeredFlags are those of usher itself.
-func registeredFlags(t *testing.T) map[string]*pflag.Flag {
+func registeredFlags(t *testing.T) map[string]flag {
 	t.Helper()
-	flags := map[string]*pflag.Flag{}
+	flags := map[string]flag{}
 	// parse keeps its flags to itself, but for another init's words.
-	spy := &personality{begin: func(m *mimicry) { m.fs.VisitAll(func(f *pflag.Flag) { flags[f.Name] = f }) }}
+	spy := &personality{begin: func(m *mimicry) {
+		for _, s := range m.o.settings {
+			f := flag{asks: s.asks, takesValue: true}
+			if s.short != 0 {
+				f.short = string(s.short)
+			}
+			switch value := s.value.(type) {
+			case *bool:
+				f.takesValue = false
+			case *time.Duration:
+				f.defaultValue = *value
+			case *int:
+				f.defaultValue = *value
+			case *string:
+				f.defaultValue = *value
+			}
+			flags[s.name] = f
+		}
+	}}
 	if _, err := parse(spy, []string{"true"}, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -58,44 +83,45 @@ func TestManualHasEveryFlag(t *testing.T) {
 		}
 		words := item.Args["Fl"]
 		name := strings.TrimPrefix(words[len(words)-1], "-")
-		f := flags[name]
-		if f == nil || seen[name] {
+		f, ok := flags[name]
+		if !ok || seen[name] {
 			t.Errorf("usher(1) has --%s, which is no flag or is there twice", name)
 			continue
 		}
 		seen[name] = true
-		if short := strings.Join(words[:len(words)-1], " "); short != f.Shorthand {
-			t.Errorf("usher(1) has %q as the short name of --%s, which is %q", short, name, f.Shorthand)
+		if short := strings.Join(words[:len(words)-1], " "); short != f.short {
+			t.Errorf("usher(1) has %q as the short name of --%s, which is %q", short, name, f.short)
 		}
-		if takesValue := f.NoOptDefVal == ""; takesValue != (len(item.Args["Ar"]) > 0) {
-			t.Errorf("usher(1): does --%s take a value? %v", name, takesValue)
+		if f.takesValue != (len(item.Args["Ar"]) > 0) {
+			t.Errorf("usher(1): does --%s take a value? %v", name, f.takesValue)
 			continue
-		} else if !takesValue {
+		} else if !f.takesValue {
 			continue
 		}
 		says, ok := item.Default()
 		switch {
 		case slices.Contains(noDefault, name) || strings.Contains(item.Text, "Repeatable") || strings.Contains(item.Text, "By default,"):
 		case !ok:
-			t.Errorf("usher(1) does not say what the default of --%s is: The default is .Li %s", name, f.DefValue)
-		case f.Value.Type() == "list":
+			t.Errorf("usher(1) does not say what the default of --%s is: The default is .Li %v", name, f.defaultValue)
+		case f.defaultValue == nil:
 			without, _ := parse(nil, []string{"true"}, nil)
 			with, err := parse(nil, []string{"--" + name, says, "true"}, nil)
+			without.settings, with.settings = nil, nil
 			if err != nil || !reflect.DeepEqual(with, without) {
 				t.Errorf("usher(1) has %q as the default of --%s: %v", says, name, err)
 			}
-		case f.Value.Type() == "duration":
-			d, err := time.ParseDuration(says)
-			if err != nil || d.String() != f.DefValue {
-				t.Errorf("usher(1) has %q as the default of --%s, which is %s", says, name, f.DefValue)
+		default:
+			if d, err := time.ParseDuration(says); err == nil && says != "0" {
+				says = d.String()
 			}
-		case says != f.DefValue:
-			t.Errorf("usher(1) has %q as the default of --%s, which is %q", says, name, f.DefValue)
+			if want := fmt.Sprint(f.defaultValue); says != want {
+				t.Errorf("usher(1) has %q as the default of --%s, which is %q", says, name, want)
+			}
 		}
 	}
 	for name, f := range flags {
 		if !seen[name] {
-			t.Errorf("docs/man/usher.1 does not have --%s: write .It Fl -%s, what it does, and its default (%s)", name, name, f.DefValue)
+			t.Errorf("docs/man/usher.1 does not have --%s: write .It Fl -%s, what it does, and its default (%v)", name, name, f.defaultValue)
 		}
 	}
 }
@@ -103,8 +129,8 @@ func TestManualHasEveryFlag(t *testing.T) {
 func TestManualHasEveryVariable(t *testing.T) {
 	says := readManual(t, "usher.1").Sections["ENVIRONMENT"]
 	rule, list, _ := strings.Cut(says, ".Bl")
-	for name := range registeredFlags(t) {
-		if named := strings.Contains(rule, ".Fl -"+name+"\n") || strings.Contains(rule, ".Fl -"+name+" ,\n"); named != slices.Contains(notSettings, name) && name != "term-delay" {
+	for name, f := range registeredFlags(t) {
+		if named := strings.Contains(rule, ".Fl -"+name+"\n") || strings.Contains(rule, ".Fl -"+name+" ,\n"); named != f.asks && name != "term-delay" {
 			t.Errorf("usher(1), ENVIRONMENT: does --%s have no variable? It says %v", name, named)
 		}
 	}
@@ -237,13 +263,26 @@ func TestManualHasEveryReasonAndMember(t *testing.T) {
 		t.Fatal(err)
 	}
 	ast.Inspect(tree, func(n ast.Node) bool {
-		if call, ok := n.(*ast.CallExpr); ok && len(call.Args) > 0 {
-			selector, isMethod := call.Fun.(*ast.SelectorExpr)
-			if literal, ok := call.Args[0].(*ast.BasicLit); ok && isMethod && literal.Kind == token.STRING {
-				if x, ok := selector.X.(*ast.Ident); ok && x.Name == "o" {
-					name, _ := strconv.Unquote(literal.Value)
-					want[name] = name != ""
-				}
+		call, ok := n.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		args := call.Args
+		switch f := call.Fun.(type) {
+		case *ast.SelectorExpr: // o.String("hint", …)
+			if x, ok := f.X.(*ast.Ident); !ok || x.Name != "o" {
+				return true
+			}
+		case *ast.Ident: // addProcesses(&o, "killed", …)
+			if !strings.HasPrefix(f.Name, "add") {
+				return true
+			}
+			args = args[1:]
+		}
+		if len(args) > 0 {
+			if literal, ok := args[0].(*ast.BasicLit); ok && literal.Kind == token.STRING {
+				name, _ := strconv.Unquote(literal.Value)
+				want[name] = name != ""
 			}
 		}
 		return true
