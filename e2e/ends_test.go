@@ -60,7 +60,7 @@ var endings = []ending{
 	{what: "The command can't be run", args: []string{"/tmp"},
 		reason: "Error", code: 126, message: `StartError: cannot start "/tmp": it is a directory`},
 	{what: "usher is called wrongly", args: []string{"/app", "serve"}, set: settings{"USHER_TERM_DELAY": "10", "USHER_REWRITE": "TERM:NO"},
-		reason: "Error", code: 125},
+		reason: "Error", code: 125, message: "StartError: USHER_REWRITE: "},
 	{what: "What it waits for does not come",
 		args:   []string{"/app", "serve"},
 		set:    settings{"USHER_WAIT_FOR": "tcp://localhost:5432", "USHER_WAIT_TIMEOUT": "2s"},

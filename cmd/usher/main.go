@@ -11,8 +11,6 @@ import (
 	"os"
 	"runtime"
 
-	"github.com/hashicorp/go-multierror"
-
 	"usher/healthz/check"
 	"usher/signals"
 	"usher/signals/entry"
@@ -49,7 +47,7 @@ func main() {
 	entry.Lower() // has no effect if the entry point has done it
 	source, err := signals.Open()
 	if err != nil {
-		fail(false, exitcode.Failure, err)
+		(&options{}).fail(exitcode.Failure, err)
 	}
 	check.Version = version
 	as := personalityOf(os.Args)
@@ -67,13 +65,13 @@ func main() {
 		exit(printOut(o.notice.fd, o.notice.text))
 	case err != nil && as != nil:
 		hint := as.usage + "; usher's own settings are variables, such as USHER_TERM_DELAY=10s"
-		fail(o.logJSON, as.wrong, err, o.hints(err, hint)...)
+		o.fail(as.wrong, err, o.hints(err, hint)...)
 	case err != nil:
-		fail(o.logJSON, exitcode.Failure, err, o.hints(err, "usher --help lists the flags and their variables")...)
+		o.fail(exitcode.Failure, err, o.hints(err, "usher --help lists the flags and their variables")...)
 	case o.install != "":
 		actAsTool()
 		if err := install(o.install); err != nil {
-			fail(o.logJSON, exitcode.Failure, err)
+			o.fail(exitcode.Failure, err)
 		}
 		exit(0)
 	case o.plan:
@@ -100,7 +98,7 @@ func main() {
 	o.config.AppendFlags = o.flagz
 	s, err := supervisor.New(o.config, source, log)
 	if err != nil {
-		fail(o.logJSON, exitcode.Failure, err)
+		o.fail(exitcode.Failure, err)
 	}
 	code := s.Run()
 	log.flush(source)
@@ -141,25 +139,4 @@ func printOut(fd int, s string) int {
 		return exitcode.Failure
 	}
 	return 0
-}
-
-// fail reports the mistakes in err, one a line, in the format of the log, and
-// exits.
-func fail(json bool, code int, err error, hints ...string) {
-	errs := []error{err}
-	if merr, ok := err.(*multierror.Error); ok {
-		errs = merr.Errors
-	}
-	log := logger{json: json}
-	prefix := "error: "
-	if json { // the line has a level already
-		prefix = ""
-	}
-	for _, err := range errs {
-		writeLines(log.line(&event.Event{Kind: event.Problem, Message: prefix + err.Error()}))
-	}
-	for _, hint := range hints {
-		writeLines(log.line(&event.Event{Kind: event.Hint, Message: hint}))
-	}
-	exit(code)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -32,28 +33,42 @@ func readManual(t *testing.T, name string) manual.Page {
 	return page
 }
 
-// registeredFlags are those of usher itself.
-func registeredFlags(t *testing.T) map[string]*setting {
-	t.Helper()
-	o, err := parse(nil, []string{"true"}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	flags := map[string]*setting{}
-	for i := range o.settings {
-		flags[o.settings[i].name] = &o.settings[i]
-	}
-	return flags
+// A flag is what the code has of one.
+type flag struct {
+	short        string
+	takesValue   bool
+	defaultValue any // time.Duration, int or string; nil where the value is of another kind
+	asks         bool
 }
 
-// defaultOf is a flag's default as usher shows it.
-func defaultOf(s *setting) string { return strings.Join(s.values(), ",") }
-
-func letter(s *setting) string {
-	if s.short == 0 {
-		return ""
+// registeredFlags are those of usher itself.
+func registeredFlags(t *testing.T) map[string]flag {
+	t.Helper()
+	flags := map[string]flag{}
+	// parse keeps its flags to itself, but for another init's words.
+	spy := &personality{begin: func(m *mimicry) {
+		for _, s := range m.o.settings {
+			f := flag{asks: s.asks, takesValue: true}
+			if s.short != 0 {
+				f.short = string(s.short)
+			}
+			switch value := s.value.(type) {
+			case *bool:
+				f.takesValue = false
+			case *time.Duration:
+				f.defaultValue = *value
+			case *int:
+				f.defaultValue = *value
+			case *string:
+				f.defaultValue = *value
+			}
+			flags[s.name] = f
+		}
+	}}
+	if _, err := parse(spy, []string{"true"}, nil); err != nil {
+		t.Fatal(err)
 	}
-	return string(s.short)
+	return flags
 }
 
 // noDefault are flags with a value that do nothing unless they are given.
@@ -68,47 +83,45 @@ func TestManualHasEveryFlag(t *testing.T) {
 		}
 		words := item.Args["Fl"]
 		name := strings.TrimPrefix(words[len(words)-1], "-")
-		f := flags[name]
-		if f == nil || seen[name] {
+		f, ok := flags[name]
+		if !ok || seen[name] {
 			t.Errorf("usher(1) has --%s, which is no flag or is there twice", name)
 			continue
 		}
 		seen[name] = true
-		if short := strings.Join(words[:len(words)-1], " "); short != letter(f) {
-			t.Errorf("usher(1) has %q as the short name of --%s, which is %q", short, name, letter(f))
+		if short := strings.Join(words[:len(words)-1], " "); short != f.short {
+			t.Errorf("usher(1) has %q as the short name of --%s, which is %q", short, name, f.short)
 		}
-		_, isBool := f.value.(*bool)
-		_, isDuration := f.value.(*time.Duration)
-		_, isList := f.value.(func(string) error)
-		if takesValue := !isBool; takesValue != (len(item.Args["Ar"]) > 0) {
-			t.Errorf("usher(1): does --%s take a value? %v", name, takesValue)
+		if f.takesValue != (len(item.Args["Ar"]) > 0) {
+			t.Errorf("usher(1): does --%s take a value? %v", name, f.takesValue)
 			continue
-		} else if !takesValue {
+		} else if !f.takesValue {
 			continue
 		}
 		says, ok := item.Default()
 		switch {
 		case slices.Contains(noDefault, name) || strings.Contains(item.Text, "Repeatable") || strings.Contains(item.Text, "By default,"):
 		case !ok:
-			t.Errorf("usher(1) does not say what the default of --%s is: The default is .Li %s", name, defaultOf(f))
-		case isList:
+			t.Errorf("usher(1) does not say what the default of --%s is: The default is .Li %v", name, f.defaultValue)
+		case f.defaultValue == nil:
 			without, _ := parse(nil, []string{"true"}, nil)
 			with, err := parse(nil, []string{"--" + name, says, "true"}, nil)
-			if err != nil || !reflect.DeepEqual(with.config, without.config) {
+			without.settings, with.settings = nil, nil
+			if err != nil || !reflect.DeepEqual(with, without) {
 				t.Errorf("usher(1) has %q as the default of --%s: %v", says, name, err)
 			}
-		case isDuration:
-			d, err := time.ParseDuration(says)
-			if err != nil || d.String() != defaultOf(f) {
-				t.Errorf("usher(1) has %q as the default of --%s, which is %s", says, name, defaultOf(f))
+		default:
+			if d, err := time.ParseDuration(says); err == nil && says != "0" {
+				says = d.String()
 			}
-		case says != defaultOf(f):
-			t.Errorf("usher(1) has %q as the default of --%s, which is %q", says, name, defaultOf(f))
+			if want := fmt.Sprint(f.defaultValue); says != want {
+				t.Errorf("usher(1) has %q as the default of --%s, which is %q", says, name, want)
+			}
 		}
 	}
 	for name, f := range flags {
 		if !seen[name] {
-			t.Errorf("docs/man/usher.1 does not have --%s: write .It Fl -%s, what it does, and its default (%s)", name, name, defaultOf(f))
+			t.Errorf("docs/man/usher.1 does not have --%s: write .It Fl -%s, what it does, and its default (%v)", name, name, f.defaultValue)
 		}
 	}
 }
@@ -250,21 +263,26 @@ func TestManualHasEveryReasonAndMember(t *testing.T) {
 		t.Fatal(err)
 	}
 	ast.Inspect(tree, func(n ast.Node) bool {
-		if call, ok := n.(*ast.CallExpr); ok && len(call.Args) > 1 { // addProcesses(&o, "killed", …)
-			if literal, ok := call.Args[1].(*ast.BasicLit); ok && literal.Kind == token.STRING {
-				if _, isFunction := call.Fun.(*ast.Ident); isFunction {
-					name, _ := strconv.Unquote(literal.Value)
-					want[name] = true
-				}
-			}
+		call, ok := n.(*ast.CallExpr)
+		if !ok {
+			return true
 		}
-		if call, ok := n.(*ast.CallExpr); ok && len(call.Args) > 0 {
-			selector, isMethod := call.Fun.(*ast.SelectorExpr)
-			if literal, ok := call.Args[0].(*ast.BasicLit); ok && isMethod && literal.Kind == token.STRING {
-				if x, ok := selector.X.(*ast.Ident); ok && x.Name == "o" {
-					name, _ := strconv.Unquote(literal.Value)
-					want[name] = name != ""
-				}
+		args := call.Args
+		switch f := call.Fun.(type) {
+		case *ast.SelectorExpr: // o.String("hint", …)
+			if x, ok := f.X.(*ast.Ident); !ok || x.Name != "o" {
+				return true
+			}
+		case *ast.Ident: // addProcesses(&o, "killed", …)
+			if !strings.HasPrefix(f.Name, "add") {
+				return true
+			}
+			args = args[1:]
+		}
+		if len(args) > 0 {
+			if literal, ok := args[0].(*ast.BasicLit); ok && literal.Kind == token.STRING {
+				name, _ := strconv.Unquote(literal.Value)
+				want[name] = name != ""
 			}
 		}
 		return true
