@@ -24,7 +24,7 @@ func show(ctx context.Context, s *screen, o options, usher string, kind *serverK
 		return result{}, err
 	}
 	// -v for the timeline, which is its last line.
-	health, err := c.behind(usher, "-v", "--term-delay", o.termDelay.String(), "--termination-log", lastWord)
+	health, err := c.behind(usher, "--term-delay", o.termDelay.String(), "--termination-log", lastWord, "-v")
 	if err != nil {
 		return result{}, err
 	}

@@ -16,6 +16,9 @@ type arrivals struct {
 // maxSeen bounds the map, to some 4 MB.
 const maxSeen = 100_000
 
+// maxLate is how many looks later the kernel may tell of a connection's end.
+const maxLate = 8
+
 // isNew is whether a connection that is there has come in since the last look.
 //
 //go:noinline
@@ -41,14 +44,15 @@ func (a *arrivals) cameAndWent(s *socket, now time.Time) bool {
 	return !old && a.look > 0 && now.Sub(a.began[1])+jiffy > age
 }
 
-// next ends a look that began at that time. What neither this one nor the last
-// has seen is forgotten.
+// next ends a look that began at that time. It forgets connections that were not
+// there at the last looks. The kernel may tell of their end some looks later, on
+// a busy machine.
 func (a *arrivals) next(began time.Time) error {
 	if len(a.seen) >= maxSeen {
 		return errors.New("too many connections to tell new ones from old ones")
 	}
 	for id, look := range a.seen {
-		if a.look-look > 1 {
+		if a.look-look > maxLate {
 			delete(a.seen, id)
 		}
 	}

@@ -227,7 +227,7 @@ func TestArrivalsAreBounded(t *testing.T) {
 	}
 	grown := int64(heap()) - int64(without)
 	t.Logf("%d connections: %d kB", n, grown/1000)
-	if len(w.arrivals.seen) > n+churn || grown > 4<<20 {
+	if len(w.arrivals.seen) > n+maxLate*churn || grown > 4<<20 {
 		t.Errorf("%d are remembered, in %d bytes", len(w.arrivals.seen), grown)
 	}
 	runtime.KeepAlive(c)
