@@ -1,4 +1,4 @@
-//go:build usher_early && (amd64 || arm64) && !(usher_entry && usher_threads && go1.26 && !go1.27) && !usher_entry_unverified
+//go:build usher_early && (amd64 || arm64) && !(usher_threads && go1.26 && !go1.27) && !usher_entry_unverified
 
 package entry
 
