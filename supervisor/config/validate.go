@@ -13,7 +13,7 @@ import (
 	"usher/signals"
 )
 
-// Validate returns all that is wrong, as a *multierror.Error, or nil.
+// Validate returns all mistakes, as a *multierror.Error, or nil.
 func (c *Config) Validate() error {
 	var errs *multierror.Error
 	if len(c.Command) == 0 && !c.Pause {
@@ -29,13 +29,15 @@ func (c *Config) Validate() error {
 		}
 	}
 	if c.QuietPeriod < 0 || c.QuietPeriod > max(c.TermDelay, 0) {
-		errs = multierror.Append(errs, fmt.Errorf("--quiet-period %v: must be from 0 to --term-delay, which is %v", c.QuietPeriod, c.TermDelay))
+		errs = multierror.Append(errs, fmt.Errorf("--quiet-period %v: must be from 0 to --term-delay, which is %v",
+			c.QuietPeriod, c.TermDelay))
 	}
 	if c.QuietNewOnly && c.QuietPeriod == 0 {
 		errs = multierror.Append(errs, errors.New("--quiet-mode: there is no --quiet-period"))
 	}
 	if len(c.QuietIgnore) > 0 && !c.Watches() {
-		errs = multierror.Append(errs, errors.New("--quiet-ignore: there is neither --quiet-period nor --drain-timeout"))
+		err := errors.New("--quiet-ignore: there is neither --quiet-period nor --drain-timeout")
+		errs = multierror.Append(errs, err)
 	}
 	if c.RestartMax < 0 {
 		errs = multierror.Append(errs, fmt.Errorf("--restart-max %d: must not be negative", c.RestartMax))
@@ -66,7 +68,7 @@ func (c *Config) Validate() error {
 	return errs.ErrorOrNil()
 }
 
-// mistakes are the single errors in err, which may be nil.
+// mistakes returns the single errors in err, which may be nil.
 func mistakes(err error) []error {
 	switch err := err.(type) {
 	case nil:

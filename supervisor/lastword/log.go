@@ -31,6 +31,7 @@ type Log struct {
 	failed string // the error that was reported last
 	leased bool   // the last Write failed because of a lease
 }
+
 // fileID identifies a file, to notice another one under the same name.
 type fileID struct{ dev, ino uint64 }
 
