@@ -217,9 +217,9 @@ func (c *Config) Quiet() string {
 	return "quiet for " + c.QuietPeriod.String()
 }
 
-// Besides reports whether anything runs beside the loop, on goroutines that
+// UsesGoroutines reports whether anything runs beside the loop, on goroutines that
 // wait and on timers.
-func (c *Config) Besides() bool {
+func (c *Config) UsesGoroutines() bool {
 	return c.Any() || c.Watches() || c.HasHooks() || c.Watchdog > 0 || len(c.HealthAddrs) > 0
 }
 

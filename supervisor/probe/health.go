@@ -123,7 +123,7 @@ func (h *Health) Run(began time.Time, failed func(why string)) {
 	}
 }
 
-// change has Tell look at the checks again.
+// change has LogChanges look at the checks again.
 func (h *Health) change() {
 	select {
 	case h.changed <- struct{}{}:

@@ -67,9 +67,9 @@ func (n *news) overdue(check, why string, now time.Time) *event.Event {
 	return &event.Event{Kind: n.late, At: now, Took: now.Sub(n.since), Check: check, Reason: why}
 }
 
-// Tell writes the news of one life of the app, until a stop begins or the app
+// LogChanges writes the news of one life of the app, until a stop begins or the app
 // ends. It sleeps while nothing changes.
-func (v *View) Tell(h *Health, began time.Time) {
+func (v *View) LogChanges(h *Health, began time.Time) {
 	ready := news{good: event.Ready, bad: event.NotReady, again: event.ReadyAgain, late: event.NotReadyYet, since: began}
 	live := news{bad: event.Unhealthy, again: event.LiveAgain, told: true, known: true, last: true, since: began}
 	waits := len(h.probers[check.Startup])+len(h.probers[check.Ready]) > 0
