@@ -32,7 +32,8 @@ func (v *View) metrics(b []byte, wants healthz.Wants) ([]byte, string) {
 	}
 	m.Only("usher_app_uptime_seconds", "gauge", "How long the app has been running.", uptime)
 	if took := snap.Health.readyAfter.Load(); took > 0 {
-		m.Only("usher_app_time_to_ready_seconds", "gauge", "How long the app took from its start to be ready for the first time.",
+		m.Only("usher_app_time_to_ready_seconds", "gauge",
+			"How long the app took from its start to be ready for the first time.",
 			time.Duration(took).Seconds())
 	}
 	stopMetrics(&m, snap)
@@ -40,7 +41,8 @@ func (v *View) metrics(b []byte, wants healthz.Wants) ([]byte, string) {
 	for p := range lifecycle.Phases {
 		m.Sample("", `{phase="`+p.String()+`"}`, oneIf(p == snap.Phase))
 	}
-	m.Family("usher_signals_forwarded", "counter", "Signals that the app was sent, by the name under which it got them.")
+	m.Family("usher_signals_forwarded", "counter",
+		"Signals that the app was sent, by the name under which it got them.")
 	for sig := range c.Forwarded {
 		if n := c.Forwarded[sig].Load(); n > 0 {
 			m.Sample("", `{signal="`+signals.Name(signals.Signal(sig))+`"}`, float64(n))
@@ -55,7 +57,7 @@ func (v *View) metrics(b []byte, wants healthz.Wants) ([]byte, string) {
 	return m.End()
 }
 
-// stopMetrics are there from the beginning of a stop on.
+// stopMetrics adds the metrics of a stop, once it has begun.
 func stopMetrics(m *healthz.Metrics, snap *Snapshot) {
 	if snap.RequestedAt.IsZero() {
 		return
@@ -77,7 +79,8 @@ func stopMetrics(m *healthz.Metrics, snap *Snapshot) {
 	}
 }
 
-// memoryMetrics are the container's, where its cgroup can be seen.
+// memoryMetrics adds the metrics of the container's memory, if usher can see
+// its cgroup.
 func memoryMetrics(m *healthz.Metrics, group *memory.Cgroup) {
 	if group == nil {
 		return
@@ -92,7 +95,8 @@ func memoryMetrics(m *healthz.Metrics, group *memory.Cgroup) {
 	}
 	m.Only("usher_memory_limit_hits", "counter", "How often usage was about to go over the limit.", float64(n.Limit))
 	m.Only("usher_memory_oom", "counter", "How often that could not be averted.", float64(n.OOM))
-	m.Only("usher_memory_oom_kills", "counter", "Processes that the kernel has killed for want of memory.", float64(n.Kills))
+	m.Only("usher_memory_oom_kills", "counter", "Processes that the kernel has killed for want of memory.",
+		float64(n.Kills))
 }
 
 func checkMetrics(m *healthz.Metrics, h *Health) {
