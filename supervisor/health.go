@@ -97,7 +97,7 @@ func (s *Supervisor) publish() {
 	case s.app.starting != nil:
 		snap.Waiting = "the kernel is still loading the app (execve)"
 	case s.hook != nil && s.hook.fatal:
-		snap.Waiting = s.hook.name + " is at work"
+		snap.Waiting = s.hook.name + " is running"
 		if s.hook.waits != "" {
 			snap.Waiting = "waiting for " + s.hook.waits
 		}

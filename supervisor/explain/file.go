@@ -93,7 +93,7 @@ func (x *inquiry) inspect(file string) (role, next, argument string) {
 			x.found(" is built for "+p.Machine+", this machine is ", "", here,
 				"use an image for this machine: docker build --platform linux/"+runtime.GOARCH)
 		case format && p.Broken != "":
-			x.found(" is ", "", p.Broken, "copy or build it anew")
+			x.found(" is ", "", p.Broken, "copy or build it again")
 		}
 		role, next = "loader", p.Loader
 	case binfmt.IsScript(head):

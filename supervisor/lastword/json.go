@@ -73,7 +73,7 @@ func (r *Record) appendJSON(app []byte) []byte {
 		o.String("holdEnded", s.HoldOver)
 		o.String("drain", s.Drained)
 		o.String("doing", s.Doing)
-		o.String("sent", s.Told)
+		o.String("sent", s.Sent)
 		o.String("sentThen", strings.Join(s.Steps, ", "))
 		o.Seconds("tookSeconds", s.Took)
 		o.Seconds("killedAfterSeconds", s.Grace)

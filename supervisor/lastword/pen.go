@@ -88,7 +88,7 @@ func (p *Pen) wait(limit time.Duration, last bool) error {
 }
 
 const noAnswer = Failure("the termination log does not answer in time: " +
-	"its file system hangs or is slow, or somebody has a lease on it")
+	"its file system hangs or is slow, or another process has a lease on it")
 
 // work writes records until there are none. It runs on a goroutine of its own.
 func (p *Pen) work(begin bool) {

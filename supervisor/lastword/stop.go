@@ -14,11 +14,11 @@ type Stop struct {
 	Held           time.Duration // how long the hold lasted
 	Drained        string        // how the drain went; "" if there was none, or nothing to wait for
 	Between        bool          // the hold is over, and the app has got no signal yet
-	Told           string        // the signal that the app got; "" while it has got none
+	Sent           string        // the signal that the app got; "" while it has got none
 	Took           time.Duration // from that signal to the end of the app
 	Grace          time.Duration // time from the stop signal to SIGKILL; 0 if the app got no SIGKILL
 	Over           bool          // the app has ended
-	Doing          string        // the step after the hold, while Told is ""
+	Doing          string        // the step after the hold, while Sent is ""
 	Steps          []string      // further signals that the app got, and when
 }
 
@@ -26,12 +26,12 @@ type Stop struct {
 func (s *Stop) String() string {
 	b := s.Signal + " from " + s.Sender
 	switch {
-	case s.Told == "" && s.Over && s.Held < 0:
+	case s.Sent == "" && s.Over && s.Held < 0:
 		return b + ", when the app was gone already"
-	case s.Told == "" && s.Over && !s.Between:
+	case s.Sent == "" && s.Over && !s.Between:
 		return b + ", app gone after " + printable.Round(s.Held).String() +
 			" of a hold of " + printable.Round(s.Hold).String()
-	case s.Told == "" && !s.Between:
+	case s.Sent == "" && !s.Between:
 		return b + ", being held back for " + printable.Round(s.Hold).String()
 	case s.Hold > 0 && s.HoldOver != "" && s.Held == 0:
 		b += ", not held back: " + s.HoldOver
@@ -54,11 +54,11 @@ func (s *Stop) String() string {
 	}
 	switch {
 	case s.Between && s.Over:
-		return b + ", app gone before it was told" + doing
+		return b + ", app gone before it got a signal" + doing
 	case s.Between:
-		return b + ", app had not been told" + doing
+		return b + ", app had got no signal" + doing
 	case s.Over:
-		return b + ", app gone " + printable.Round(s.Took).String() + " after " + s.Told
+		return b + ", app gone " + printable.Round(s.Took).String() + " after " + s.Sent
 	}
-	return b + ", app had not ended after " + s.Told
+	return b + ", app had not ended after " + s.Sent
 }

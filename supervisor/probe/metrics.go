@@ -48,7 +48,7 @@ func (v *View) metrics(b []byte, wants healthz.Wants) ([]byte, string) {
 			m.Sample("", `{signal="`+signals.Name(signals.Signal(sig))+`"}`, float64(n))
 		}
 	}
-	m.Only("usher_zombies_reaped", "counter", "Processes that were nobody else's to be waited for.",
+	m.Only("usher_zombies_reaped", "counter", "Orphans that usher has reaped.",
 		float64(c.Reaped.Load()))
 	memoryMetrics(&m, v.Memory.Cgroup())
 	if v.Any() {
@@ -74,7 +74,7 @@ func stopMetrics(m *healthz.Metrics, snap *Snapshot) {
 		ended = `{ended="cut"}`
 	}
 	if held > 0 { // there is, or was, a hold
-		m.Family("usher_hold_seconds", "gauge", "How long the stop signal was held back, by what ended that.")
+		m.Family("usher_hold_seconds", "gauge", "How long the stop signal was held back, by what ended the hold.")
 		m.Sample("", ended, held.Seconds())
 	}
 }
@@ -94,8 +94,8 @@ func memoryMetrics(m *healthz.Metrics, group *memory.Cgroup) {
 		m.Only("usher_memory_peak_bytes", "gauge", "The most that the container has used.", float64(peak))
 	}
 	m.Only("usher_memory_limit_hits", "counter", "How often usage was about to go over the limit.", float64(n.Limit))
-	m.Only("usher_memory_oom", "counter", "How often that could not be averted.", float64(n.OOM))
-	m.Only("usher_memory_oom_kills", "counter", "Processes that the kernel has killed for want of memory.",
+	m.Only("usher_memory_oom", "counter", "How often the kernel could not free enough memory.", float64(n.OOM))
+	m.Only("usher_memory_oom_kills", "counter", "Processes that the kernel has killed because memory ran out.",
 		float64(n.Kills))
 }
 

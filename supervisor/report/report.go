@@ -168,11 +168,11 @@ func (r *Report) stop(st *lifecycle.Progress, now time.Time) *lastword.Stop {
 	case lifecycle.Draining:
 		w.Doing = "requests being finished"
 	case lifecycle.Leaving:
-		w.Doing = "pre-stop at work"
+		w.Doing = "pre-stop running"
 	}
 	if !st.SignalledAt.IsZero() {
 		w.Took = max(0, now.Sub(st.SignalledAt)) // the app may have ended before, and be reaped later
-		w.Told = r.FirstSignal()
+		w.Sent = r.FirstSignal()
 	}
 	if !st.KilledAt.IsZero() {
 		w.Grace = st.KilledAt.Sub(st.RequestedAt)
