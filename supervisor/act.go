@@ -10,12 +10,13 @@ import (
 	"usher/supervisor/report"
 )
 
-// step asks the stop what to do and does it.
+// step gives the machine an event, logs what the event changes, and carries out
+// the machine's actions.
 func (s *Supervisor) step(e *lifecycle.Event) {
 	before, stopped := s.life.Phase(), s.life.Stopped()
 	actions := s.life.Step(e)
 	if !stopped && s.life.Stopped() {
-		s.tell(s.stopRequested(e.At, before))
+		s.emit(s.stopRequested(e.At, before))
 	}
 	if s.life.Phase() != before {
 		s.traffic.phase.Store(uint32(s.life.Phase()))
@@ -39,7 +40,7 @@ func (s *Supervisor) act(actions []lifecycle.Action) {
 			s.keep(a.Signal, a.Deliver)
 		case lifecycle.Forward:
 			if a.First {
-				s.tellFirstSignal()
+				s.emitFirstSignal()
 			}
 			s.forward(a)
 		case lifecycle.Send:
@@ -62,11 +63,11 @@ func (s *Supervisor) act(actions []lifecycle.Action) {
 			s.write(s.record())
 		case lifecycle.Sweep:
 			found := s.withoutCommands(process.SignalStragglers(s.self, s.app.group, unix.SIGTERM))
-			s.tell(event.Event{Kind: event.StragglersSignalled, Processes: process.Names(found)})
+			s.emit(event.Event{Kind: event.StragglersSignalled, Processes: process.Names(found)})
 		case lifecycle.Clear:
 			if found := s.withoutCommands(process.SignalStragglers(s.self, s.app.group, unix.SIGKILL)); len(found) > 0 {
 				s.report.Run.Killed = report.Processes(found)
-				s.tell(event.Event{Kind: event.StragglersKilled, Processes: process.Names(found)})
+				s.emit(event.Event{Kind: event.StragglersKilled, Processes: process.Names(found)})
 			}
 		case lifecycle.Finish:
 			s.finish()
@@ -79,28 +80,36 @@ func (s *Supervisor) entered(e *lifecycle.Event) {
 	st := s.life.Progress()
 	switch st.Phase {
 	case lifecycle.Holding:
-		held := event.Event{Kind: event.Held, Signal: signals.Name(st.Signal), Sender: s.report.StopSender(), Limit: s.timing.Hold}
+		held := event.Event{
+			Kind: event.Held, Signal: signals.Name(st.Signal), Sender: s.report.StopSender(), Limit: s.timing.Hold,
+		}
 		if s.config.QuietPeriod > 0 {
 			s.report.Quiet = s.config.Quiet()
 			held.Kind, held.Quiet, held.Reason = event.HeldUntilQuiet, s.config.QuietPeriod, s.report.Quiet
 			go s.watch(lifecycle.Holding, st.RequestedAt)
 		}
-		s.tell(held)
+		s.emit(held)
 	case lifecycle.Draining:
 		go s.watch(lifecycle.Draining, st.RequestedAt)
-		s.tell(event.Event{Kind: event.DrainBegan, Limit: s.timing.Drain})
+		s.emit(event.Event{Kind: event.DrainBegan, Limit: s.timing.Drain})
 	case lifecycle.BackingOff:
 		r := s.record()
 		delay := st.Deadline.Sub(e.At)
-		s.tell(event.Event{Kind: event.RestartDelayed, Message: r.String(), Reason: string(r.Reason), ExitCode: r.ExitCode, Took: delay})
+		s.emit(event.Event{
+			Kind:     event.RestartDelayed,
+			Message:  r.String(),
+			Reason:   string(r.Reason),
+			ExitCode: r.ExitCode,
+			Took:     delay,
+		})
 		s.write(r)
 	case lifecycle.Clearing, lifecycle.Cleaning:
-		s.write(s.record()) // so far the log says that the stop goes on
+		s.write(s.record()) // the record that stands there says that the stop goes on
 	}
 }
 
-// tellFirstSignal reports that the app gets the first signal of the stop.
-func (s *Supervisor) tellFirstSignal() {
+// emitFirstSignal reports that the app gets the first signal of the stop.
+func (s *Supervisor) emitFirstSignal() {
 	st := s.life.Progress()
 	e := event.Event{
 		Kind:   event.AppSignalledAtOnce,
@@ -115,5 +124,5 @@ func (s *Supervisor) tellFirstSignal() {
 	case e.Took > 0:
 		e.Kind = event.AppSignalled
 	}
-	s.tell(e)
+	s.emit(e)
 }

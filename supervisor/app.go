@@ -17,20 +17,21 @@ import (
 	"usher/supervisor/terminal"
 )
 
-// app is the app, which may be started several times.
+// app is what the loop knows of the app, which may be started several times.
 type app struct {
 	pid       int             // 0 before the start and after the end
 	group     int             // its process group; 0 if there has been no app
 	starting  *spawn.Starting // while execve(2) has not returned; nil otherwise
 	startedAt time.Time
-	refused   error         // why usher can't have an app
-	stopped   bool          // by a signal such as SIGTSTP
-	woken     bool          // has got SIGCONT for the present step of the stop
-	health    *probe.Health // of this life
-	kept      []keptSignal  // for an app that is not there yet
+	refused   error         // why usher can't start an app; nil if it can
+	stopped   bool          // stopped by a signal such as SIGTSTP
+	woken     bool          // has got SIGCONT for the present item of the schedule
+	health    *probe.Health // checks since the last start
+	kept      []keptSignal  // signals that arrived before the app was started
 }
 
-// keptSignal is a signal that waits for the app, and what it becomes.
+// keptSignal is a signal that arrived before the app was started, and the
+// signal that the app will get for it.
 type keptSignal struct {
 	event   signals.Event
 	deliver signals.Signal
@@ -41,13 +42,13 @@ func (s *Supervisor) startApp() {
 	entry.Running = true
 	if restarts := s.life.Progress().Restarts; restarts > 0 {
 		s.report.Restarts++
-		if restarts == 1 { // the others have waited, and that has been said
-			s.tell(event.Event{Kind: event.RestartedAtOnce, ExitCode: s.report.ExitCode()})
+		if restarts == 1 { // later restarts wait, and RestartDelayed has been logged
+			s.emit(event.Event{Kind: event.RestartedAtOnce, ExitCode: s.report.ExitCode()})
 		}
-		s.writeAhead() // in the place of what the last run has left
+		s.writeAhead() // replaces the record of the last run
 		s.app.health = s.view.NewHealth()
 		s.report.Steps = nil
-		s.job.Hand(s.app.group, unix.Getpgrp()) // the last run's group has it
+		s.job.Hand(s.app.group, unix.Getpgrp()) // the last run's process group still has the terminal
 	}
 	s.app.stopped, s.app.woken, s.report.Run = false, false, report.Run{}
 	if err := s.start(); err != nil {
@@ -59,14 +60,15 @@ func (s *Supervisor) startApp() {
 	}
 }
 
-// checkPending looks for children that have executed their programs meanwhile. A
-// child that has failed to is handled when it has been reaped.
+// checkPending looks for children that have executed their programs since the
+// last look. If that failed in a child, usher handles it when it reaps the
+// child.
 func (s *Supervisor) checkPending() {
 	s.children.pending.Check()
 	if l := s.app.starting; l != nil && l.Wait(0) && l.Err == nil {
 		s.app.starting = nil
 		s.app.startedAt = time.Now()
-		s.tell(event.Event{Kind: event.AppExecuted, Command: s.config.Command[0], PID: s.app.pid})
+		s.emit(event.Event{Kind: event.AppExecuted, Command: s.config.Command[0], PID: s.app.pid})
 		s.appStarted()
 	}
 }
@@ -79,7 +81,7 @@ func (s *Supervisor) appStarted() {
 	}
 	if s.config.Any() || s.notify != nil {
 		h := s.app.health
-		go s.view.Tell(h, s.app.startedAt)
+		go s.view.LogChanges(h, s.app.startedAt)
 		go h.Run(s.app.startedAt, func(why string) { s.unhealthy(h, why) })
 	}
 	for i := range s.app.kept {
@@ -97,9 +99,9 @@ func (s *Supervisor) appStarted() {
 func (s *Supervisor) start() error {
 	name := s.config.Command[0]
 	s.app.startedAt = time.Now()
-	if pid := entry.App(); pid != 0 { // which takes there being no terminal, and no --restart
+	if pid := entry.App(); pid != 0 { // there is no terminal then, and no --restart
 		s.job.TTY = terminal.None()
-		s.runs(pid)
+		s.setApp(pid)
 		return nil
 	}
 	if s.app.refused != nil {
@@ -108,9 +110,9 @@ func (s *Supervisor) start() error {
 	entry.Raise()
 	defer entry.Restore()
 	env := s.config.Env
-	if s.as != nil {
-		s.as.GiveStdio()
-		env = s.as.WithHome(env)
+	if s.user != nil {
+		s.user.GiveStdio()
+		env = s.user.WithHome(env)
 	}
 	if s.config.Session {
 		s.job.ReleaseTerminal()
@@ -118,7 +120,7 @@ func (s *Supervisor) start() error {
 		s.job.TTY = terminal.Open()
 	}
 	env = s.notify.Env(env)
-	foreground := -1                        // the terminal that the app gets
+	foreground := -1                        // the terminal that the app gets; -1 if it gets none
 	if s.job.IsForeground(unix.Getpgrp()) { // an usher in the background leaves it alone
 		foreground = s.job.FD
 	}
@@ -134,7 +136,7 @@ func (s *Supervisor) start() error {
 		Session:   s.config.Session,
 		Stderr:    stderr,
 		Inherited: s.source.Inherited(),
-		User:      s.as,
+		User:      s.user,
 
 		NoNewPrivs: s.config.NoNewPrivs,
 	})
@@ -148,14 +150,14 @@ func (s *Supervisor) start() error {
 	} else {
 		s.app.starting = l
 	}
-	s.runs(l.PID)
+	s.setApp(l.PID)
 	return nil
 }
 
-// runs makes pid the app.
-func (s *Supervisor) runs(pid int) {
+// setApp makes pid the app.
+func (s *Supervisor) setApp(pid int) {
 	s.app.pid, s.app.group, s.children.none = pid, pid, false
-	s.tell(event.Event{Kind: event.AppStarted, Command: s.config.Command[0], PID: pid})
+	s.emit(event.Event{Kind: event.AppStarted, Command: s.config.Command[0], PID: pid})
 }
 
 // startFailed reports that the app could not be started.
@@ -164,13 +166,13 @@ func (s *Supervisor) startFailed(err error) {
 	if s.config.StartCode != 0 {
 		x.Code = s.config.StartCode
 	}
-	s.tell(event.Event{Kind: event.StartFailed, Message: x.Why, ExitCode: x.Code})
+	s.emit(event.Event{Kind: event.StartFailed, Message: x.Why, ExitCode: x.Code})
 	if x.Hint != "" {
-		s.tell(event.Event{Kind: event.Hint, Message: x.Hint})
+		s.emit(event.Event{Kind: event.Hint, Message: x.Hint})
 	}
 	s.report.Run.Fatal = &lastword.Record{Reason: lastword.StartError, Message: x.Why, Hint: x.Hint, ExitCode: x.Code}
-	// An app that was started once may be startable again: its file is being
-	// replaced, or there is no memory.
+	// An app that was started once may start again later: its file is being
+	// replaced, or memory has run out for a while.
 	s.step(&lifecycle.Event{Kind: lifecycle.AppEnded, At: time.Now(), Failed: true, Final: s.report.Restarts == 0,
 		Last: process.Alone(s.self, s.children.none)})
 }

@@ -17,31 +17,33 @@ import (
 	"usher/supervisor/spawn"
 )
 
-// children are usher's children, besides the app and the commands.
+// children is what the loop knows of usher's children, besides the app and the
+// commands.
 type children struct {
-	pending  spawn.Pending // those that are about to execute their programs
-	none     bool          // there were none at the last reap
+	pending  spawn.Pending // children that have not executed their programs yet
+	none     bool          // usher had no children when it last reaped
 	unreaped bool          // the last reap has failed
 	orphans  int           // number of orphans reaped
 }
 
-// arrival is the signal at hand, and what it is to the lifecycle. It is a part of the
-// Supervisor so that a flood of signals allocates nothing.
+// arrival is the signal that the loop handles, and the lifecycle event made
+// from it. It is part of the Supervisor so that a flood of signals allocates
+// nothing.
 type arrival struct {
 	signal signals.Event
 	event  lifecycle.Event
 }
 
-// settleAfter is how long after the app's start usher sets a limit to the heap. So
-// neither the start nor the end of a short run has to wait for that.
+// settleAfter is how long after the app's start usher limits the heap. Neither
+// the start nor the end of a short run waits for that.
 const settleAfter = memory.Delay
 
-// execPoll is how often usher looks for what the kernel does not report: the end of
-// stragglers that are not usher's children, the execve(2) of a child that can't send
-// SIGCHLD, and children for which wait(2) has failed.
+// execPoll is how often usher checks what the kernel does not report: the end
+// of stragglers that are not usher's children, the execve(2) of a child that
+// can't send SIGCHLD, and children for which wait(2) has failed.
 const execPoll = 10 * time.Millisecond
 
-// turn waits for the next thing to happen and deals with it.
+// turn waits for the next thing to happen and handles it.
 func (s *Supervisor) turn() {
 	timeout := time.Duration(-1)
 	if !s.life.Deadline().IsZero() {
@@ -91,17 +93,19 @@ func (s *Supervisor) turn() {
 	if s.life.Phase().Sweeps() && process.Alone(s.self, s.children.none) {
 		s.step(&lifecycle.Event{Kind: lifecycle.NobodyLeft, At: now})
 	}
-	// Also when something else has happened: a storm of signals must not put off what is due.
+	// Check this after other events as well: a storm of signals must not delay what
+	// is due.
 	if now := time.Now(); s.life.Due(now) {
 		s.step(&lifecycle.Event{Kind: lifecycle.TimeUp, At: now})
 	}
 }
 
-// reap collects all children that have ended. If the app is among them, the machine
-// hears of it last: then it is known what the app leaves behind.
+// reap collects all children that have ended. If the app is among them, the
+// machine gets that event last, when it is known which processes the app has
+// left running.
 func (s *Supervisor) reap(now time.Time) {
 	ended := false
-	var failed, err error // of the app's start, that took longer, and of the reap itself
+	var failed, err error // of a slow start of the app, and of the reap itself
 	s.children.none, err = process.Reap(func(c process.Change) {
 		switch {
 		case s.commands.Changed(c.PID, c.Status):
@@ -115,8 +119,9 @@ func (s *Supervisor) reap(now time.Time) {
 				if s.config.Orphan != nil && s.life.Phase().Alive() {
 					s.config.Orphan(c.PID)
 				}
-			} else if c.Status.Stopped() && c.Status.StopSignal() == unix.SIGSTOP && s.life.Phase() == lifecycle.Sweeping {
-				_ = unix.Kill(c.PID, unix.SIGCONT) // or it would never know that it was told to end
+			} else if c.Status.Stopped() && c.Status.StopSignal() == unix.SIGSTOP &&
+				s.life.Phase() == lifecycle.Sweeping {
+				_ = unix.Kill(c.PID, unix.SIGCONT) // or it would never act on SIGTERM
 			}
 		case c.Status.Stopped() && s.app.starting != nil && !s.app.starting.Wait(0):
 			s.app.starting.Continue()
@@ -130,7 +135,7 @@ func (s *Supervisor) reap(now time.Time) {
 		case c.Status.Continued():
 			s.app.stopped = false
 		default:
-			s.app.pid = 0 // from here on the number may be anybody's
+			s.app.pid = 0 // from here on another process may have that number
 			if l := s.app.starting; l != nil {
 				s.app.starting = nil
 				if l.Wait(0) && l.Err != nil {
@@ -149,12 +154,12 @@ func (s *Supervisor) reap(now time.Time) {
 	switch {
 	case failed != nil:
 		if s.report.Restarts == 0 {
-			s.app.group = 0 // there has been no app
+			s.app.group = 0 // no app has ever run
 		}
 		s.startFailed(failed)
 	case ended:
 		s.commands.KillAll()
-		s.tell(s.appEnded(now))
+		s.emit(s.appEnded(now))
 		s.step(&lifecycle.Event{
 			Kind:   lifecycle.AppEnded,
 			At:     now,
@@ -164,15 +169,15 @@ func (s *Supervisor) reap(now time.Time) {
 	}
 }
 
-// signalled handles a signal to usher: it is rewritten, once, and given to the
-// machine.
+// signalled handles a signal to usher: it rewrites the signal, once, and passes
+// it to the machine.
 func (s *Supervisor) signalled(e signals.Event, now time.Time) {
 	if s.job.IsHangup(e) {
 		return
 	}
 	deliver := s.config.Rewrites.Apply(e.Signal)
 	if deliver == 0 {
-		s.tellSignal(event.SignalSwallowed, &e)
+		s.emitSignal(event.SignalSwallowed, &e)
 		return
 	}
 	s.arrival.signal = e
@@ -186,11 +191,12 @@ func (s *Supervisor) signalled(e signals.Event, now time.Time) {
 	}
 	phase, arrived := s.life.Phase(), &s.arrival.signal
 	noApp := phase == lifecycle.Preparing || phase == lifecycle.BackingOff
-	stops := slices.Contains(s.config.StopSignals, e.Signal) || noApp && e.Signal == unix.SIGINT // Ctrl-C is for usher then
+	stops := slices.Contains(s.config.StopSignals, e.Signal) ||
+		noApp && e.Signal == unix.SIGINT // Ctrl-C without an app
 	if !stops {
 		if woken && deliver == e.Signal {
-			s.tellSignal(event.SignalGrouped, &e)
-			return // a second one could wake it from the next Ctrl-Z
+			s.emitSignal(event.SignalGrouped, &e)
+			return // a second SIGCONT could wake the app from the next Ctrl-Z
 		}
 		s.arrival.event = lifecycle.Event{Kind: lifecycle.Signalled, At: now, Signal: arrived, Deliver: deliver}
 	} else {

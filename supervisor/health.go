@@ -11,9 +11,10 @@ import (
 	"usher/supervisor/probe"
 )
 
-// prepareChecks gives the checks what they need of usher, once: those of one life of
-// the app may still be at work when the next begins. Ports are noted if a stop looks
-// at traffic: usher's own connections don't count there.
+// prepareChecks connects the checks with usher. It does so once, because the
+// checks of one run of the app may still be active when the next run begins.
+// The checks note their ports if a stop looks at traffic: usher's own
+// connections don't count there.
 func (s *Supervisor) prepareChecks() {
 	for _, c := range s.config.WaitFor {
 		c.SetExec(s.commands.Exec)
@@ -52,8 +53,8 @@ func (s *Supervisor) listen() (err error) {
 	return nil
 }
 
-// serve starts the goroutines that run beside the loop. None of them touches the
-// loop's state.
+// serve starts the goroutines that run beside the loop. None of them touches
+// the loop's state.
 func (s *Supervisor) serve() {
 	if s.tail != nil {
 		go s.tail.Run()
@@ -84,7 +85,11 @@ func (s *Supervisor) close() {
 // publish makes the snapshot that probe requests read.
 func (s *Supervisor) publish() {
 	snap := &probe.Snapshot{
-		Progress: s.life.Progress(), PID: s.app.pid, Started: s.app.startedAt, Restarts: s.report.Restarts, Health: s.app.health,
+		Progress: s.life.Progress(),
+		PID:      s.app.pid,
+		Started:  s.app.startedAt,
+		Restarts: s.report.Restarts,
+		Health:   s.app.health,
 	}
 	switch {
 	case snap.Phase == lifecycle.BackingOff:
@@ -92,7 +97,7 @@ func (s *Supervisor) publish() {
 	case s.app.starting != nil:
 		snap.Waiting = "the kernel is still loading the app (execve)"
 	case s.hook != nil && s.hook.fatal:
-		snap.Waiting = s.hook.name + " is at work"
+		snap.Waiting = s.hook.name + " is running"
 		if s.hook.waits != "" {
 			snap.Waiting = "waiting for " + s.hook.waits
 		}
@@ -100,8 +105,8 @@ func (s *Supervisor) publish() {
 	s.view.Publish(snap)
 }
 
-// unhealthy acts on a startup or live check, or a watchdog, that has failed in that
-// life of the app.
+// unhealthy stops the app if --on-unhealthy says so. A startup or live check,
+// or the watchdog, has failed in the run of the app to which h belongs.
 func (s *Supervisor) unhealthy(h *probe.Health, why string) {
 	s.post(func() {
 		if s.app.health != h || !s.life.Phase().Alive() || s.config.OnUnhealthy != config.UnhealthyStop {

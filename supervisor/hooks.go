@@ -16,19 +16,19 @@ import (
 	"usher/supervisor/lifecycle"
 )
 
-// hookRun is a hook at work, or the wait for the checks of --wait-for. There is one
-// at a time.
+// hookRun is a running hook, or the wait for the checks of --wait-for. There is
+// at most one at a time.
 type hookRun struct {
 	name    string
-	fatal   bool // its failure is the app's end, or keeps it from being started
+	fatal   bool // its failure ends the app, or prevents its start
 	began   time.Time
-	limit   time.Duration // if there is one
+	limit   time.Duration // meaningless if the hook has no time limit
 	command *command.Command
-	cancel  context.CancelFunc // without a command
-	waits   string             // what is waited for, and why that does not hold yet
+	cancel  context.CancelFunc // ends a hook without a command
+	waits   string             // the check that usher waits for, and why it does not hold yet
 }
 
-// prepare begins the preparation number n.
+// prepare begins preparation number n.
 func (s *Supervisor) prepare(n int) {
 	if len(s.config.WaitFor) > 0 {
 		if n--; n < 0 {
@@ -53,11 +53,12 @@ func (s *Supervisor) runHook(name string, h *command.Action, fatal bool) {
 		s.commands.Run(r.command)
 		return
 	}
-	s.beside(r, h.Request.Run)
+	s.runAsync(r, h.Request.Run)
 }
 
-// beside does on a goroutine what takes no process.
-func (s *Supervisor) beside(r *hookRun, do func(context.Context) error) {
+// runAsync runs do, which starts no process, on its own goroutine, and posts
+// the result to the loop.
+func (s *Supervisor) runAsync(r *hookRun, do func(context.Context) error) {
 	ctx, cancel := contexts.WithCancel(context.Background())
 	r.cancel = cancel
 	go func() {
@@ -71,11 +72,12 @@ const (
 	waitTry  = 5 * time.Second        // for one try
 )
 
-// wait tries the checks of --wait-for, one after the other, until each has held once.
+// wait tries the checks of --wait-for, one after the other, until each has held
+// once.
 func (s *Supervisor) wait() {
 	r := s.newHook("wait-for", true)
 	r.waits = s.config.WaitFor[0].String()
-	s.beside(r, func(ctx context.Context) error {
+	s.runAsync(r, func(ctx context.Context) error {
 		for _, c := range s.config.WaitFor {
 			for last := ""; ; {
 				err := try(ctx, c)
@@ -106,13 +108,13 @@ func try(ctx context.Context, c *check.Check) error {
 func (s *Supervisor) waiting(r *hookRun, why string) {
 	if s.hook == r {
 		r.waits = why
-		s.tell(event.Event{Kind: event.Waiting, Reason: why})
+		s.emit(event.Event{Kind: event.Waiting, Reason: why})
 		s.publish()
 	}
 }
 
-// hookEnded handles the outcome of a hook. It does nothing if the loop has given up
-// that hook.
+// hookEnded handles the outcome of a hook. It does nothing if the loop has
+// cancelled or detached that hook.
 func (s *Supervisor) hookEnded(r *hookRun, o *command.Outcome) {
 	if s.hook != r {
 		return
@@ -122,15 +124,16 @@ func (s *Supervisor) hookEnded(r *hookRun, o *command.Outcome) {
 	if err != nil {
 		s.hookFailed(r, err.Error(), o.Code())
 	} else {
-		s.tell(event.Event{Kind: event.HookSucceeded, Hook: r.name, Took: time.Since(r.began)})
+		s.emit(event.Event{Kind: event.HookSucceeded, Hook: r.name, Took: time.Since(r.began)})
 	}
 	s.step(&lifecycle.Event{Kind: lifecycle.HookEnded, At: time.Now(), Failed: err != nil})
 }
 
-// hookFailed logs a failure. It is the reason for the end, or a note to that.
+// hookFailed logs the failure of a hook. The failure is the reason for the end,
+// or a note to that reason.
 func (s *Supervisor) hookFailed(r *hookRun, why string, code int) {
 	e := event.Event{Kind: event.HookFailed, Hook: r.name, Reason: why, Took: time.Since(r.began)}
-	s.tell(e)
+	s.emit(e)
 	message := e.Text()
 	if !r.fatal {
 		s.report.Notes = append(s.report.Notes, message)
@@ -155,13 +158,14 @@ func (s *Supervisor) expireHook() {
 func (s *Supervisor) cancelHook() {
 	if r := s.hook; r != nil {
 		s.endHook(r)
-		s.tell(event.Event{Kind: event.HookCut, Hook: r.name, Took: time.Since(r.began)})
+		s.emit(event.Event{Kind: event.HookCut, Hook: r.name, Took: time.Since(r.began)})
 		s.hook = nil
 	}
 }
 
-// detachHook is for a stop before there is an app. Nothing has failed, and a command
-// gets SIGTERM as stragglers do.
+// detachHook stops waiting for the hook, because a stop was requested before
+// the app was started. Nothing has failed. A command gets SIGTERM, as
+// stragglers do.
 func (s *Supervisor) detachHook() {
 	r := s.hook
 	s.hook = nil
@@ -181,8 +185,8 @@ func (s *Supervisor) detachHook() {
 	}
 }
 
-// endHook ends r. It returns the last line of a command's output, or what was waited
-// for.
+// endHook ends r. It returns the last line of a command's output, or the check
+// that usher was waiting for.
 func (s *Supervisor) endHook(r *hookRun) string {
 	if r.command == nil {
 		r.cancel()

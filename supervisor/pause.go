@@ -8,7 +8,8 @@ import (
 	"usher/supervisor/process"
 )
 
-// pause is a run without an app: usher reaps children until it is told to end.
+// pause runs usher without an app: usher reaps children until it gets SIGINT or
+// SIGTERM.
 func (s *Supervisor) pause() int {
 	_ = unix.Chdir("/") // to keep no directory busy
 	if _, err := process.Reap(nil); err != nil {

@@ -2,13 +2,13 @@ package supervisor
 
 import "sync"
 
-// posts are functions that goroutines want the loop to call.
+// posts is a queue of functions that other goroutines ask the loop to call.
 type posts struct {
 	mu    sync.Mutex
 	queue []func()
 }
 
-// post has the loop call f. Any goroutine may call it.
+// post makes the loop call f. Any goroutine may call it.
 func (s *Supervisor) post(f func()) {
 	s.posts.mu.Lock()
 	s.posts.queue = append(s.posts.queue, f)
@@ -16,7 +16,7 @@ func (s *Supervisor) post(f func()) {
 	s.source.Wake()
 }
 
-// callPosted calls what has been posted.
+// callPosted calls the functions that were posted.
 func (s *Supervisor) callPosted() {
 	s.posts.mu.Lock()
 	queue := s.posts.queue

@@ -13,29 +13,34 @@ import (
 	"usher/supervisor/traffic"
 )
 
-// A stop that waits for the end of traffic looks at it from a goroutine of its own, which tells the loop once that it is there, and ends
-// with the phase. At other times nothing is read.
+// A stop that waits for the end of traffic starts a goroutine that looks at
+// traffic. It tells the loop once that traffic has ended, and it ends with the
+// phase. At other times usher does not look at traffic.
 
-// watched is what the loop and such a goroutine know of each other.
+// watched is shared by the loop and that goroutine.
 type watched struct {
 	ports  *socket.Ports // of usher's own checks; nil if no stop looks at traffic
-	phase  atomic.Uint32 // the loop's
-	waited bool          // there was something to wait for; the loop's own
+	phase  atomic.Uint32 // the loop's phase
+	waited bool          // there was something to wait for; belongs to the loop
 	busy   atomic.Int32  // connections with unfinished business, at the last look
 }
 
-// How long it is from one look to the next.
+// Time between two looks.
 const (
-	// holdLooks is for what comes and goes: of the rest, a look knows when it moved last.
+	// holdLooks is short enough for connections that come and go. For connections
+	// that stay, the kernel knows when data moved last.
 	holdLooks  = 250 * time.Millisecond
 	drainLooks = 50 * time.Millisecond
-	// restShare bounds what looking takes, where there are tens of thousands of connections, to a 20th of one CPU.
-	// It is a share of CPU time: a look that had to wait for its turn on a busy machine is not followed by a long rest.
+	// restShare limits the looks to a 20th of one CPU, in case of tens of thousands
+	// of connections. It is a share of CPU time: a look that had to wait for its
+	// turn on a busy machine is not followed by a long rest.
 	restShare = 20
 )
 
-// nextLook is how long to wait before the next look, in a phase of a stop that began at t0; not positive is that traffic is over:
-// that nothing has come in or moved for the quiet period, which begins at t0 at the earliest, or that nothing is left to be answered.
+// nextLook returns how long to wait before the next look, in a phase of a stop
+// that began at t0. If the result is not positive, traffic has ended. In a hold
+// that means: nothing has come in or moved for the quiet period, which begins
+// at t0 or later. In a drain: no request is left to be answered.
 func nextLook(p lifecycle.Phase, look traffic.Look, t0, now time.Time, quietPeriod time.Duration) time.Duration {
 	if p == lifecycle.Draining {
 		return min(time.Duration(look.Busy), 1) * drainLooks
@@ -46,7 +51,7 @@ func nextLook(p lifecycle.Phase, look traffic.Look, t0, now time.Time, quietPeri
 	return min(t0.Add(quietPeriod).Sub(now), holdLooks)
 }
 
-// watch looks while usher is in a phase that waits for traffic.
+// watch looks at traffic while usher is in a phase that waits for its end.
 func (s *Supervisor) watch(p lifecycle.Phase, t0 time.Time) {
 	w := &traffic.Watcher{Own: s.traffic.ports.Has, Ignore: s.config.QuietIgnore}
 	w.NewOnly = s.config.QuietNewOnly && p == lifecycle.Holding
@@ -56,7 +61,7 @@ func (s *Supervisor) watch(p lifecycle.Phase, t0 time.Time) {
 	fallback, err := w.Open()
 	defer w.Close()
 	if fallback != nil && err == nil {
-		s.tell(event.Event{Kind: event.TrafficFallback, Reason: fallback.Error()})
+		s.emit(event.Event{Kind: event.TrafficFallback, Reason: fallback.Error()})
 	}
 	if err == nil {
 		over, looks := false, 0
@@ -73,12 +78,13 @@ func (s *Supervisor) watch(p lifecycle.Phase, t0 time.Time) {
 		}
 	}
 	if err != nil {
-		s.tell(event.Event{Kind: event.TrafficUnseen, Reason: err.Error()})
+		s.emit(event.Event{Kind: event.TrafficUnseen, Reason: err.Error()})
 	}
 }
 
-// awaitQuiet looks until traffic is over, which it reports. After each look it
-// tells stay how many connections are busy, and ends if stay says no.
+// awaitQuiet looks until traffic has ended, which it reports. After each look
+// it passes the number of busy connections to stay, and ends if stay returns
+// false.
 func awaitQuiet(p lifecycle.Phase, t0 time.Time, quietPeriod time.Duration, look func() (traffic.Look, error),
 	stay func(busy int) bool) (over bool, err error) {
 	for {
@@ -95,7 +101,8 @@ func awaitQuiet(p lifecycle.Phase, t0 time.Time, quietPeriod time.Duration, look
 	}
 }
 
-// cpuTime returns what usher has used; 0 where it may not ask.
+// cpuTime returns the CPU time that usher has used, or 0 if the kernel refuses
+// to say.
 func cpuTime() time.Duration {
 	var t unix.Timespec
 	unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_PROCESS_CPUTIME_ID, uintptr(unsafe.Pointer(&t)), 0)
@@ -110,7 +117,7 @@ func (s *Supervisor) trafficOver(p lifecycle.Phase) {
 	s.step(&e)
 }
 
-// left logs how a phase has ended that waits for traffic.
+// left logs the end of a phase that waits for traffic.
 func (s *Supervisor) left(p lifecycle.Phase, e *lifecycle.Event) {
 	st := s.life.Progress()
 	took := e.At.Sub(st.RequestedAt.Add(st.HeldFor))
@@ -122,9 +129,11 @@ func (s *Supervisor) left(p lifecycle.Phase, e *lifecycle.Event) {
 			over.Kind, over.Reason = event.QuietReached, s.report.Quiet
 			over.Quiet, over.Limit = s.config.QuietPeriod, s.config.TermDelay
 		}
-		s.tell(over)
+		s.emit(over)
 		return
-	case p != lifecycle.Draining, e.Kind == lifecycle.AppEnded, e.Kind == lifecycle.TrafficDrained && !s.traffic.waited:
+	case p != lifecycle.Draining,
+		e.Kind == lifecycle.AppEnded,
+		e.Kind == lifecycle.TrafficDrained && !s.traffic.waited:
 		return // there was nothing to wait for
 	case e.Kind == lifecycle.TrafficDrained:
 		drained.Kind = event.Drained
@@ -132,5 +141,5 @@ func (s *Supervisor) left(p lifecycle.Phase, e *lifecycle.Event) {
 		drained.Count = int(s.traffic.busy.Load())
 	}
 	s.report.Drained = drained.Text()
-	s.tell(drained)
+	s.emit(drained)
 }

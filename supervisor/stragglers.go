@@ -7,8 +7,8 @@ import (
 	"usher/supervisor/process"
 )
 
-// withoutCommands removes usher's own commands from procs. They have been killed
-// already when stragglers are signalled.
+// withoutCommands removes usher's own commands from procs. They have been
+// killed already when stragglers are signalled.
 func (s *Supervisor) withoutCommands(procs []process.Proc) []process.Proc {
 	kept := procs[:0]
 	for _, p := range procs {
@@ -19,8 +19,9 @@ func (s *Supervisor) withoutCommands(procs []process.Proc) []process.Proc {
 	return kept
 }
 
-// leavesStragglers reports whether usher ends and leaves the stragglers alone.
-// With Session, SIGTERM is sent to what is left of the app's process group.
+// leavesStragglers reports whether usher ends and leaves the stragglers
+// running. With Session it sends SIGTERM to the rest of the app's process
+// group.
 func (s *Supervisor) leavesStragglers() bool {
 	if !s.config.LeaveBehind || s.self == 1 || s.config.Restart != lifecycle.RestartNo {
 		return false

@@ -1,7 +1,9 @@
-// Package supervisor runs an app: it starts the app, forwards signals to it, reaps
-// all processes that end, stops the app in an orderly way, and says why it ended.
+// Package supervisor runs an app: it starts the app, forwards signals to it,
+// reaps all processes that end, stops the app in an orderly way, and says why
+// it ended.
 //
-// It is the loop, and has what can't stand alone. The packages below it do the rest.
+// This package is the loop, and what needs the loop. The packages below it do
+// the rest.
 package supervisor
 
 import (
@@ -29,31 +31,31 @@ import (
 	"usher/supervisor/timeline"
 )
 
-// Logger takes usher's events. It must not block.
+// Logger receives usher's events. It must not block.
 type Logger interface {
 	Event(e *event.Event)
-	// Keep has all events put in a timeline, too, even those that are not shown.
+	// Keep adds all events to a timeline as well, even those that are not shown.
 	Keep(t *timeline.Timeline)
-	// What has no event of its own.
+	// These three log what has no event of its own.
 	Errorf(format string, args ...any)
 	Infof(format string, args ...any)
 	Debugf(format string, args ...any)
 	// Verbose reports whether Debugf goes anywhere.
 	Verbose() bool
-	// Output takes what the command of that name has written, whole lines.
+	// Output receives whole lines that the command of that name has written.
 	Output(name, lines string)
 	// Stalled reports whether there is little room for more Output.
 	Stalled() bool
 }
 
-// Supervisor is one run of one app. All of it belongs to the loop, but for what says
-// otherwise.
+// Supervisor is one run of usher. All of it belongs to the loop, except where a
+// comment says otherwise.
 type Supervisor struct {
 	config config.Config
 	source signals.Source
 	log    Logger
 	self   int             // usher's pid
-	as     *spawn.Identity // the user that the app runs as; nil is usher's own
+	user   *spawn.Identity // the user that the app runs as; nil means usher's own
 
 	life     *lifecycle.Machine
 	timing   lifecycle.Timing
@@ -62,23 +64,23 @@ type Supervisor struct {
 	children children
 	arrival  arrival
 	commands command.Runner
-	hook     *hookRun // at work; nil is none
-	settled  bool     // the heap is kept small
+	hook     *hookRun // the running hook; nil if there is none
+	settled  bool     // the heap is limited
 
 	report report.Report
 	word   lastword.Pen
 	memory *memory.Shortage
-	tail   *tail.Tail // of the app's stderr; nil is none
+	tail   *tail.Tail // reader of the app's stderr; nil if there is none
 
 	view    probe.View      // what probe requests read
-	server  *healthz.Server // of the endpoints; nil if there are none
-	notify  *probe.Notify   // the app's NOTIFY_SOCKET; nil if no message is of use
+	server  *healthz.Server // serves the endpoints; nil if there are none
+	notify  *probe.Notify   // the app's NOTIFY_SOCKET; nil if usher has no use for messages
 	traffic watched
-	posts   posts // any goroutine's
+	posts   posts // any goroutine may use it
 }
 
-// New makes a Supervisor of a valid Config. It does what can fail before the app is
-// started: it listens.
+// New makes a Supervisor of a valid Config. It does what can fail before the
+// app is started, such as opening sockets.
 func New(config config.Config, source signals.Source, log Logger) (*Supervisor, error) {
 	s := &Supervisor{config: config, source: source, log: log, self: unix.Getpid()}
 	c := &s.config
@@ -95,7 +97,7 @@ func New(config config.Config, source signals.Source, log Logger) (*Supervisor, 
 	r := &s.report
 	r.Life, r.Timing, r.ExitCodes = s.life, &s.timing, c.ExitCodes
 	b := &s.commands
-	b.Self, b.Log, b.Env, b.NoNewPrivs, b.NoTimers = s.self, log, c.Env, c.NoNewPrivs, !c.Besides()
+	b.Self, b.Log, b.Env, b.NoNewPrivs, b.NoTimers = s.self, log, c.Env, c.NoNewPrivs, !c.UsesGoroutines()
 	b.Pending, b.Source, b.Post = &s.children.pending, source, s.post
 	b.Wanted = func() bool { return s.life.Phase().Alive() || s.life.Phase() == lifecycle.Preparing }
 	b.Started = func() { s.children.none = false }
@@ -107,16 +109,17 @@ func New(config config.Config, source signals.Source, log Logger) (*Supervisor, 
 			return nil, err
 		}
 	}
-	s.view.Settings, s.view.Log, s.view.Memory, s.view.Watches = &c.Settings, log, s.memory, s.traffic.ports != nil
+	s.view.Settings, s.view.Log, s.view.Memory = &c.Settings, log, s.memory
+	s.view.Watches = s.traffic.ports != nil
 	if c.User != "" {
 		var err error
 		entry.Raise()
-		s.as, err = spawn.LookUp(c.User)
+		s.user, err = spawn.LookUp(c.User)
 		entry.Restore()
 		if err != nil {
 			return nil, err
 		}
-		b.User = s.as
+		b.User = s.user
 	}
 	s.prepareChecks()
 	if err := s.listen(); err != nil {
@@ -128,20 +131,21 @@ func New(config config.Config, source signals.Source, log Logger) (*Supervisor, 
 	return s, nil
 }
 
-// appUID returns the uid that the app runs as, or -1 if it is usher's own.
+// appUID returns the uid that the app runs as, or -1 if that is usher's own.
 func (s *Supervisor) appUID() int {
-	if s.as == nil {
+	if s.user == nil {
 		return -1
 	}
-	return int(s.as.UID)
+	return int(s.user.UID)
 }
 
-// Run starts the app, stays until the app's end, and returns usher's exit code. It
-// has to be called on the main thread, locked. Once the app is started, Run returns
-// at the app's end only: the end of PID 1 takes the container with it.
+// Run starts the app, waits for its end, and returns usher's exit code. The
+// caller has to be on the main thread, locked. Once the app is started, Run
+// does not return before the app's end: the end of PID 1 would end the
+// container.
 func (s *Supervisor) Run() int {
 	if s.self != 1 {
-		// Orphans come to us as they would to PID 1. Kernels before 3.4 can't.
+		// usher adopts orphans, as PID 1 would. Kernels before 3.4 can't do that.
 		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 			s.log.Debugf("cannot become a subreaper: %v", err)
 		}
@@ -155,22 +159,25 @@ func (s *Supervisor) Run() int {
 	if s.config.Pause {
 		return s.pause()
 	}
-	running := entry.App() != 0 // already, with the threads that usher may need then
+	running := entry.App() != 0 // the app runs already, and the threads that usher may need are there
 	busy := 0
 	if n := s.config.TerminationTail; n > 0 {
 		if s.tail = tail.New(n, s.appUID(), s.log); s.tail != nil {
 			busy = 1
 		}
 	}
-	threads := entry.PlainThreads + 3*busy // one that is in a system call, one that runs, and one on its way to sleep
-	if s.notify != nil || s.config.Besides() {
+	// The tail needs a thread that is in a system call, one that runs, and one on its
+	// way to sleep.
+	threads := entry.PlainThreads + 3*busy
+	if s.notify != nil || s.config.UsesGoroutines() {
 		threads++
 	}
 	threads += s.config.LookUps() + s.findWord(running)
 	if !running {
 		s.app.refused = goruntime.Reserve(threads)
 		var err error
-		if s.children.none, err = process.Reap(nil); err != nil { // of whoever became usher
+		// Children of the program that executed usher may have ended already.
+		if s.children.none, err = process.Reap(nil); err != nil {
 			s.app.refused = err
 		}
 		if err = goruntime.MemoryLeft(); err != nil {
@@ -179,12 +186,12 @@ func (s *Supervisor) Run() int {
 	}
 	if s.app.refused == nil {
 		goruntime.UseCPUs(1 + busy)
-	} else { // nothing is done for an app that won't be started, and nothing that takes one more thread
+	} else { // the app won't be started, so do nothing for it, and nothing that needs a thread
 		s.tail = nil
 		s.life.SkipHooks()
 		s.word.Alone()
 	}
-	s.complain(s.word.Begin())
+	s.logError(s.word.Begin())
 	s.act(s.life.Begin(time.Now()))
 	s.publish()
 	s.serve()
@@ -192,6 +199,6 @@ func (s *Supervisor) Run() int {
 	for s.life.Phase() != lifecycle.Ended {
 		s.turn()
 	}
-	s.job.Hand(s.app.group, unix.Getpgrp()) // whoever called usher goes on with its terminal
+	s.job.Hand(s.app.group, unix.Getpgrp()) // usher's caller goes on with its terminal
 	return s.report.ExitCode()
 }

@@ -24,14 +24,14 @@ func (s *Supervisor) ended(c process.Change) {
 	run.Phase = s.life.Phase()
 	run.RSS = uint64(c.Usage.Maxrss) * 1024
 	run.CPU = time.Duration(c.Usage.Utime.Nano() + c.Usage.Stime.Nano())
-	run.Forwarded.Sender = report.Named(run.Forwarded.Sender) // now: the sender may end with the app
+	run.Forwarded.Sender = report.Named(run.Forwarded.Sender) // look it up now: the sender may end with the app
 	switch {
 	case c.Status.Signaled() && c.Status.Signal() == unix.SIGKILL:
 		s.memory.Killed(process.Proc{PID: c.PID, Name: path.Base(s.config.Command[0])})
 	case exitcode.Of(c.Status) != 0:
 		s.memory.Ended(c.PID)
 	}
-	if s.unheld() {
+	if s.missedHold() {
 		s.report.Notes = append(s.report.Notes, signals.Name(run.Forwarded.Signal)+
 			" from outside the container is none of --stop-signals, and began no stop")
 	}
@@ -39,10 +39,11 @@ func (s *Supervisor) ended(c process.Change) {
 	s.view.Counters.Ends.Add(1)
 }
 
-// unheld reports whether the app seems to have ended on a signal from outside that
-// was meant to begin a stop and did not, so that it was not held back: the image has
-// a STOPSIGNAL that usher has not been told of, as nginx's has.
-func (s *Supervisor) unheld() bool {
+// missedHold reports whether the app exited on a signal from outside that is
+// not in --stop-signals, although there is a hold, a drain or a pre-stop hook.
+// Typically the image sets a STOPSIGNAL that usher was not told about, as
+// nginx's does.
+func (s *Supervisor) missedHold() bool {
 	c, run := &s.config, &s.report.Run
 	from := &run.Forwarded.Sender
 	return !s.life.Stopped() && (c.TermDelay > 0 || c.DrainTimeout > 0 || c.PreStop != nil) &&
@@ -54,7 +55,8 @@ func (s *Supervisor) unheld() bool {
 // defaultGrace is Kubernetes' default of terminationGracePeriodSeconds.
 const defaultGrace = 30 * time.Second
 
-// finish writes the last word, and logs it if it is news.
+// finish writes the last word. It also logs it, at a level that depends on
+// whether it is news.
 func (s *Supervisor) finish() {
 	s.commands.ReadOutputs()
 	r := s.record()
@@ -76,20 +78,21 @@ func (s *Supervisor) finish() {
 		Took:     r.Uptime,
 	}
 	switch {
-	case s.report.Run.Fatal != nil && r.Stop == nil: // a line has said it
+	case s.report.Run.Fatal != nil && r.Stop == nil: // an event has reported that already
 		ended.Kind = event.EndedBefore
 	case killed || r.Stop != nil || len(r.Notes) > 0 || r.Restarts > 0 || r.Reason == lastword.OOMKilled:
 		ended.Kind = event.Ended
 	}
-	s.tell(ended)
-	s.tell(event.Event{Kind: event.OrphansReaped, Count: s.children.orphans})
+	s.emit(ended)
+	s.emit(event.Event{Kind: event.OrphansReaped, Count: s.children.orphans})
 	if s.log.Verbose() {
-		s.tell(event.Event{Kind: event.Summary, Message: s.view.Timeline.Line()})
+		s.emit(event.Event{Kind: event.Summary, Message: s.view.Timeline.Line()})
 	}
 	s.writeWithin(r, lastword.LastTime, true)
 }
 
-// record is what can be said now, with what the tail and the memory know.
+// record returns what is known now, with what the tail and the memory watch
+// have.
 func (s *Supervisor) record() *lastword.Record {
 	s.report.HadApp = s.app.group != 0
 	r := s.report.Record()
@@ -105,9 +108,9 @@ func (s *Supervisor) record() *lastword.Record {
 	return r
 }
 
-// writeAhead brings the termination log up to date while the app lives, when there is
-// news about memory only. If an OOM kill would take the whole container, the log is
-// never empty: one record stands for as long as the app runs.
+// writeAhead updates the termination log while the app lives, but only if there
+// is news about memory. If an OOM kill would take the whole container, the log
+// is never empty: one record stays there as long as the app runs.
 func (s *Supervisor) writeAhead() {
 	r := s.record()
 	if r.Stop == nil && r.Memory.Reached.IsZero() {
@@ -120,18 +123,19 @@ func (s *Supervisor) writeAhead() {
 	s.write(r)
 }
 
-// findWord finds the termination log. It returns how many threads it takes to write
-// it beside the loop. If the app runs already, as that of a plain command line does,
-// there are no threads to spare, and the file is kubelet's, which is new.
+// findWord finds the termination log. It returns how many threads usher needs
+// to write it beside the loop. If the app runs already, started from a plain
+// command line, there are no threads to spare, and the file is kubelet's, which
+// is new.
 func (s *Supervisor) findWord(running bool) (threads int) {
 	c, w := &s.config, &s.word
 	if c.TerminationLog == "" || !c.CreateTerminationLog && unix.Access(c.TerminationLog, unix.F_OK) == unix.ENOENT {
-		return 0 // and not looked for again
+		return 0 // usher does not look for it again
 	}
 	w.Log, w.Inline = lastword.NewLog(c.TerminationLog, c.CreateTerminationLog, c.TerminationJSON), running
-	if id := s.as; id != nil && id.UID != 0 && !id.Current() {
+	if id := s.user; id != nil && id.UID != 0 && !id.Current() {
 		w.Log.For(appIdentity(id), appIdentity(spawn.OwnIdentity()))
-		threads++ // in place of the thread that gets the app's rights (runtime.LockOSThread)
+		threads++ // replaces the thread that gets the app's rights (runtime.LockOSThread)
 	}
 	if !running {
 		threads++
@@ -146,13 +150,13 @@ func appIdentity(id *spawn.Identity) *lastword.App {
 func (s *Supervisor) write(r *lastword.Record) { s.writeWithin(r, lastword.WriteTime, false) }
 
 func (s *Supervisor) writeWithin(r *lastword.Record, limit time.Duration, last bool) {
-	if grace := s.config.GracePeriod; grace > 0 && s.life.Stopped() { // there may be no more of it left
+	if grace := s.config.GracePeriod; grace > 0 && s.life.Stopped() { // little of it may be left
 		limit = min(limit, lifecycle.WordTime(grace)/4)
 	}
-	s.complain(s.word.Write(r, limit, last))
+	s.logError(s.word.Write(r, limit, last))
 }
 
-func (s *Supervisor) complain(err error) {
+func (s *Supervisor) logError(err error) {
 	if err != nil {
 		s.log.Errorf("%v", err)
 	}

@@ -200,7 +200,7 @@ echo reaped
 while [ ! -e %s ]; do sleep 0.01; done'`, go1)
 		u := start(t, b, "--health-addr", health, "--pre-start", hook, "--", "bash", "-c", trapAll())
 		u.logged("reaped")
-		if body := get(t, "http://"+health+"/readyz", 503); !strings.Contains(body, "[-]app failed: pre-start-1 is at work\n") {
+		if body := get(t, "http://"+health+"/readyz", 503); !strings.Contains(body, "[-]app failed: pre-start-1 is running\n") {
 			t.Errorf("readyz: %s", body)
 		}
 		get(t, "http://"+health+"/startupz", 503)

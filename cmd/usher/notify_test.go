@@ -148,7 +148,7 @@ func TestNotifyFromStrangers(t *testing.T) {
 	}
 	defer c.Close()
 	fmt.Fprint(c, "READY=1")
-	u.logged("which is not the app's, is not heeded")
+	u.logged("no process of the app")
 	wantBody(t, "http://"+health+"/readyz", 503, "no READY=1 yet")
 	say("READY=1")
 	wantBody(t, "http://"+health+"/readyz", 200)

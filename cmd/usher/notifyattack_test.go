@@ -184,7 +184,7 @@ while True:
 				longest = max(longest, ms)
 			}
 			t.Logf("%d words of the app's own, the slowest after %d ms", len(sent)-1, longest)
-			u.logged("is not heeded")
+			u.logged("ignored sd_notify")
 			if n := strings.Count(u.stderr.String(), "\n"); n > 1 {
 				t.Errorf("%d lines in the log", n)
 			}

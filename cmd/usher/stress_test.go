@@ -180,7 +180,7 @@ func (r *round) run() {
 		}
 		get(r.t, "http://"+r.health+"/livez", 200)
 		if r.end.name == "post-start" {
-			wantBody(r.t, "http://"+r.health+"/readyz", 503, "post-start is at work")
+			wantBody(r.t, "http://"+r.health+"/readyz", 503, "post-start is running")
 		}
 		http.DefaultClient.CloseIdleConnections()
 		before := r.least(func(resources) bool { return false })

@@ -1,5 +1,5 @@
 // Package json writes JSON (RFC 8259): strings, and objects member by member.
-// It is here because encoding/json is half a megabyte.
+// It exists because encoding/json would make usher much larger.
 package json
 
 import (
@@ -11,9 +11,9 @@ import (
 	"usher/internal/printable"
 )
 
-// AppendString appends s as a JSON string whose inside takes at most room
-// bytes. Characters that are not printable are escaped; bytes that are no UTF-8
-// become U+FFFD.
+// AppendString appends s as a JSON string, of which the part between the quotes
+// takes at most room bytes. Characters that are not printable are escaped.
+// Bytes that are not UTF-8 become U+FFFD.
 func AppendString(b []byte, s string, room int) []byte {
 	b = append(b, '"')
 	for _, r := range s { // an invalid byte is utf8.RuneError
@@ -37,7 +37,7 @@ func AppendString(b []byte, s string, room int) []byte {
 	return append(b, '"')
 }
 
-// EncodedLen is how many bytes of a JSON string r takes.
+// EncodedLen returns how many bytes of a JSON string r takes.
 func EncodedLen(r rune) int {
 	switch {
 	case r == '"' || r == '\\' || r == '\n' || r == '\t':
@@ -48,15 +48,15 @@ func EncodedLen(r rune) int {
 	return utf8.RuneLen(r)
 }
 
-// Object is a JSON object or array in the making. Members that are zero are
-// left out.
+// Object is a JSON object or array under construction. Members that are zero
+// are left out.
 type Object []byte
 
-// most is how many bytes of a long string are taken: an error, a hook's last
-// line.
+// most is how many bytes of a long string are kept: of an error, or of a hook's
+// last line.
 const most = 800
 
-// Name begins a member, or with "" an element of an array.
+// Name begins a member. With an empty name it begins an element of an array.
 func (o *Object) Name(name string) {
 	if b := *o; len(b) > 0 && b[len(b)-1] != '{' && b[len(b)-1] != '[' {
 		*o = append(*o, ',')
@@ -75,7 +75,7 @@ func (o *Object) Begin(name string, bracket byte) {
 // End ends an object or an array.
 func (o *Object) End(bracket byte) { *o = append(*o, bracket) }
 
-// String adds a string, of which it takes the first 800 bytes.
+// String adds a string, or its first 800 bytes.
 func (o *Object) String(name, s string) {
 	if s != "" {
 		o.Name(name)
@@ -90,13 +90,13 @@ func (o *Object) Uint(name string, n uint64) {
 	}
 }
 
-// Int adds a number, zero as well.
+// Int adds a number, even zero.
 func (o *Object) Int(name string, n int64) {
 	o.Name(name)
 	*o = strconv.AppendInt(*o, n, 10)
 }
 
-// Bool adds true.
+// Bool adds true, or nothing.
 func (o *Object) Bool(name string, set bool) {
 	if set {
 		o.Name(name)
@@ -111,7 +111,7 @@ func (o *Object) Seconds(name string, d time.Duration) {
 	}
 }
 
-// Moment adds a time in seconds, with milliseconds, zero as well.
+// Moment adds a time in seconds, with milliseconds, even zero.
 func (o *Object) Moment(name string, d time.Duration) {
 	o.Name(name)
 	*o = strconv.AppendFloat(*o, math.Round(d.Seconds()*1000)/1000, 'f', -1, 64)

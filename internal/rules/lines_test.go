@@ -17,12 +17,6 @@ const (
 	maxLines   = 300 // lines of a file
 )
 
-// unchecked are files whose lines are not checked.
-var unchecked = []string{
-	"supervisor/",    // is being split into packages, whose lines are broken as they move
-	"signals/entry/", // the same
-}
-
 // uncheckedTests are tests whose comments are not checked: they are older than
 // the limit, and change with what they test. Other lines of tests have no limit,
 // because a table is as wide as its cases.
@@ -37,12 +31,12 @@ func TestLines(t *testing.T) {
 			if !listed(file.path, uncheckedTests, matched) {
 				checkComments(t, file)
 			}
-		case !listed(file.path, unchecked, matched):
+		default:
 			checkComments(t, file)
 			checkCode(t, file)
 		}
 	}
-	for _, name := range append(unchecked, uncheckedTests...) {
+	for _, name := range uncheckedTests {
 		if !matched[name] {
 			t.Errorf("%q, whose lines are not checked, is not there", name)
 		}

@@ -6,10 +6,12 @@ import (
 	"usher/internal/execvp"
 )
 
-// What is here runs without a Go runtime (early.go): it allocates nothing, calls nothing that does, and cannot panic. All it reads is on the
-// first stack, which stays where it is.
+// The code of this file runs without a Go runtime (early.go). It allocates
+// nothing, calls nothing that allocates, and cannot panic. All the memory that
+// it reads is on the first stack, which does not move.
 
-// word is one of those that the kernel puts on the first stack: argc, argv and a zero, envp and a zero (execve(2)).
+// word is one word of what the kernel puts on the first stack: argc, argv and a
+// zero, envp and a zero (execve(2)).
 type word uintptr
 
 func (w *word) at(i int) *word {
@@ -47,7 +49,7 @@ func (t text) begins(prefix string) bool {
 	return true
 }
 
-// base is what follows the last slash, or everything.
+// base returns what follows the last slash, or all of t if there is no slash.
 func (t text) base() (base text, slash bool) {
 	base = t
 	for i := 0; t.at(i) != 0; i++ {
@@ -58,27 +60,33 @@ func (t text) base() (base text, slash bool) {
 	return base, slash
 }
 
-// others are the names of other inits, by which usher may be called, and "", which is a name with a slash behind it: cmd/usher/personality.go.
-var others = [...]string{"tini\x00", "tini-static\x00", "docker-init\x00", "dumb-init\x00", "catatonit\x00", "podman-init\x00", "\x00"}
+// otherInits are the names of other inits, by which usher may be called
+// (cmd/usher/personalities.go). The empty one matches a path that ends with a
+// slash.
+var otherInits = [...]string{
+	"tini\x00", "tini-static\x00", "docker-init\x00", "dumb-init\x00", "catatonit\x00", "podman-init\x00", "\x00",
+}
 
 func (t text) isOther() bool {
-	for i := range others {
-		if t.begins(others[i]) {
+	for i := range otherInits {
+		if t.begins(otherInits[i]) {
 			return true
 		}
 	}
 	return false
 }
 
-// command is what to start.
+// command is the app's, as the command line gives it.
 type command struct {
-	argv, envp *word // as execve(2) takes them
-	whole      bool  // the command says itself where it is
-	path       string
+	argv, envp *word  // as execve(2) takes them
+	hasSlash   bool   // the first word is a path: PATH is not searched
+	path       string // the directories to search
 }
 
-// read understands the plainest of command lines, `usher [--] command args...`, by whatever name that is no other init's, in an environment that
-// has nothing for usher, and nothing with usher's pid in it. That it is another is no mistake: main reads it again.
+// read parses the plainest of command lines, `usher [--] command args...`. It
+// fails, and main parses the line, if usher has the name of another init, or if
+// a variable of the environment is for usher or has usher's pid in it. A name
+// that only looks like another init's does no harm: main parses the line again.
 func (c *command) read(argc *word) bool {
 	n := int(*argc)
 	argv, envp := argc.at(1), argc.at(n+2)
@@ -101,24 +109,25 @@ func (c *command) read(argc *word) bool {
 	for e, set := envp, false; *e != 0; e = e.at(1) {
 		entry := e.text()
 		switch {
-		case entry.begins("USHER_"), entry.begins("NOTIFY_SOCKET="), entry.begins("LISTEN_PID="), entry.begins("WATCHDOG_PID="):
+		case entry.begins("USHER_"), entry.begins("NOTIFY_SOCKET="),
+			entry.begins("LISTEN_PID="), entry.begins("WATCHDOG_PID="):
 			return false
 		case !set && entry.begins("PATH="): // getenv(3) takes the first
 			path, set = entry.from(len("PATH=")).string(), true
 		}
 	}
 	c.argv, c.envp, c.path = argv, envp, path
-	_, c.whole = argv.text().base()
+	_, c.hasSlash = argv.text().base()
 	return true
 }
 
-// file is the path of a file, with its NUL, as long as the kernel takes them.
+// file is a path with its NUL byte, at most as long as the kernel accepts.
 type file struct {
 	bytes [4096]byte // PATH_MAX
 	n     int
 }
 
-// add appends s, as far as there is room.
+// add appends s. What does not fit is only counted in n.
 func (f *file) add(s string) {
 	for i := range len(s) {
 		if uint(f.n) < uint(len(f.bytes)) {
@@ -128,7 +137,8 @@ func (f *file) add(s string) {
 	}
 }
 
-// candidate puts what the command would be in the first of these directories into f. It returns the others. Not ok is that there is no room.
+// candidate puts the path of the command in the first of the directories into
+// f, and returns the other directories. It is not ok if the path is too long.
 func (c *command) candidate(directories string, f *file) (others string, more, ok bool) {
 	dir, others, more := execvp.Cut(directories)
 	f.n = 0

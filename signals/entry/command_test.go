@@ -39,7 +39,7 @@ func list(w *word) (list []string) {
 
 // files are all that is tried, or nothing if there is a path that is too long.
 func (c *command) files() (files []string) {
-	if c.whole {
+	if c.hasSlash {
 		return []string{c.argv.text().String()}
 	}
 	var f file

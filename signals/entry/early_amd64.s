@@ -4,11 +4,12 @@
 #include "textflag.h"
 
 // func early()
-// In: AX, the first stack. It starts the app, if that can be done now: early.go.
+// It starts the app, if that can be done now: early.go.
+// In: AX, the address of the first stack.
 TEXT ·early(SB),NOSPLIT|NOFRAME,$0
-	SUBQ	$64, SP			// Go functions put arguments there that came in registers (Go's internal ABI)
-	XORPS	X15, X15		// and find a zero here
-	LEAQ	·noG(SB), R14		// and g
+	SUBQ	$64, SP			// Go functions spill register arguments there (Go's internal ABI)
+	XORPS	X15, X15		// and expect a zero here
+	LEAQ	·noG(SB), R14		// and g here
 	MOVQ	·planFunc(SB), DX
 	CALL	(DX)
 	TESTB	AX, AX
@@ -18,9 +19,10 @@ TEXT ·early(SB),NOSPLIT|NOFRAME,$0
 	CALL	·reserve(SB)
 	MOVLQSX	8(SP), AX
 	TESTQ	AX, AX
-	JLT	parent			// main will have the same trouble, and say so
+	JLT	parent			// main will have the same trouble, and report it
 
-	// clone(CLONE_VM|SIGCHLD, the child's stack): usher does not stand still until the child has become the app
+	// clone(CLONE_VM|SIGCHLD, the child's stack). Without CLONE_VFORK, usher
+	// goes on while the child becomes the app.
 	MOVL	$56, AX
 	MOVL	$0x111, DI
 	LEAQ	·childStack+(const_childStackWords*8-64)(SB), SI

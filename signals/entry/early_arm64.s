@@ -4,11 +4,12 @@
 #include "textflag.h"
 
 // func early()
-// In: R0, the first stack. It starts the app, if that can be done now: early.go.
+// It starts the app, if that can be done now: early.go.
+// In: R0, the address of the first stack.
 TEXT ·early(SB),NOSPLIT|NOFRAME,$0
-	SUB	$96, RSP		// Go functions put arguments there that came in registers (Go's internal ABI)
+	SUB	$96, RSP		// Go functions spill register arguments there (Go's internal ABI)
 	MOVD	LR, 80(RSP)
-	MOVD	$·noG(SB), g		// and find g here
+	MOVD	$·noG(SB), g		// and expect g here
 	MOVD	·planFunc(SB), R26
 	MOVD	(R26), R1
 	CALL	(R1)
@@ -18,9 +19,10 @@ TEXT ·early(SB),NOSPLIT|NOFRAME,$0
 	MOVW	R0, 8(RSP)
 	CALL	·reserve(SB)
 	MOVW	16(RSP), R0
-	TBNZ	$31, R0, parent		// main will have the same trouble, and say so
+	TBNZ	$31, R0, parent		// main will have the same trouble, and report it
 
-	// clone(CLONE_VM|SIGCHLD, the child's stack): usher does not stand still until the child has become the app
+	// clone(CLONE_VM|SIGCHLD, the child's stack). Without CLONE_VFORK, usher
+	// goes on while the child becomes the app.
 	MOVD	$0x111, R0
 	MOVD	$·childStack+(const_childStackWords*8-96)(SB), R1
 	AND	$~15, R1

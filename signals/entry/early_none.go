@@ -4,5 +4,5 @@ package entry
 
 const missingEarly = " usher_early"
 
-// App is 0: nothing has been started before the Go runtime.
+// App returns 0: this build never starts the app before the Go runtime.
 func App() int { return 0 }

@@ -2,6 +2,7 @@
 
 #include "textflag.h"
 
-// early is for a build with the layer (early_*.s).
+// func early()
+// It does nothing: this build lacks the layer (early_*.s).
 TEXT ·early(SB),NOSPLIT|NOFRAME,$0
 	RET

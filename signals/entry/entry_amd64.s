@@ -8,8 +8,9 @@
 #define SYS_prlimit64		302
 
 // func entry()
-// In: the stack as the kernel lays it (argc at 0(SP)), which has to reach the runtime as it is. System calls keep all
-// registers but AX, CX, R11. Why all this: entry.go.
+// Why all this is done: entry.go.
+// In: the stack as the kernel laid it out (argc at 0(SP)). The runtime has to
+// get it in the same form. System calls keep all registers but AX, CX, R11.
 TEXT ·entry(SB),NOSPLIT|NOFRAME,$0
 	// rt_sigprocmask(SIG_SETMASK, &all, &Mask, 8)
 	MOVL	$SYS_rt_sigprocmask, AX
@@ -20,7 +21,8 @@ TEXT ·entry(SB),NOSPLIT|NOFRAME,$0
 	SYSCALL
 	MOVQ	AX, ·Unblocked(SB)
 
-	// for fd in 0, 1, 2: if fcntl(fd, F_GETFD) fails, epoll_create1(EPOLL_CLOEXEC) takes its place
+	// for fd in 0, 1, 2: if fcntl(fd, F_GETFD) fails,
+	// epoll_create1(EPOLL_CLOEXEC) takes its place
 	XORL	R12, R12
 descriptor:
 	MOVL	$SYS_fcntl, AX
@@ -59,7 +61,8 @@ open:
 	SYSCALL
 limited:
 
-	// runtime.sigtable is [65]struct{flags int32; name string}: flags = 0 in each
+	// runtime.sigtable is [65]struct{flags int32; name string}.
+	// Each entry gets flags = 0.
 	LEAQ	runtime·sigtable(SB), AX
 	MOVL	$65, CX
 flags:
@@ -68,7 +71,8 @@ flags:
 	DECL	CX
 	JNZ	flags
 
-	// envp = SP + 8 + 8*(argc+1); each variable that begins with GO loses its first byte
+	// envp = SP + 8 + 8*(argc+1)
+	// Each variable that begins with GO loses its first byte.
 	MOVQ	0(SP), CX
 	LEAQ	16(SP)(CX*8), BX
 	MOVQ	BX, ·Env(SB)
@@ -85,10 +89,12 @@ variable:
 	JMP	variable
 done:
 
-	// nobody asks for a memory profile, whose first sample is taken before the runtime finds that out
+	// usher takes no memory profile. The runtime would find that out only after
+	// its first sample.
 	MOVQ	$0, runtime·MemProfileRate(SB)
 
-	// argc, argv and envp up to its NULL, which BX points at, move down by two words: envp ends with two settings of ours
+	// argc, argv and envp up to its NULL, which BX points at, move down by two
+	// words. envp then ends with two settings of ours.
 	MOVQ	BX, CX
 	SUBQ	SP, CX
 	SHRQ	$3, CX
@@ -98,7 +104,7 @@ done:
 	MOVQ	SP, DI
 	CLD
 	REP; MOVSQ
-	MOVQ	·maxProcs(SB), AX	// a string begins with its address
+	MOVQ	·maxProcs(SB), AX	// the first word of a string is its address
 	MOVQ	AX, 0(DI)
 	MOVQ	·debug(SB), AX
 	MOVQ	AX, 8(DI)

@@ -8,8 +8,9 @@
 #define SYS_prlimit64		261
 
 // func entry()
-// In: the stack as the kernel lays it (argc at 0(RSP)), which has to reach the runtime as it is. System calls keep all
-// registers but R0. Why all this: entry.go.
+// Why all this is done: entry.go.
+// In: the stack as the kernel laid it out (argc at 0(RSP)). The runtime has to
+// get it in the same form. System calls keep all registers but R0.
 TEXT ·entry(SB),NOSPLIT|NOFRAME,$0
 	// rt_sigprocmask(SIG_SETMASK, &all, &Mask, 8)
 	MOVD	$2, R0
@@ -20,7 +21,8 @@ TEXT ·entry(SB),NOSPLIT|NOFRAME,$0
 	SVC
 	MOVD	R0, ·Unblocked(SB)
 
-	// for fd in 0, 1, 2: if fcntl(fd, F_GETFD) fails, epoll_create1(EPOLL_CLOEXEC) takes its place
+	// for fd in 0, 1, 2: if fcntl(fd, F_GETFD) fails,
+	// epoll_create1(EPOLL_CLOEXEC) takes its place
 	MOVD	$0, R19
 descriptor:
 	MOVD	R19, R0
@@ -59,7 +61,8 @@ open:
 	SVC
 limited:
 
-	// runtime.sigtable is [65]struct{flags int32; name string}: flags = 0 in each
+	// runtime.sigtable is [65]struct{flags int32; name string}.
+	// Each entry gets flags = 0.
 	MOVD	$runtime·sigtable(SB), R0
 	MOVD	$65, R1
 flags:
@@ -68,7 +71,8 @@ flags:
 	SUB	$1, R1
 	CBNZ	R1, flags
 
-	// envp = SP + 8 + 8*(argc+1); each variable that begins with GO loses its first byte
+	// envp = SP + 8 + 8*(argc+1)
+	// Each variable that begins with GO loses its first byte.
 	MOVD	0(RSP), R0
 	ADD	$16, RSP, R1
 	ADD	R0<<3, R1, R1
@@ -88,10 +92,12 @@ variable:
 	B	variable
 done:
 
-	// nobody asks for a memory profile, whose first sample is taken before the runtime finds that out
+	// usher takes no memory profile. The runtime would find that out only after
+	// its first sample.
 	MOVD	ZR, runtime·MemProfileRate(SB)
 
-	// argc, argv and envp up to its NULL, which R1 has passed, move down by two words: envp ends with two settings of ours
+	// argc, argv and envp up to its NULL, which R1 has passed, move down by two
+	// words. envp then ends with two settings of ours.
 	SUB	$8, R1
 	MOVD	·Env(SB), R0
 	SUB	$16, R0
@@ -104,7 +110,7 @@ word:
 	MOVD.P	R0, 8(R2)
 	CMP	R1, R4
 	BNE	word
-	MOVD	·maxProcs(SB), R0	// a string begins with its address
+	MOVD	·maxProcs(SB), R0	// the first word of a string is its address
 	MOVD	R0, 0(R2)
 	MOVD	·debug(SB), R0
 	MOVD	R0, 8(R2)

@@ -2,5 +2,6 @@
 
 package entry
 
-// As pin_entry.go.
-var _ int = "the tag usher_threads takes usher_entry, and is verified for Go 1.26 only: see signals/entry/VERIFY.md, or build without the tag"
+// This does not compile, on purpose: see pin_entry.go.
+var _ int = "the tag usher_threads takes usher_entry, and is verified for Go 1.26 only:" +
+	" see signals/entry/VERIFY.md, or build without the tag"

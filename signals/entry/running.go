@@ -1,5 +1,6 @@
 package entry
 
-// Running is set before the app is started. From there on the Go runtime's traces are printed as they are (package fatal): a fault of usher's own that
-// ends the app has to be found.
+// Running is set before the app is started. From then on, package fatal prints
+// the Go runtime's traces unchanged: a bug in usher that ends the app must be
+// found.
 var Running bool

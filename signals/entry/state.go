@@ -4,21 +4,21 @@ package entry
 
 import "golang.org/x/sys/unix"
 
-//lint:file-ignore U1000 entry_*.s use the rest
+//lint:file-ignore U1000 entry_*.s use what Go code does not
 
 const missingEntry = ""
 
-// What entry has done and saved. It writes to them behind the compiler's back.
+// Results of entry, which writes them behind the compiler's back.
 var (
-	Entered uint64 // not 0: this is how the process has begun
-	// Unblocked is not 0 where signals could not be blocked: a negative errno.
+	Entered uint64 // not 0 if the process began at entry
+	// Unblocked is a negative errno if signals could not be blocked, else 0.
 	Unblocked int64
-	Mask      [1]uint         // the signal mask
-	NoFile    unix.Rlimit     // RLIMIT_NOFILE
+	Mask      [1]uint         // the signal mask at the start
+	NoFile    unix.Rlimit     // RLIMIT_NOFILE at the start
 	Env       *[1 << 20]*byte // envp on the process's first stack, ended by nil
 )
 
-// What entry reads.
+// Inputs of entry.
 var (
 	all      = ^uint64(0)
 	maxProcs = "GOMAXPROCS=1\x00"
@@ -26,6 +26,6 @@ var (
 	noFiles  unix.Rlimit
 )
 
-// entry is where the kernel starts this program: see entry_*.s.
-// The linker makes it the entry point (-E).
+// entry is where the kernel starts this program: see entry_*.s. The linker
+// makes it the entry point (-E).
 func entry()

@@ -4,13 +4,16 @@ package entry
 
 import _ "unsafe" // for go:linkname
 
-// LockThread is runtime.LockOSThread without a further thread of the runtime's, which makes new threads where a locked one may have changed
-// what they would inherit: usher's has not. To name it takes -checklinkname=0.
+// LockThread does what runtime.LockOSThread does, but the runtime makes no
+// template thread for it. New threads come from the template thread in case a
+// locked thread has changed what they would inherit, and usher's locked threads
+// change nothing of that kind. The linker allows this name only with
+// -checklinkname=0.
 //
 //go:linkname LockThread runtime.lockOSThread
 func LockThread()
 
-// UnlockThread undoes it.
+// UnlockThread undoes LockThread.
 //
 //go:linkname UnlockThread runtime.unlockOSThread
 func UnlockThread()

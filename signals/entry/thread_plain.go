@@ -4,8 +4,9 @@ package entry
 
 import "runtime"
 
-// LockThread is runtime.LockOSThread; in a build that is linked for it, at a lower price.
+// LockThread is runtime.LockOSThread. A build that is linked for it has a
+// cheaper one (thread_linked.go).
 func LockThread() { runtime.LockOSThread() }
 
-// UnlockThread undoes it.
+// UnlockThread undoes LockThread.
 func UnlockThread() { runtime.UnlockOSThread() }

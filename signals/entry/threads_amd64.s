@@ -8,7 +8,7 @@
 #define SYS_futex	202
 
 // func reserve(total int32) int32
-// The threads run without a stack; each keeps its slot in R12.
+// The new threads have no stack. Each keeps the address of its slot in R12.
 TEXT ·reserve(SB),NOSPLIT|NOFRAME,$0-12
 	MOVL	$-105, AX		// ENOBUFS
 	CMPL	total+0(FP), $const_slots
@@ -23,7 +23,7 @@ another:
 	CMPL	R13, total+0(FP)
 	JGE	enough
 	MOVL	$SYS_clone, AX
-	MOVL	$0x50f00, DI		// CLONE_VM|FS|FILES|SIGHAND|THREAD|SYSVSEM, as the runtime has it
+	MOVL	$0x50f00, DI		// CLONE_VM|FS|FILES|SIGHAND|THREAD|SYSVSEM, the runtime's flags
 	XORL	SI, SI
 	XORL	DX, DX
 	XORL	R10, R10
@@ -41,7 +41,7 @@ enough:
 	RET
 
 thread:
-	// futex(&slot.given, FUTEX_WAIT_PRIVATE, 0, NULL), until it is not 0
+	// futex(&slot.given, FUTEX_WAIT_PRIVATE, 0, NULL), until given is not 0
 	CMPL	slot_given(R12), $0
 	JNE	given
 	MOVL	$SYS_futex, AX
@@ -60,19 +60,24 @@ given:
 	SYSCALL
 	JMP	run<>(SB)
 
-// run is where a thread of the runtime's begins. In: stk in SI, g in R14, fn in R12. Go's thread-local storage is the word before FS; the runtime
-// has it in m, we in the first one of the stack. What else its own clone does here, mstart and minit do as well.
+// run begins a thread of the runtime's. In: stk in SI, g in R14, fn in R12.
+// Go's thread-local storage is the word before FS. The runtime keeps that word
+// in m; here it is the first word of the stack. What else the runtime's clone
+// does at this point, mstart and minit do as well.
 TEXT run<>(SB),NOSPLIT|NOFRAME,$0
 	LEAQ	-16(SI), SP
 	MOVQ	R14, 8(SP)
 	CALL	R12
-	MOVL	$60, AX			// exit; but it does not return
+	MOVL	$60, AX			// exit, never reached: fn does not return
 	SYSCALL
 	INT	$3
 
 // func clone(flags int32, stk, mp, gp, fn unsafe.Pointer) int32
-// It is linked in the place of the runtime's own function, which no package may define: marked as DUPOK, it is for the linker another text of
-// the same, and of two the linker takes that one, or the longer. It gives the work to one of the threads above while there are any: a Go
+// The linker takes this function in place of the runtime's own, which no
+// package may define. That is what DUPOK is for: of two functions of one name,
+// the linker keeps the first if that is DUPOK, and takes the second if that is
+// DUPOK and longer.
+// It gives the work to one of the threads above while there are any: a Go
 // runtime dies if it can't have a thread, and the app may leave no room for one.
 TEXT runtime·clone(SB),DUPOK|NOSPLIT|NOFRAME,$0-44
 	MOVQ	stk+8(FP), SI
@@ -85,7 +90,7 @@ take:
 	LEAL	1(AX), DX
 	LOCK
 	CMPXCHGL	DX, ·taken(SB)
-	JNE	take			// AX is what there is instead
+	JNE	take			// AX is the value that another thread has put there
 	IMULQ	$slot__size, AX
 	LEAQ	·waiting(SB), DI
 	ADDQ	AX, DI
@@ -98,7 +103,7 @@ take:
 	MOVL	$129, SI
 	MOVL	$1, DX
 	SYSCALL
-	MOVL	$1, ret+40(FP)		// the runtime wants to know no more than that it is positive
+	MOVL	$1, ret+40(FP)		// the runtime only asks whether it is positive
 	RET
 new:
 	// clone(flags|CLONE_SETTLS, stk-16, NULL, NULL, stk)
@@ -122,7 +127,7 @@ child:
 	MOVQ	R8, SI
 	MOVQ	R9, R14
 	JMP	run<>(SB)
-	// Longer than the runtime's, by the way.
+	// This makes the function longer than the runtime's clone.
 	PCALIGN	$64
 	INT	$3
 	PCALIGN	$64

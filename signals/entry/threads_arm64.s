@@ -8,7 +8,7 @@
 #define SYS_clone	220
 
 // func reserve(total int32) int32
-// The threads run without a stack; each keeps its slot in R19.
+// The new threads have no stack. Each keeps the address of its slot in R19.
 TEXT ·reserve(SB),NOSPLIT|NOFRAME,$0-12
 	MOVD	$-105, R0		// ENOBUFS
 	MOVW	total+0(FP), R1
@@ -24,7 +24,7 @@ another:
 	MOVW	total+0(FP), R1
 	CMPW	R1, R20
 	BGE	enough
-	MOVD	$0x50f00, R0		// CLONE_VM|FS|FILES|SIGHAND|THREAD|SYSVSEM, as the runtime has it
+	MOVD	$0x50f00, R0		// CLONE_VM|FS|FILES|SIGHAND|THREAD|SYSVSEM, the runtime's flags
 	MOVD	$0, R1
 	MOVD	$0, R2
 	MOVD	$0, R3
@@ -42,7 +42,7 @@ enough:
 	RET
 
 thread:
-	// futex(&slot.given, FUTEX_WAIT_PRIVATE, 0, NULL), until it is not 0
+	// futex(&slot.given, FUTEX_WAIT_PRIVATE, 0, NULL), until given is not 0
 	LDARW	(R19), R0		// slot.given
 	CBNZW	R0, given
 	MOVD	R19, R0
@@ -58,19 +58,22 @@ given:
 	MOVD	slot_fn(R19), R12
 	B	run<>(SB)
 
-// run is where a thread of the runtime's begins. In: stk in R1, g in R11, fn in R12. What else its own clone does here, mstart and minit do as
-// well.
+// run begins a thread of the runtime's. In: stk in R1, g in R11, fn in R12.
+// What else the runtime's clone does at this point, mstart and minit do as well.
 TEXT run<>(SB),NOSPLIT|NOFRAME,$0
 	MOVD	R1, RSP
 	MOVD	R11, g
 	CALL	(R12)
-	MOVD	$SYS_exit, R8		// but it does not return
+	MOVD	$SYS_exit, R8		// never reached: fn does not return
 	SVC
 	UNDEF
 
 // func clone(flags int32, stk, mp, gp, fn unsafe.Pointer) int32
-// It is linked in the place of the runtime's own function, which no package may define: marked as DUPOK, it is for the linker another text of
-// the same, and of two the linker takes that one, or the longer. It gives the work to one of the threads above while there are any: a Go
+// The linker takes this function in place of the runtime's own, which no
+// package may define. That is what DUPOK is for: of two functions of one name,
+// the linker keeps the first if that is DUPOK, and takes the second if that is
+// DUPOK and longer.
+// It gives the work to one of the threads above while there are any: a Go
 // runtime dies if it can't have a thread, and the app may leave no room for one.
 TEXT runtime·clone(SB),DUPOK|NOSPLIT|NOFRAME,$0-44
 	MOVD	stk+8(FP), R1
@@ -99,7 +102,7 @@ take:
 	MOVD	$SYS_futex, R8
 	SVC
 	MOVD	$1, R0
-	MOVW	R0, ret+40(FP)		// the runtime wants to know no more than that it is positive
+	MOVW	R0, ret+40(FP)		// the runtime only asks whether it is positive
 	RET
 new:
 	// clone(flags, stk, NULL, NULL, NULL)
@@ -124,7 +127,7 @@ failed:
 child:
 	MOVD	R13, R1
 	B	run<>(SB)
-	// Longer than the runtime's, by the way.
+	// This makes the function longer than the runtime's clone.
 	PCALIGN	$64
 	UNDEF
 	PCALIGN	$64

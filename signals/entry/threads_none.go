@@ -6,5 +6,5 @@ import "syscall"
 
 const missingThreads = " usher_threads"
 
-// Reserve is for a build with the layer (threads.go).
+// Reserve needs a build with the layer (threads.go).
 func Reserve(int) syscall.Errno { return syscall.ENOSYS }

@@ -2,5 +2,6 @@
 
 package entry
 
-// Unverified says that the pins were left out of this program (pin_*.go), which then is for verify_test.go to look into: it refuses to run.
+// Unverified reports that this program was built without the pins (pin_*.go),
+// for verify_test.go to examine. It refuses to run.
 var Unverified = false

@@ -2,5 +2,5 @@
 
 package entry
 
-// Unverified is true: verified.go.
+// Unverified is described in verified.go.
 var Unverified = true

@@ -1,8 +1,8 @@
 // Package command runs commands beside the app: hooks, and checks that are
 // programs. The loop starts and reaps them like all other children, so that no
 // status is lost. Each command is a process group of its own and has the app's
-// environment and user. Its stdin is empty, and its stdout and stderr are a pipe to
-// usher.
+// environment and user. Its stdin is empty, and its stdout and stderr are a
+// pipe to usher.
 package command
 
 import (
@@ -35,8 +35,8 @@ func (c *Command) kind() string {
 	return c.Name
 }
 
-// Kill kills c and its process group. It may only be called on the loop: until c is
-// reaped there, the pid belongs to that group.
+// Kill kills c and its process group. It may only be called on the loop: until
+// c is reaped there, the pid belongs to that group.
 func (c *Command) Kill() {
 	if c.pid != 0 {
 		_ = unix.Kill(-c.pid, unix.SIGKILL)

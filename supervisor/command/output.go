@@ -24,9 +24,9 @@ const (
 	stallPoll = 10 * time.Millisecond
 )
 
-// output is the reading end of the pipe that a command writes to. The loop reads it
-// whenever the kernel sends SIGCHLD for it (signals.NotifyReadable). That takes no
-// thread, no goroutine and no further descriptor.
+// output is the reading end of the pipe that a command writes to. The loop
+// reads it whenever the kernel sends SIGCHLD for it (signals.NotifyReadable).
+// That takes no thread, no goroutine and no further descriptor.
 type output struct {
 	fd   int    // -1 once no process can write any more
 	name string // for the log; the output of "" is not logged
@@ -62,7 +62,7 @@ func (o *output) read(log Log) (more bool) {
 	switch {
 	case err == unix.EINTR:
 		return true
-	case err != nil: // EAGAIN, or an error after which the pipe stays open, since closing it kills writers
+	case err != nil: // EAGAIN, or an error: the pipe stays open, since closing it kills writers
 		return false
 	case n <= 0: // no process has it open for writing
 		o.close()
@@ -82,7 +82,8 @@ func (o *output) read(log Log) (more bool) {
 	return true
 }
 
-// completeRunes returns the length of b without an incomplete character at its end.
+// completeRunes returns the length of b without an incomplete character at its
+// end.
 func completeRunes(b []byte) int {
 	for n := 1; n < utf8.UTFMax; n++ {
 		if last := b[len(b)-n:]; utf8.RuneStart(last[0]) {

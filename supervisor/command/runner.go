@@ -26,8 +26,9 @@ type Log interface {
 	Stalled() bool
 }
 
-// Max is the number of commands that may run at a time. SIGKILL can't end a command
-// that is in a system call on a dead file server, and such commands would add up.
+// Max is the number of commands that may run at a time. SIGKILL can't end a
+// command that is in a system call on a dead file server, and such commands
+// would add up.
 const Max = 64
 
 // ErrAppEnded is the error of Exec for a command that comes after the app's end.
@@ -36,8 +37,8 @@ var ErrAppEnded = errors.New("the app has ended")
 // Runner runs commands. Its fields are set before the first command. Only Exec may
 // be called by any goroutine, the other methods on the loop.
 type Runner struct {
-	// Explainer explains failed starts. It has the app's environment and user, which are
-	// the commands' as well.
+	// Explainer explains failed starts. It has the app's environment and user,
+	// which are the commands' as well.
 	explain.Explainer
 	Self       int // usher's pid
 	Log        Log
@@ -90,8 +91,8 @@ func (r *Runner) Exec(ctx context.Context, argv []string) error {
 	return ctx.Err()
 }
 
-// Run starts c. It is registered before anything can be reaped, because both happen
-// on the loop.
+// Run starts c. It is registered before anything can be reaped, because both
+// happen on the loop.
 func (r *Runner) Run(c *Command) {
 	if err := r.start(c); err != nil {
 		r.Post(func() { c.Done(&Outcome{Err: err}) }) // not at once: the caller of Run is not ready for it
@@ -195,8 +196,8 @@ func (r *Runner) KillAll() {
 	}
 }
 
-// Changed handles a change of state of a child. It returns false if the child is no
-// command.
+// Changed handles a change of state of a child. It returns false if the child
+// is no command.
 func (r *Runner) Changed(pid int, status unix.WaitStatus) bool {
 	c := r.find(pid)
 	switch {
@@ -210,8 +211,9 @@ func (r *Runner) Changed(pid int, status unix.WaitStatus) bool {
 	return true
 }
 
-// ended delivers the outcome of a command that has been reaped. A hook may have left
-// a process in the background, and that process may go on writing to the log.
+// ended delivers the outcome of a command that has been reaped. A hook may have
+// left a process in the background, and that process may go on writing to the
+// log.
 func (r *Runner) ended(c *Command, status unix.WaitStatus) {
 	last := len(r.running) - 1
 	for i := range r.running {
@@ -232,9 +234,9 @@ func (r *Runner) ended(c *Command, status unix.WaitStatus) {
 	c.Done(o)
 }
 
-// ReadOutputs reads what commands have written, a little of each at a time, so that
-// none can delay the loop by writing without end. While the log has no room, hooks
-// have to wait, as for any slow reader.
+// ReadOutputs reads what commands have written, a little of each at a time, so
+// that none can delay the loop by writing without end. While the log has no
+// room, hooks have to wait, as for any slow reader.
 func (r *Runner) ReadOutputs() {
 	r.nextRead = -1
 	open := r.outputs[:0]
@@ -261,8 +263,8 @@ func (r *Runner) NextRead() time.Duration {
 	return r.nextRead
 }
 
-// LastLine reads what c has written until now, and returns the last line that is not
-// blank.
+// LastLine reads what c has written until now, and returns the last line that
+// is not blank.
 func (r *Runner) LastLine(c *Command) string {
 	if c.output == nil {
 		return ""

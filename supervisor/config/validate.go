@@ -14,7 +14,7 @@ import (
 	"usher/signals"
 )
 
-// Validate returns all that is wrong, as a *multierror.Error, or nil.
+// Validate returns all mistakes, as a *multierror.Error, or nil.
 func (c *Config) Validate() error {
 	var errs *multierror.Error
 	if len(c.Command) == 0 && !c.Pause {
@@ -30,13 +30,15 @@ func (c *Config) Validate() error {
 		}
 	}
 	if c.QuietPeriod < 0 || c.QuietPeriod > max(c.TermDelay, 0) {
-		errs = multierror.Append(errs, fmt.Errorf("--quiet-period %v: must be from 0 to --term-delay, which is %v", c.QuietPeriod, c.TermDelay))
+		errs = multierror.Append(errs, fmt.Errorf("--quiet-period %v: must be from 0 to --term-delay, which is %v",
+			c.QuietPeriod, c.TermDelay))
 	}
 	if c.QuietNewOnly && c.QuietPeriod == 0 {
 		errs = multierror.Append(errs, errors.New("--quiet-mode: there is no --quiet-period"))
 	}
 	if len(c.QuietIgnore) > 0 && !c.Watches() {
-		errs = multierror.Append(errs, errors.New("--quiet-ignore: there is neither --quiet-period nor --drain-timeout"))
+		err := errors.New("--quiet-ignore: there is neither --quiet-period nor --drain-timeout")
+		errs = multierror.Append(errs, err)
 	}
 	if c.RestartMax < 0 {
 		errs = multierror.Append(errs, fmt.Errorf("--restart-max %d: must not be negative", c.RestartMax))
@@ -62,7 +64,8 @@ func (c *Config) Validate() error {
 		errs = multierror.Append(errs, fmt.Errorf("--watchdog %v: must not be negative", c.Watchdog))
 	}
 	if c.OnUnhealthy == UnhealthyStop && !c.canBeUnhealthy() {
-		errs = multierror.Append(errs, errors.New("--on-unhealthy stop: there is no --live-check, --startup-check or --watchdog"))
+		errs = multierror.Append(errs,
+			errors.New("--on-unhealthy stop: there is no --live-check, --startup-check or --watchdog"))
 	}
 	for role := range check.Roles {
 		errs = multierror.Append(errs, mistakes(c.Checks[role].Params.Validate(role))...)
@@ -77,7 +80,7 @@ func (c *Config) canBeUnhealthy() bool {
 		slices.ContainsFunc(c.Checks[check.Ready].Checks, (*check.Check).IsNotify)
 }
 
-// mistakes are the single errors in err, which may be nil.
+// mistakes returns the single errors in err, which may be nil.
 func mistakes(err error) []error {
 	switch err := err.(type) {
 	case nil:

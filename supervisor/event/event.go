@@ -1,4 +1,4 @@
-// Package event defines what usher tells of itself: each event's name, its
+// Package event defines what usher reports about itself: each event's name, its
 // level, its fields and its text. The log and the timeline show the same
 // events. docs/reference/events.md is made from the table.
 package event
@@ -21,19 +21,19 @@ const (
 	Silent              // in the timeline only
 )
 
-// String is the level as the JSON log has it.
+// String returns the level's name in the JSON log.
 func (l Level) String() string { return [...]string{"error", "info", "debug", "silent"}[l] }
 
-// Event is one thing that has happened. A field that is zero is left out of the
-// JSON, except ExitCode where the event's text or its list of fields has it.
+// Event is one thing that has happened. The JSON leaves out a field that is
+// zero, except ExitCode if the event's text or its list of fields has it.
 type Event struct {
 	_    [0]func() // not comparable, or the compiler would make a function for that
 	Kind Kind
 	At   time.Time
 
-	Phase     string // of usher
+	Phase     string // phase of usher
 	Signal    string // "SIGTERM"
-	Sender    string // of Signal
+	Sender    string // sender of Signal
 	SentAs    string // the signal that the app got for it
 	Check     string // "ready-1"
 	Hook      string // "pre-start-1"
@@ -41,7 +41,7 @@ type Event struct {
 	Processes string // "nginx (pid 7), sh (pid 9)"
 	Reason    string // what went wrong, or why
 	Meant     string // what a misspelt name was probably meant to be
-	Message   string // the text, where usher makes it elsewhere; in JSON it is msg
+	Message   string // the text, if the event has none of its own; in JSON it is msg
 	Took      time.Duration
 	Limit     time.Duration
 	Quiet     time.Duration // --quiet-period
@@ -50,21 +50,21 @@ type Event struct {
 	Count     int
 }
 
-// Name is the event's name in the JSON log and in the timeline. Some events
-// have several texts, for one name.
+// Name returns the event's name in the JSON log and in the timeline. Several
+// kinds may have one name, with a text each.
 func (k Kind) Name() string { return table[k].name }
 
-// Level is the event's.
+// Level returns the level of the kind.
 func (k Kind) Level() Level { return table[k].level }
 
-// Text is the event as one line for people.
+// Text returns the event as one line for people.
 func (e *Event) Text() string { return e.fill(table[e.Kind].text, 0) }
 
 // InTimeline reports whether the timeline keeps the event.
 func (e *Event) InTimeline() bool { return table[e.Kind].short != "" }
 
-// Short is the event in the timeline's one line; at is the time since usher's
-// start.
+// Short returns the event as a part of the timeline's one line; at is the time
+// since usher's start.
 func (e *Event) Short(at time.Duration) string { return e.fill(table[e.Kind].short, at) }
 
 // AppendFields adds the event's name and its fields to a JSON object.
@@ -85,7 +85,7 @@ func (e *Event) AppendFields(o *json.Object) {
 	}
 }
 
-// field is one of Event's.
+// field identifies a field of Event.
 type field uint8
 
 const (
@@ -113,17 +113,18 @@ const (
 var names = [fields]string{"phase", "signal", "sender", "sentAs", "check", "hook", "command", "processes", "reason",
 	"meant", "message", "seconds", "limitSeconds", "quietSeconds", "pid", "exitCode", "count"}
 
-// text is the value of a field that is a text, or nil.
+// text returns the value of a field that is a text, or nil.
 func (e *Event) text(f field) *string {
-	return [...]*string{&e.Phase, &e.Signal, &e.Sender, &e.SentAs, &e.Check, &e.Hook, &e.Command, &e.Processes, &e.Reason, &e.Meant, &e.Message}[f]
+	return [...]*string{&e.Phase, &e.Signal, &e.Sender, &e.SentAs, &e.Check,
+		&e.Hook, &e.Command, &e.Processes, &e.Reason, &e.Meant, &e.Message}[f]
 }
 
-// time is the value of a field that is a time.
+// time returns the value of a field that is a time.
 func (e *Event) time(f field) time.Duration {
 	return [...]time.Duration{e.Took, e.Limit, e.Quiet}[f-seconds]
 }
 
-// number is the value of a field that is a number.
+// number returns the value of a field that is a number.
 func (e *Event) number(f field) int { return [...]int{e.PID, e.ExitCode, e.Count}[f-pid] }
 
 // has reports whether a field is not zero.
@@ -137,8 +138,8 @@ func (e *Event) has(f field) bool {
 	return e.number(f) != 0
 }
 
-// shown is a field's value for people. What was measured is rounded, what was
-// set is not.
+// shown returns a field's value for people. Measured times are rounded,
+// settings are not.
 func (e *Event) shown(f field) string {
 	switch {
 	case f < seconds:

@@ -1,6 +1,6 @@
 package event
 
-// Kind is one of the events. What its comment says is in the reference, too.
+// Kind is a kind of event. docs/reference/events.md shows its comment, too.
 type Kind uint8
 
 const (
@@ -8,7 +8,7 @@ const (
 	Problem Kind = iota
 	// Something else that an operator may want to know.
 	Notice
-	// A detail for whoever looks for a mistake.
+	// A detail that helps to find a mistake.
 	Detail
 	// The reader of stderr was too slow, and lines had to be dropped.
 	LinesLost
@@ -17,7 +17,7 @@ const (
 
 	// A check of --wait-for does not hold yet, or for another reason than before.
 	Waiting
-	// A hook has ended with success, or what --wait-for names holds.
+	// A hook has ended with success, or the checks of --wait-for hold.
 	HookSucceeded
 	// A hook has failed or has taken too long.
 	HookFailed
@@ -26,13 +26,14 @@ const (
 	// A hook or an exec check has been started.
 	CommandStarted
 
-	// The app has been started. A start before the Go runtime is noted when that is there.
+	// The app has been started. If that was before the Go runtime's start, the
+	// event comes when the runtime is there.
 	AppStarted
 	// The kernel has executed the app's program, after it took longer than usual.
 	AppExecuted
 	// The app cannot be started.
 	StartFailed
-	// What to do about the failed start.
+	// Advice after a failed start.
 	Hint
 	// All startup checks hold.
 	StartedUp
@@ -79,11 +80,12 @@ const (
 	DrainBegan
 	// All requests are answered.
 	Drained
-	// The time for requests is over, or the app is told to stop for another reason.
+	// The time for requests is over, or the app gets its signal for another reason.
 	DrainCut
 	// The app gets the first signal of the stop, after a hold, a drain or a hook.
 	AppSignalled
-	// The app gets the first signal of the stop at once, although a hold was asked for.
+	// The app gets the first signal of the stop at once, although a hold is
+	// configured.
 	AppSignalledUnheld
 	// The app gets the first signal of the stop; there is nothing to wait for.
 	AppSignalledAtOnce
@@ -103,18 +105,18 @@ const (
 	RestartDelayed
 	// usher ends. The text is the last word, the reason is its first word.
 	Ended
-	// usher ends, and nothing of that is news.
+	// usher ends because the app has exited by itself.
 	EndedPlain
-	// usher ends because of what an event before has told.
+	// usher ends, for a reason that an earlier event has reported.
 	EndedBefore
-	// The kernel has killed a process of the container for want of memory.
+	// The kernel has killed a process of the container because memory ran out.
 	OOMKill
 	// How many orphans usher has reaped.
 	OrphansReaped
 	// The timeline in one line.
 	Summary
 
-	// Kinds is how many there are.
+	// Kinds is the number of kinds.
 	Kinds
 )
 
@@ -123,16 +125,17 @@ type definition struct {
 	name  string // in the JSON log and in the timeline
 	level Level
 	text  string // for people: the log's line, and the JSON log's msg
-	also  string // fields that the text has not
-	short string // in the timeline's one line; "" is not in the timeline
+	also  string // fields that are not in the text
+	short string // in the timeline's one line; "" keeps the event out of the timeline
 }
 
 var table = [Kinds]definition{
-	Problem:         {"problem", Error, "{message}", "", ""},
-	Notice:          {"notice", Info, "{message}", "", ""},
-	Detail:          {"detail", Debug, "{message}", "", ""},
-	LinesLost:       {"lines-lost", Error, "{count} lines lost: stderr had stalled", "", ""},
-	UnknownVariable: {"unknown-variable", Info, "unknown variable {reason}: ignored, and not passed to the app[ (did you mean {meant}?)]", "", ""},
+	Problem:   {"problem", Error, "{message}", "", ""},
+	Notice:    {"notice", Info, "{message}", "", ""},
+	Detail:    {"detail", Debug, "{message}", "", ""},
+	LinesLost: {"lines-lost", Error, "{count} lines lost: stderr had stalled", "", ""},
+	UnknownVariable: {"unknown-variable", Info,
+		"unknown variable {reason}: ignored, and not passed to the app[ (did you mean {meant}?)]", "", ""},
 
 	Waiting:        {"waiting", Info, "waiting for {reason}", "", ""},
 	HookSucceeded:  {"hook-succeeded", Debug, "{hook} has succeeded after {seconds}", "", "{hook} {seconds}"},
@@ -154,35 +157,51 @@ var table = [Kinds]definition{
 	LiveAgain:   {"live", Info, "live again after {seconds}[ ({count} changes)]", "", "live {at}"},
 
 	SignalForwarded: {"signal-forwarded", Debug, "{signal} from {sender} sent to the app as {sentAs}", "", ""},
-	SignalGrouped:   {"signal-forwarded", Debug, "{signal} from {sender} sent to the app and its process group", "", ""},
+	SignalGrouped: {"signal-forwarded", Debug,
+		"{signal} from {sender} sent to the app and its process group", "", ""},
 	SignalSwallowed: {"signal-swallowed", Debug, "{signal} from {sender} swallowed", "", ""},
 	SignalFailed:    {"signal-failed", Error, "cannot send {signal} to the app: {reason}", "", ""},
 	AppPaused:       {"app-paused", Debug, "the app was stopped by {signal}, and usher stops with it", "", ""},
 
-	StopRequested:       {"stop-requested", Silent, "{signal} from {sender}", "{phase}", "{signal} {at}"},
-	Held:                {"held", Info, "{signal} from {sender}, held back for {limitSeconds}", "", ""},
-	HeldUntilQuiet:      {"held", Info, "{signal} from {sender}, held back until traffic has been {reason}, at most {limitSeconds}", "{quietSeconds}", ""},
-	QuietReached:        {"hold-over", Info, "traffic has been {reason}, after {seconds} of at most {limitSeconds}", "{quietSeconds}", "hold {seconds}"},
-	HoldOver:            {"hold-over", Silent, "held back for {seconds}[: {reason}]", "", "hold {seconds}"},
-	TrafficFallback:     {"traffic-fallback", Info, "{reason}: traffic is looked for in /proc/net/tcp, which shows less, so that the stop may take longer", "", ""},
-	TrafficUnseen:       {"traffic-unseen", Info, "{reason}: traffic can't be seen, the stop takes its full time", "", ""},
-	DrainBegan:          {"drain-began", Info, "requests that are being answered may finish, within {limitSeconds}", "", ""},
-	Drained:             {"drained", Info, "drained in {seconds}", "", "drain {seconds}"},
-	DrainCut:            {"drain-cut", Info, "connections still busy after {seconds}: {count}", "", "drain cut short {seconds}"},
-	AppSignalled:        {"app-signalled", Info, "{sentAs} sent to the app after {seconds}", "", "{sentAs} sent {at}"},
-	AppSignalledUnheld:  {"app-signalled", Info, "{signal} from {sender}, sent to the app without further delay: {reason}", "{sentAs}", "{sentAs} sent {at}"},
-	AppSignalledAtOnce:  {"app-signalled", Debug, "{signal} from {sender} begins the stop", "{sentAs}", "{sentAs} sent {at}"},
-	Escalated:           {"escalated", Info, "the app has not ended within {seconds}: {sentAs}", "", "{sentAs} sent {at}"},
-	AppKilled:           {"app-killed", Error, "the app has not ended within {seconds} of {signal}: SIGKILL to {processes}", "", "SIGKILL sent {at}"},
-	AppEnded:            {"app-ended", Silent, "the app ended with exit code {exitCode}", "{signal}{seconds}", "app ended {at}"},
-	StragglersSignalled: {"stragglers-signalled", Debug, "the app is gone, SIGTERM to what it leaves behind: {processes}", "", ""},
-	StragglersKilled:    {"stragglers-killed", Info, "the app is gone, SIGKILL to what it leaves behind: {processes}", "", "stragglers killed {at}"},
-	RestartedAtOnce:     {"restart", Info, "the app ended with exit code {exitCode}, started again at once", "", ""},
-	RestartDelayed:      {"restart", Info, "{message}; started again in {seconds}", "{reason}{exitCode}", "restart in {seconds}"},
-	Ended:               {"ended", Info, "{message}", "{reason}{exitCode}{signal}{phase}{seconds}", "ended {at}"},
-	EndedPlain:          {"ended", Debug, "{message}", "{reason}{exitCode}{signal}{phase}{seconds}", "ended {at}"},
-	EndedBefore:         {"ended", Silent, "{message}", "{reason}{exitCode}{signal}{phase}{seconds}", "ended {at}"},
-	OOMKill:             {"oom-kill", Error, "{message}", "{processes}", "OOM kill {at}"},
-	OrphansReaped:       {"orphans-reaped", Debug, "{count} orphans reaped", "", ""},
-	Summary:             {"timeline", Debug, "{message}", "", ""},
+	StopRequested: {"stop-requested", Silent, "{signal} from {sender}", "{phase}", "{signal} {at}"},
+	Held:          {"held", Info, "{signal} from {sender}, held back for {limitSeconds}", "", ""},
+	HeldUntilQuiet: {"held", Info,
+		"{signal} from {sender}, held back until traffic has been {reason}, at most {limitSeconds}",
+		"{quietSeconds}", ""},
+	QuietReached: {"hold-over", Info,
+		"traffic has been {reason}, after {seconds} of at most {limitSeconds}", "{quietSeconds}", "hold {seconds}"},
+	HoldOver: {"hold-over", Silent, "held back for {seconds}[: {reason}]", "", "hold {seconds}"},
+	TrafficFallback: {"traffic-fallback", Info,
+		"{reason}: traffic is looked for in /proc/net/tcp, which shows less, so that the stop may take longer", "", ""},
+	TrafficUnseen: {"traffic-unseen", Info,
+		"{reason}: traffic can't be seen, the stop takes its full time", "", ""},
+	DrainBegan: {"drain-began", Info,
+		"requests that are being answered may finish, within {limitSeconds}", "", ""},
+	Drained: {"drained", Info, "drained in {seconds}", "", "drain {seconds}"},
+	DrainCut: {"drain-cut", Info,
+		"connections still busy after {seconds}: {count}", "", "drain cut short {seconds}"},
+	AppSignalled: {"app-signalled", Info, "{sentAs} sent to the app after {seconds}", "", "{sentAs} sent {at}"},
+	AppSignalledUnheld: {"app-signalled", Info,
+		"{signal} from {sender}, sent to the app without further delay: {reason}", "{sentAs}", "{sentAs} sent {at}"},
+	AppSignalledAtOnce: {"app-signalled", Debug,
+		"{signal} from {sender} begins the stop", "{sentAs}", "{sentAs} sent {at}"},
+	Escalated: {"escalated", Info,
+		"the app has not ended within {seconds}: {sentAs}", "", "{sentAs} sent {at}"},
+	AppKilled: {"app-killed", Error,
+		"the app has not ended within {seconds} of {signal}: SIGKILL to {processes}", "", "SIGKILL sent {at}"},
+	AppEnded: {"app-ended", Silent,
+		"the app ended with exit code {exitCode}", "{signal}{seconds}", "app ended {at}"},
+	StragglersSignalled: {"stragglers-signalled", Debug,
+		"the app is gone, SIGTERM to what it leaves behind: {processes}", "", ""},
+	StragglersKilled: {"stragglers-killed", Info,
+		"the app is gone, SIGKILL to what it leaves behind: {processes}", "", "stragglers killed {at}"},
+	RestartedAtOnce: {"restart", Info, "the app ended with exit code {exitCode}, started again at once", "", ""},
+	RestartDelayed: {"restart", Info,
+		"{message}; started again in {seconds}", "{reason}{exitCode}", "restart in {seconds}"},
+	Ended:         {"ended", Info, "{message}", "{reason}{exitCode}{signal}{phase}{seconds}", "ended {at}"},
+	EndedPlain:    {"ended", Debug, "{message}", "{reason}{exitCode}{signal}{phase}{seconds}", "ended {at}"},
+	EndedBefore:   {"ended", Silent, "{message}", "{reason}{exitCode}{signal}{phase}{seconds}", "ended {at}"},
+	OOMKill:       {"oom-kill", Error, "{message}", "{processes}", "OOM kill {at}"},
+	OrphansReaped: {"orphans-reaped", Debug, "{count} orphans reaped", "", ""},
+	Summary:       {"timeline", Debug, "{message}", "", ""},
 }

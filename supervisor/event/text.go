@@ -7,11 +7,12 @@ import (
 	"usher/internal/printable"
 )
 
-// A text of the table holds fields in braces: "{hook} has failed: {reason}".
-// What stands in brackets is left out where its field is zero:
-// "ready[ ({count} changes)]".
+// A text of the table holds fields in braces: "{hook} has failed: {reason}". A
+// part in brackets is left out if its field is zero: "ready[ ({count}
+// changes)]".
 
-// fill is a text with the event's values. {at} is the time since usher's start.
+// fill returns a text with the event's values. {at} is the time since usher's
+// start.
 func (e *Event) fill(text string, at time.Duration) string {
 	var b strings.Builder
 	for text != "" {
@@ -41,7 +42,7 @@ func (e *Event) fill(text string, at time.Duration) string {
 	return b.String()
 }
 
-// parseField is the field that s begins with.
+// parseField returns the field with whose name s begins.
 func parseField(s string) field {
 	name, _, _ := strings.Cut(s, "}")
 	for f := range fields {

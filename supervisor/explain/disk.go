@@ -14,11 +14,12 @@ import (
 // disk is what an inquiry sees of the system.
 type disk struct {
 	stat     func(path string) (fileInfo, syscall.Errno)
-	readlink func(path string) string                                            // "" if the file is no symbolic link
-	read     func(user *spawn.Identity, path string, b []byte, offset int64) int // number of bytes read for that user
-	noexec   func(path string) bool                                              // whether the file system is mounted noexec
-	pids     func() string                                                       // the cgroup's limit of processes; "" if there is none
-	limit    func(resource int) int                                              // the soft limit (getrlimit(2)); -1 if it is infinite
+	readlink func(path string) string // "" if the file is no symbolic link
+	noexec   func(path string) bool   // whether the file system is mounted noexec
+	pids     func() string            // the cgroup's limit of processes; "" if there is none
+	limit    func(resource int) int   // the soft limit (getrlimit(2)); -1 if it is infinite
+	// read returns the number of bytes read for that user.
+	read func(user *spawn.Identity, path string, b []byte, offset int64) int
 }
 
 // fileInfo is the part of stat(2) that an inquiry needs.
@@ -71,8 +72,8 @@ var realDisk = disk{
 	},
 }
 
-// readFor reads a file that the user could read or run. Root looks at files by
-// names that the app may have given to others since.
+// readFor reads a file that the user could read or run. It checks that because
+// it runs as root, and the app may have given the name to another file since.
 func readFor(user *spawn.Identity, path string, b []byte, offset int64) int {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -83,7 +84,8 @@ func readFor(user *spawn.Identity, path string, b []byte, offset int64) int {
 	if unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return 0
 	}
-	if info := (fileInfo{st.Mode, st.Uid, st.Gid}); user.UID != 0 && !may(user, mayRead, info) && !may(user, mayRun, info) {
+	info := fileInfo{st.Mode, st.Uid, st.Gid}
+	if user.UID != 0 && !may(user, mayRead, info) && !may(user, mayRun, info) {
 		return 0
 	}
 	n, _ := unix.Pread(fd, b, offset)

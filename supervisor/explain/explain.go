@@ -23,7 +23,7 @@ import (
 
 // Explanation says why a program could not be started.
 type Explanation struct {
-	Code int    // the exit code that a shell has for that
+	Code int    // the exit code, as a shell would choose it
 	Why  string // the reason
 	Hint string // what to do about it; "" if usher does not know
 }
@@ -36,17 +36,18 @@ const timeLimit = time.Second
 // user.
 type Explainer struct {
 	Env  []string
-	User *spawn.Identity // nil is usher's own
-	// NoTimers says that neither timers nor goroutines can be had, so that there is no
-	// time limit.
+	User *spawn.Identity // nil means usher's own
+	// NoTimers says that neither timers nor goroutines can be had, so that there is
+	// no time limit.
 	NoTimers bool
 
 	turn file.Turn
 }
 
-// Explain explains an error of package spawn, for a command as the caller gave it. It
-// takes no longer than timeLimit. After that, the error has to explain itself, and
-// there is no further explanation until the file system has answered.
+// Explain explains an error of package spawn, for a command as the caller gave
+// it. It takes no longer than timeLimit. After that it uses the text of the
+// error alone, and gives no better explanation until the file system has
+// answered.
 func (e *Explainer) Explain(command []string, err error) Explanation {
 	if e.NoTimers {
 		return look(command, e.Env, e.User, err)
@@ -76,7 +77,7 @@ func look(command, env []string, user *spawn.Identity, err error) Explanation {
 	return x.Explanation
 }
 
-// byErrno says what the error tells by itself, without a look at files.
+// byErrno explains an error by its errno, without a look at files.
 func byErrno(command []string, err error) Explanation {
 	x := Explanation{Why: "cannot start " + quote(command[0]) + ": " + err.Error(), Code: exitcode.CannotRun}
 	if failed, ok := err.(*spawn.ExecError); ok && failed.Errno == unix.ENOENT {
@@ -95,11 +96,11 @@ type inquiry struct {
 	user *spawn.Identity
 
 	errno syscall.Errno
-	who   string // the file in question, as the subject of a sentence: "it", `its loader "/lib/ld.so"`
+	who   string // the file in question, as a subject: "it", `its loader "/lib/ld.so"`
 }
 
-// found sets the reason: what the file in question is. It is not inlined, to keep
-// usher small, as other functions of this package.
+// found sets the reason: what the file in question is. Like other functions of
+// this package it is not inlined, to keep usher small.
 //
 //go:noinline
 func (x *inquiry) found(is, name, more, hint string) {
@@ -133,7 +134,8 @@ func (x *inquiry) explain(command []string, err error) {
 	x.Why, x.Code = "cannot start "+quote(name)+": "+x.Why, code
 }
 
-// noShell is for a script without a #! line, where the shell can't be started.
+// noShell explains an error for a script without a #! line, if the shell can't
+// be started.
 func (x *inquiry) noShell(shell string) {
 	x.who = `it has no #! line, and "/bin/sh"`
 	x.search(shell)
@@ -172,8 +174,8 @@ func (x *inquiry) refused(name, file string) int {
 }
 
 // onPath returns the first existing file on PATH that has the name, or "". The
-// errno may be about an earlier directory. A directory that may not be searched is
-// not taken for a find.
+// errno may be about an earlier directory. A file in a directory that may not
+// be searched does not count.
 func (x *inquiry) onPath(name string) string {
 	for _, file := range spawn.Candidates(name, x.env) {
 		if !x.missing(file) {
@@ -191,8 +193,8 @@ func (x *inquiry) missing(file string) bool {
 	return errno != 0
 }
 
-// call is for errors that are about the call and not about the file, and for those
-// that nothing on the disk explains.
+// call explains errors that are about the call and not about the file, and
+// those that nothing on the disk explains.
 func (x *inquiry) call(command []string) {
 	if x.Why == "" {
 		hint := ""

@@ -117,7 +117,7 @@ func TestExplain(t *testing.T) {
 
 		{"/app/foreign", execve("/app/foreign", unix.ENOEXEC), 126,
 			"it is " + built, "--platform linux/" + runtime.GOARCH},
-		{"/app/broken", execve("/app/broken", unix.ENOEXEC), 126, "it is a truncated ELF file", "anew"},
+		{"/app/broken", execve("/app/broken", unix.ENOEXEC), 126, "it is a truncated ELF file", "again"},
 		{"/app/windows", execve("/app/windows", unix.ENOEXEC), 126,
 			"it is neither a program for this machine nor a script, but a Windows program", ""},
 		{"/app/macos", execve("/app/macos", unix.ENOEXEC), 126,

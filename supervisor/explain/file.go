@@ -19,7 +19,8 @@ const (
 	mayRead = 4
 )
 
-// may reports whether the mode gives the user a permission. It disregards capabilities.
+// may reports whether the mode gives the user a permission. It ignores
+// capabilities.
 func may(user *spawn.Identity, what uint32, f fileInfo) bool {
 	shift := 0
 	switch {
@@ -31,9 +32,9 @@ func may(user *spawn.Identity, what uint32, f fileInfo) bool {
 	return f.mode>>shift&what != 0
 }
 
-// search goes the way of execve(2), and looks for the reason at the file, at its
-// interpreter, and at the interpreter's loader. It returns the errno of stat(2) for
-// the file itself.
+// search follows the steps of execve(2), and looks for the reason at the file,
+// at its interpreter, and at the interpreter's loader. It returns the errno of
+// stat(2) for the file itself.
 func (x *inquiry) search(file string) (first syscall.Errno) {
 	asked := x.who
 	var role, argument string
@@ -73,8 +74,8 @@ func (x *inquiry) search(file string) (first syscall.Errno) {
 	return first
 }
 
-// inspect looks for the reason in the content of a file. If it is not there, inspect
-// returns the file that the kernel opens next, what that is to this file, and the
+// inspect looks for the reason in the content of a file. If it finds none, it
+// returns the file that the kernel opens next, the role of that file, and the
 // argument that a #! line gives it.
 func (x *inquiry) inspect(file string) (role, next, argument string) {
 	// The kernel chooses between these errnos.
@@ -92,7 +93,7 @@ func (x *inquiry) inspect(file string) (role, next, argument string) {
 			x.found(" is built for "+p.Machine+", this machine is ", "", here,
 				"use an image for this machine: docker build --platform linux/"+runtime.GOARCH)
 		case format && p.Broken != "":
-			x.found(" is ", "", p.Broken, "copy or build it anew")
+			x.found(" is ", "", p.Broken, "copy or build it again")
 		}
 		role, next = "loader", p.Loader
 	case binfmt.IsScript(head):
@@ -152,7 +153,7 @@ func (x *inquiry) forbidden(file string, info fileInfo) bool {
 	return x.Why != ""
 }
 
-// closed is for a directory that the user may not search.
+// closed sets the reason for a directory that the user may not search.
 func (x *inquiry) closed(dir string) {
 	x.found(fmt.Sprintf(" can't be reached: uid %d may not search ", x.user.UID), dir, " (permission denied)",
 		"chmod a+x on that directory, or another user")

@@ -42,7 +42,8 @@ func (x *inquiry) nameHint(name string) string {
 	return ""
 }
 
-// shellHint is for an image without the shell in question, or without any.
+// shellHint returns a hint for an image without the shell in question, or
+// without any.
 func (x *inquiry) shellHint(name string) string {
 	switch path.Base(name) {
 	case "sh", "bash", "ash", "dash", "zsh":
@@ -54,7 +55,7 @@ func (x *inquiry) shellHint(name string) string {
 	return ""
 }
 
-// interpreterHint is for a missing #! interpreter.
+// interpreterHint returns a hint for a missing #! interpreter.
 func (x *inquiry) interpreterHint(name, argument string) string {
 	base := path.Base(name)
 	switch {
@@ -71,8 +72,8 @@ func (x *inquiry) interpreterHint(name, argument string) string {
 	return x.shellHint(name)
 }
 
-// loaderHint is for a missing ELF loader. It tells the C library that the program
-// was built for, and what the image has.
+// loaderHint returns a hint for a missing ELF loader. It names the C library
+// that the program was built for, and the one that the image has.
 func (x *inquiry) loaderHint(loader string) string {
 	built := ""
 	switch base := path.Base(loader); {
@@ -88,7 +89,7 @@ func (x *inquiry) loaderHint(loader string) string {
 	return built + "build it static (Go: CGO_ENABLED=0), or use another base image"
 }
 
-// dropHint is for a child that could not become the user of --user.
+// dropHint returns a hint for a child that could not become the user of --user.
 func dropHint(failed *spawn.DropError) string {
 	own := spawn.OwnIdentity()
 	switch {

@@ -9,17 +9,23 @@ import (
 	"usher/signals/entry"
 )
 
-// App is who the app runs as, where that is another user than usher's, and not root.
+// App is the user that the app runs as, if that is neither root nor usher's own
+// user.
 type App struct {
 	UID, GID uint32
 	Groups   []uint32 // supplementary
 }
 
-// as calls f with the app's rights to files, and none of usher's: its user and groups (setfsuid(2)), and no capability in effect; afterwards
-// it has own's. It returns false where they can't be had. All of them are the calling thread's own (credentials(7)). A thread that the Go runtime makes
-// meanwhile must not have them: runtime.LockOSThread sees to that, which signals.LockThread does not.
+// as calls f with the app's rights to files and none of usher's: with the app's
+// user and groups (setfsuid(2)) and no effective capability. Afterwards it
+// restores own's. It returns false, without calling f, if the calling thread
+// can't have the app's rights. All of these belong to the calling thread
+// (credentials(7)). A thread that the Go runtime makes meanwhile must not
+// inherit them: runtime.LockOSThread makes sure of that, signals.LockThread
+// does not.
 //
-// setfsuid clears the calling thread's parent death signal: as is not for the loop's thread.
+// setfsuid clears the calling thread's parent death signal, so the loop's
+// thread must not call as.
 func (app *App) as(own *App, f func()) bool {
 	entry.Raise()
 	defer entry.Restore()
@@ -37,7 +43,8 @@ func (app *App) as(own *App, f func()) bool {
 	if can {
 		f()
 	}
-	// The rest of usher may have dropped some of them for good in between. To become root again brings back others (capabilities(7)).
+	// The rest of usher may have dropped capabilities for good in between. When the
+	// thread becomes root again, the kernel brings others back (capabilities(7)).
 	var now [2]unix.CapUserData
 	_ = unix.Capget(&self, &now[0])
 	for i := range now {
@@ -46,24 +53,30 @@ func (app *App) as(own *App, f func()) bool {
 	setCaps(&self, &now)
 	if own.setGroups() && own.setIDs() && setCaps(&self, &now) {
 		runtime.UnlockOSThread()
-	} // or nothing else runs on this thread, which ends with its goroutine
+	} // otherwise the thread stays locked, and ends with its goroutine
 	noDump()
 	return can
 }
 
-// noDump undoes what setfsuid does to the whole process: core dumps for root, where fs.suid_dumpable is 2. Another user's child that has usher's
-// memory may be on its way (package supervisor's guardMemory), and before Linux 5.16 its core dump would end usher as well.
+// noDump undoes what setfsuid does to the whole process if fs.suid_dumpable is
+// 2: it allows core dumps that root owns. A child of another user, with usher's
+// memory, may be on its way to its program (guardMemory in package
+// supervisor/spawn). Before Linux 5.16 a core dump of that child would end
+// usher as well.
 func noDump() {
 	_, _, _ = unix.RawSyscall(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0)
 }
 
-// setGroups is for this thread alone, which unix.Setgroups is not.
+// setGroups sets the groups of the calling thread alone. unix.Setgroups sets
+// those of all threads.
 func (app *App) setGroups() bool {
-	_, _, errno := unix.RawSyscall(sysSetgroups, uintptr(len(app.Groups)), uintptr(unsafe.Pointer(unsafe.SliceData(app.Groups))), 0)
+	groups := uintptr(unsafe.Pointer(unsafe.SliceData(app.Groups)))
+	_, _, errno := unix.RawSyscall(sysSetgroups, uintptr(len(app.Groups)), groups, 0)
 	return errno == 0
 }
 
-// setIDs looks whether it could: the system calls do not say.
+// setIDs sets the thread's file system user and group. It asks for them
+// afterwards, because the system calls report no failure.
 func (app *App) setIDs() bool {
 	const none = 1<<32 - 1
 	fsID(sysSetfsgid, app.GID)

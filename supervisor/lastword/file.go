@@ -9,8 +9,8 @@ import (
 // file is an open termination log.
 type file struct {
 	fd    int
-	blind bool   // it may be written only
-	held  []byte // what it then is taken to have
+	blind bool   // usher may write to it but not read it
+	held  []byte // if blind: the content that usher assumes
 }
 
 func newFile(fd, size int) *file {
@@ -28,7 +28,8 @@ func (f *file) read(n int) []byte {
 	return b[:max(n, 0)]
 }
 
-// append writes behind whatever there is at that moment, and returns how much it could.
+// append writes at the end of the file as it is at that moment. It returns how
+// many bytes it has written.
 func (f *file) append(b []byte) (int, error) {
 	flags, err := unix.FcntlInt(uintptr(f.fd), unix.F_GETFL, 0)
 	if err != nil {
@@ -37,7 +38,8 @@ func (f *file) append(b []byte) (int, error) {
 	if _, err := unix.FcntlInt(uintptr(f.fd), unix.F_SETFL, flags|unix.O_APPEND); err != nil {
 		return 0, err
 	}
-	n, err := whole(b)(unix.Write(f.fd, b))
+	n, err := unix.Write(f.fd, b)
+	n, err = checkFullWrite(b, n, err)
 	_, _ = unix.FcntlInt(uintptr(f.fd), unix.F_SETFL, flags)
 	f.held = slices.Concat(f.held, b[:n])
 	return n, err
@@ -45,18 +47,18 @@ func (f *file) append(b []byte) (int, error) {
 
 // write writes at the beginning.
 func (f *file) write(b []byte) error {
-	_, err := whole(b)(unix.Pwrite(f.fd, b, 0))
+	n, err := unix.Pwrite(f.fd, b, 0)
+	_, err = checkFullWrite(b, n, err)
 	f.held = b
 	return err
 }
 
-// whole makes an error of a write of less than b.
-func whole(b []byte) func(int, error) (int, error) {
-	return func(n int, err error) (int, error) {
-		n = max(n, 0)
-		if err == nil && n < len(b) {
-			err = unix.ENOSPC
-		}
-		return n, err
+// checkFullWrite takes the results of a write of b. It returns an error if the
+// write was short.
+func checkFullWrite(b []byte, n int, err error) (int, error) {
+	n = max(n, 0)
+	if err == nil && n < len(b) {
+		err = unix.ENOSPC
 	}
+	return n, err
 }

@@ -24,7 +24,8 @@ func addProcesses(o *json.Object, name string, procs []Process) {
 	o.End(']')
 }
 
-// addTimeline adds as many events as find room, the last ones: those of the stop.
+// addTimeline adds the last events, those of the stop, as many as fit into
+// room.
 func addTimeline(o *json.Object, events [][]byte, room int) {
 	room -= len(`,"timeline":[]`)
 	first := len(events)
@@ -43,8 +44,9 @@ func addTimeline(o *json.Object, events [][]byte, room int) {
 	o.End(']')
 }
 
-// appendJSON is the record as a JSON object in Size bytes at most, with what the app has written to the log and to stderr, as far as
-// there is room: of the one the beginning, of the other the end.
+// appendJSON returns the record as a JSON object of at most Size bytes. As far
+// as there is room, it has the beginning of what the app has written to the
+// log, and the end of what the app has written to stderr.
 func (r *Record) appendJSON(app []byte) []byte {
 	o := json.Object(make([]byte, 0, Size))
 	o.Begin("", '{')
@@ -71,7 +73,7 @@ func (r *Record) appendJSON(app []byte) []byte {
 		o.String("holdEnded", s.HoldOver)
 		o.String("drain", s.Drained)
 		o.String("doing", s.Doing)
-		o.String("sent", s.Told)
+		o.String("sent", s.Sent)
 		o.String("sentThen", strings.Join(s.Steps, ", "))
 		o.Seconds("tookSeconds", s.Took)
 		o.Seconds("killedAfterSeconds", s.Grace)
@@ -99,7 +101,7 @@ func (r *Record) appendJSON(app []byte) []byte {
 	o.String("note", strings.Join(r.Notes, "; "))
 	room := Size - len(o) - len("}\n")
 	if len(app)+len(r.Stderr) > 0 {
-		room /= 2 // the app's own words need some, too
+		room /= 2 // the app's messages need room, too
 	}
 	addTimeline(&o, r.Timeline, room)
 	const around = len(`,"":""}` + "\n")
@@ -115,7 +117,8 @@ func (r *Record) appendJSON(app []byte) []byte {
 	return append(o, '\n')
 }
 
-// lastThat is the end of b that takes up to room as length counts it: whole lines, if there is one that fits.
+// lastThat returns the end of b that fits into room, where length counts the
+// room of each character. It begins with a whole line if one fits.
 func lastThat(b []byte, room int, length func(rune) int) []byte {
 	cut, line := len(b), -1
 	for cut > 0 {

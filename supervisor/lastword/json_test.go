@@ -20,7 +20,7 @@ func TestJSON(t *testing.T) {
 		Reason: StopTimeout, Message: "m", Hint: "h", ExitCode: 137, AppCode: 143, Signal: "SIGKILL", Sender: "sh (pid 9, uid 0)", Core: true, Phase: "killing", Uptime: 3722100 * time.Millisecond,
 		Restarts: 2, CPU: 40 * time.Millisecond, RSS: 1 << 20,
 		Memory:     Memory{Limit: 3, Usage: 1, Peak: 2, Reached: time.Unix(1e9, 0), Largest: "java (pid 7) 118Mi", Kills: 1, Victim: "java (pid 7)", Whole: true, Elsewhere: true},
-		Stop:       &Stop{Signal: "SIGTERM", Sender: "outside the container", Hold: 10 * time.Second, HoldOver: "second SIGTERM", Held: time.Second, Told: "SIGQUIT", Took: 1500 * time.Microsecond, Grace: 29500 * time.Millisecond},
+		Stop:       &Stop{Signal: "SIGTERM", Sender: "outside the container", Hold: 10 * time.Second, HoldOver: "second SIGTERM", Held: time.Second, Sent: "SIGQUIT", Took: 1500 * time.Microsecond, Grace: 29500 * time.Millisecond},
 		StillThere: []Process{{7, "re\"dis", "D", "nfs_wait"}}, Killed: []Process{{PID: 8, Name: "sh"}},
 		Stderr: []byte("last\nwords\n"),
 	}
@@ -51,7 +51,7 @@ func FuzzJSON(f *testing.F) {
 			many[i] = Process{PID: i + 1, Name: "a name of 15 by", State: "D", WaitsIn: "a_function_of_the_kernel"}
 		}
 		r := &Record{Reason: HookFailed, Message: message, Hint: message, ExitCode: 1, StillThere: many, Killed: many, Stderr: tail,
-			Stop: &Stop{Signal: "SIGTERM", Sender: "outside the container", HoldOver: message, Hold: time.Hour, Held: time.Minute, Told: "SIGTERM", Took: time.Minute, Grace: time.Minute}}
+			Stop: &Stop{Signal: "SIGTERM", Sender: "outside the container", HoldOver: message, Hold: time.Hour, Held: time.Minute, Sent: "SIGTERM", Took: time.Minute, Grace: time.Minute}}
 		b := r.appendJSON(app)
 		var got struct {
 			Reason, Message, AppMessage, Stderr string

@@ -10,50 +10,58 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Size is how much of a termination log Kubernetes keeps: the last 4096 bytes (kubelet, kuberuntime's MaxContainerTerminationMessageLength).
+// Size is the number of bytes of a termination log that Kubernetes keeps: the
+// last 4096 (kubelet, kuberuntime's MaxContainerTerminationMessageLength).
 const Size = 4096
 
-// Log is a termination log. Kubelet's is a bind mount, which can't be renamed over or removed, so it is written in place, and
-// opened anew each time, because the app may write to it as well.
+// Log is a termination log. Kubelet's is a bind mount, which can't be renamed
+// over or removed. So usher writes in place. usher opens the file anew each
+// time, because the app may write to it as well.
 type Log struct {
 	path   string
 	create bool
 	json   bool
-	app    *App   // who the app runs as; nil is usher's own user, or root
-	self   *App   // usher's own user, then
-	alone  bool   // the app's rights can't be had
-	kept   int    // a descriptor of the file, where the app may not open it; -1 is none
-	id     fileID // of the file that Write was for
-	last   []byte // what Write left in the file, all of it
-	own    []byte // the app's part of that
+	app    *App   // the app's user; nil if that is usher's own, or root
+	self   *App   // usher's own user, if app is set
+	alone  bool   // no thread can take on the app's rights
+	kept   int    // a descriptor of the file, if the app may not open it; -1 if there is none
+	id     fileID // of the file that Write wrote to
+	last   []byte // the whole file as Write left it
+	own    []byte // the app's part of last
 	failed string // the error that was reported last
-	leased bool   // that was for want of patience
+	leased bool   // the last Write failed because of a lease
 }
 
-// fileID tells a file from another one of the same name.
+// fileID identifies a file, to notice another one under the same name.
 type fileID struct{ dev, ino uint64 }
 
-// NewLog returns the log at path, for people or in JSON; "" is one that swallows everything. Unless create is set, a file that is not
-// there is left so.
+// NewLog returns the log at path, as text for people or in JSON. With an empty
+// path it discards everything. Unless create is set, a missing file is not
+// made.
 func NewLog(path string, create, json bool) *Log {
 	return &Log{path: path, create: create, json: json, kept: -1}
 }
 
-// For has the log opened as app may open it, and no further; own is usher's user. It is not for the goroutine that waits for signals: App.as.
+// For makes the log open its file only as the user app may open it; own is
+// usher's user. The goroutine that waits for signals must not use such a log:
+// see App.as.
 func (l *Log) For(app, own *App) { l.app, l.self = app, own }
 
-// Alone has it opened with usher's rights only, where there is no thread that could take on the app's.
+// Alone makes the log open its file with usher's rights only, because no thread
+// can take on the app's.
 func (l *Log) Alone() { l.alone = true }
 
-// Begin empties the file, unless the app runs by then: what it says is an earlier run's, usher's and the app's, where the same file
-// is mounted again (a Docker volume; kubelet's is new each time). That it can't is for Write to say. A file that
-// is missing then, and that is not to be made, is not looked for again.
+// Begin empties the file, unless the app runs by then. The content is from an
+// earlier run, usher's and the app's, if the same file is mounted again (a
+// Docker volume; kubelet's file is new each time). Begin ignores errors; Write
+// reports them. If the file is missing then and must not be made, Write does
+// not look for it again.
 func (l *Log) Begin(running *atomic.Bool) {
 	if l.path == "" {
 		return
 	}
 	flags := openFlags
-	if l.app != nil && l.create { // whether it can be made shows now, when usher has all its rights
+	if l.app != nil && l.create { // usher has all its rights now, so try now whether it can be made
 		flags |= unix.O_CREAT
 	}
 	fd, err := l.open(flags)
@@ -70,19 +78,22 @@ func (l *Log) Begin(running *atomic.Bool) {
 	}
 }
 
-// Leased reports whether the last Write has failed because somebody has a lease on the file (fcntl(2)), which the kernel is now taking
-// away: to try again helps.
+// Leased reports whether the last Write failed because another process has a
+// lease on the file (fcntl(2)). The kernel is now taking the lease away, so it
+// helps to try again.
 func (l *Log) Leased() bool { return l.leased }
 
-// Off reports whether there is nowhere to write.
+// Off reports whether the log discards everything.
 func (l *Log) Off() bool { return l.path == "" }
 
-// Nothing is the record that takes out what Write has put there, and leaves what the app has written.
+// Nothing is the record that removes what Write has put into the file, and
+// leaves what the app has written.
 var Nothing Record
 
-// Write puts the record at the beginning of the file, in the place of the one written before, and keeps what the app has written, as
-// far as there is room; in JSON, as a part of it. An error is for the log and nothing else: the file may be missing, read-only, full or no file at all. It is
-// returned once.
+// Write puts the record at the beginning of the file, in place of the previous
+// record. It keeps what the app has written, as far as there is room; in JSON,
+// as a part of the object. The file may be missing, read-only, full, or no file
+// at all: the caller may only log the error. Each error is returned once.
 func (l *Log) Write(r *Record) error {
 	if l.path == "" {
 		return nil
@@ -100,7 +111,7 @@ func (l *Log) Write(r *Record) error {
 	return err
 }
 
-// write also returns what could not be done.
+// write also returns the verb of what failed.
 func (l *Log) write(r *Record) (string, error) {
 	flags := openFlags
 	if l.create {
@@ -121,26 +132,35 @@ func (l *Log) write(r *Record) (string, error) {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return "write", errNotRegular
 	}
-	if id := (fileID{uint64(st.Dev), st.Ino}); id != l.id { // another one has taken its place: what was read of the former is not for it
+	if id := (fileID{uint64(st.Dev), st.Ino}); id != l.id { // what was read from the former file does not count here
 		l.id, l.last, l.own = id, nil, nil
 	}
 	return l.place(newFile(fd, int(st.Size)), r)
 }
 
-// tries is how often usher begins anew when the app has written in the middle of its own writing.
+// tries limits how often usher begins again because the app has written to the
+// file meanwhile.
 const tries = 20
 
-// place puts the record into the file. Usher may be killed between any two of its system calls, and the app may write there, which nothing
-// but a lock could keep it from. So that no part of a longer word stands behind a shorter one, a word is one write of a part of a page, which
-// the kernel does as a whole (generic_perform_write), blank where there was more. So that nothing of the app's is lost, usher
-// makes room at the end, by appending, before it writes there; it writes over no more than what it has read just before; and it cuts blanks off
-// only at the end. What remains is the moment between that reading and the write for an app that empties the file, or writes in its middle.
+// place puts the record into the file. usher may be killed between any two of
+// its system calls. And the app may write to the file at any moment, which only
+// a lock could prevent. So place keeps these rules:
+//
+//   - No rest of a longer record stays behind a shorter one. A record is one
+//     write within a page, which the kernel does as a whole
+//     (generic_perform_write). Blanks overwrite what was longer.
+//   - Nothing that the app has written is lost. Before usher writes at the end,
+//     it makes room there by appending. It overwrites no more than it has just
+//     read, and it cuts off blanks only at the end.
+//
+// One gap remains, between that reading and the write: the app may empty the
+// file, or write in its middle.
 func (l *Log) place(f *file, r *Record) (string, error) {
 	moved := false
 	for try := range tries {
-		last := try == tries-1 // the app writes all the time, and usher's word has to be there
+		last := try == tries-1 // the app writes all the time: write the record nevertheless
 		seen := f.read(len(l.last) + Size + 1)
-		if len(seen) > Size { // kubelet reads the last bytes, so that what is too long is cut before
+		if len(seen) > Size { // kubelet reads the last bytes, so cut the file to Size first
 			if err := unix.Ftruncate(f.fd, Size); err != nil {
 				return "cut", err
 			}
@@ -150,7 +170,7 @@ func (l *Log) place(f *file, r *Record) (string, error) {
 			own = truncate(l.appsOwn(seen), Size)
 		}
 		if moved && !bytes.HasPrefix(seen, l.last) {
-			own = bytes.TrimRight(own, " ") // the room that was made, behind the app's
+			own = bytes.TrimRight(own, " ") // the room that was made, behind the app's text
 		}
 		text := l.compose(r, own)
 		seen = seen[:min(len(seen), Size)]
@@ -197,7 +217,8 @@ func (l *Log) place(f *file, r *Record) (string, error) {
 	return "", nil
 }
 
-// compose is what the file is to have, with what the app has written there.
+// compose returns what the file must contain, together with what the app has
+// written to it.
 func (l *Log) compose(r *Record, own []byte) []byte {
 	switch {
 	case r == &Nothing:
@@ -210,17 +231,20 @@ func (l *Log) compose(r *Record, own []byte) []byte {
 
 func blanks(n int) []byte { return bytes.Repeat([]byte(" "), max(0, n)) }
 
-// What is so long can't be the same by chance.
+// A common part of at least this length is no coincidence.
 const (
 	usherBegins = 16
 	usherEnds   = 8
 )
 
-// appsOwn is what the app has written of content, the file as it is now: behind what usher has left there, instead of it, or over a
-// part of it, since a descriptor that the app opened before has an offset of its own.
+// appsOwn returns what the app has written of content, the file as it is now.
+// The app may have written after what usher left there, in place of it, or over
+// a part of it: a descriptor that the app opened before has an offset of its
+// own.
 func (l *Log) appsOwn(content []byte) []byte {
 	if at := bytes.Index(content, l.last); at == 0 || at > 0 && len(l.last) >= usherBegins {
-		// Zeros: the app's offset was behind the end of what usher has made shorter. Before it: the app was quicker.
+		// Zeros: usher shortened the file, and the app's offset was behind the new end.
+		// Text before it: the app wrote first.
 		return slices.Concat(content[:at], l.own, bytes.TrimLeft(content[at+len(l.last):], "\x00"))
 	}
 	begin, end := 0, 0
@@ -245,7 +269,7 @@ func (l *Log) appsOwn(content []byte) []byte {
 	return slices.Clone(written)
 }
 
-// truncate cuts b to n bytes at most, and not within a character.
+// truncate cuts b to at most n bytes, not within a character.
 func truncate(b []byte, n int) []byte {
 	if len(b) <= n {
 		return b

@@ -8,13 +8,15 @@ import (
 	"usher/signals/entry"
 )
 
-// How the log is opened. Whoever may write to a directory decides what a name in it is: a symbolic link to somebody else's file, for
-// instance, which root would follow where the app could not. So root looks at every directory on the way.
+// How usher opens the log. A user who may write to a directory decides what a
+// name in it means: a symbolic link, for example, to another user's file, which
+// root could follow and the app could not. So root examines every directory of
+// the path.
 
-// openFlags never wait: a FIFO may have no reader.
+// openFlags let open(2) return at once: a FIFO may have no reader.
 const openFlags = unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY
 
-// Failure is why a log can't be written that is not the kernel's reason.
+// Failure is usher's own reason why a log can't be written, not the kernel's.
 type Failure string
 
 func (r Failure) Error() string { return string(r) }
@@ -26,20 +28,24 @@ const (
 	errApp        = Failure("the app's user may not, and root must not where others can write to the directory")
 )
 
-// open is for reading too, where that is allowed. What it returns is for l.close.
+// open opens the log for writing, and for reading if that is allowed. The
+// caller passes the descriptor to l.close.
 func (l *Log) open(flags int) (fd int, err error) {
 	switch {
 	case l.kept >= 0:
 		return l.kept, nil
 	case l.app != nil:
 		return l.openFor(l.app, flags)
-	case l.create && unix.Geteuid() == 0: // the app may yet become another user; kubelet's default is in a directory of root's
+	case l.create && unix.Geteuid() == 0:
+		// The app may still become another user. Kubelet's default path is in a
+		// directory of root's.
 		return raised(func() (int, error) { return l.walk(flags) })
 	}
 	return raised(func() (int, error) { return openAt(unix.AT_FDCWD, l.path, flags) })
 }
 
-// raised opens with the capabilities that usher was started with where it can't be done without.
+// raised calls open. If the kernel refuses access, raised calls it again with
+// the capabilities that usher was started with.
 func raised(open func() (int, error)) (int, error) {
 	fd, err := open()
 	if err == unix.EACCES {
@@ -56,10 +62,13 @@ func (l *Log) close(fd int) {
 	}
 }
 
-// openFor opens the log with the app's rights. Where they do not suffice, usher uses its own, but only by directories in which nobody else can
-// replace anything. That descriptor is kept, from before the app runs: usher may drop the right to open the file later.
+// openFor opens the log with the app's rights. If these do not suffice, usher
+// uses its own, but only through directories in which no other user can replace
+// anything. usher keeps that descriptor from before the app runs, because it
+// may drop the right to open the file later.
 func (l *Log) openFor(app *App, flags int) (fd int, err error) {
-	if !l.alone && app.as(l.self, func() { fd, err = openAt(unix.AT_FDCWD, l.path, flags|unix.O_NOFOLLOW) }) && err != unix.EACCES && err != unix.ELOOP {
+	asApp := func() { fd, err = openAt(unix.AT_FDCWD, l.path, flags|unix.O_NOFOLLOW) }
+	if !l.alone && app.as(l.self, asApp) && err != unix.EACCES && err != unix.ELOOP {
 		return fd, err
 	}
 	if fd, err = raised(func() (int, error) { return l.walk(flags) }); err == nil {
@@ -68,7 +77,8 @@ func (l *Log) openFor(app *App, flags int) (fd int, err error) {
 	return fd, err
 }
 
-// openAt opens for reading and writing, or for writing alone.
+// openAt opens for reading and writing, or only for writing if reading is
+// refused.
 //
 //go:noinline
 func openAt(dir int, name string, flags int) (int, error) {
@@ -79,7 +89,8 @@ func openAt(dir int, name string, flags int) (int, error) {
 	return fd, err
 }
 
-// walk opens the log name by name, as root. Symbolic links count only where nobody else could have made them.
+// walk opens the log as root, one name of the path after the other. It follows
+// only symbolic links that no other user could have made.
 func (l *Log) walk(flags int) (fd int, err error) {
 	path, links, sticky := l.path, 0, false
 	dir, err := openDir(unix.AT_FDCWD, ".")
@@ -95,11 +106,13 @@ func (l *Log) walk(flags int) (fd int, err error) {
 		fresh = false
 		var st unix.Stat_t
 		known := unix.Fstat(dir, &st) == nil && (st.Uid == 0 || l.app != nil && st.Uid != l.app.UID)
-		trusted := known && st.Mode&0o022 == 0 // with an access control list, the group's bits are for all that it names (acl(5))
+		// Where there is an access control list, the group's bits are the upper limit
+		// for all that it names (acl(5)).
+		trusted := known && st.Mode&0o022 == 0
 		var link [1024]byte
 		n, _ := unix.Readlinkat(dir, name, link[:])
 		switch {
-		case n > 0 && (!trusted || st.Uid != 0 || n == len(link) || links == 40): // as many as the kernel follows
+		case n > 0 && (!trusted || st.Uid != 0 || n == len(link) || links == 40): // the kernel follows 40, too
 			err = errLink
 		case l.app != nil && (sticky && !known || !trusted && (rest == "" || !known || st.Mode&unix.S_ISVTX == 0)):
 			err = errApp
@@ -108,13 +121,14 @@ func (l *Log) walk(flags int) (fd int, err error) {
 			path, fresh = string(link[:n])+"/"+rest, true
 			continue
 		case rest != "":
-			sticky = !trusted // in /tmp nobody can replace a directory of somebody else's
+			sticky = !trusted // in /tmp no user can replace another user's directory
 			dir, err = enter(dir, name)
 			path = rest
 			continue
 		default:
 			fd, err = openAt(dir, name, flags|unix.O_NOFOLLOW)
-			if err == nil && (!trusted || st.Uid != 0) && (unix.Fstat(fd, &st) != nil || st.Nlink > 1) { // a hard link to a file of root's
+			// Another name, a hard link, may be a file of root's.
+			if err == nil && (!trusted || st.Uid != 0) && (unix.Fstat(fd, &st) != nil || st.Nlink > 1) {
 				unix.Close(fd)
 				err = errName
 			}
@@ -125,7 +139,7 @@ func (l *Log) walk(flags int) (fd int, err error) {
 	return -1, err
 }
 
-// enter leaves dir for a directory in it.
+// enter opens a directory in dir, and closes dir.
 func enter(dir int, name string) (int, error) {
 	next, err := openDir(dir, name)
 	unix.Close(dir)

@@ -8,13 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Pen writes the termination log for the loop. The file system may not answer: that
-// of a dead NFS or FUSE server. Therefore a goroutine writes, and the loop waits for
-// it only for a short time. A record that is not being written by then is replaced by
-// the next one. A Pen without a Log writes nothing.
+// Pen writes the termination log for the loop. The file system may not answer,
+// if its NFS or FUSE server is dead. Therefore a goroutine writes, and the loop
+// waits for it only for a short time. A record that is not being written by
+// then is replaced by the next one. A Pen without a Log writes nothing.
 type Pen struct {
 	Log *Log
-	// Inline has the loop write by itself, because no thread can be had.
+	// Inline makes the loop write by itself, because no thread can be had.
 	Inline bool
 
 	busy atomic.Bool // the goroutine is writing
@@ -29,12 +29,13 @@ const (
 	// WriteTime is how long the loop waits for a record to be written, and LastTime
 	// how long it waits for the last record.
 	WriteTime, LastTime = 100 * time.Millisecond, 2 * time.Second
-	// leaseTime is how long another process, such as a file server, may hold a lease on
-	// the log. The kernel breaks the lease after 45 seconds (fcntl(2), F_SETLEASE).
+	// leaseTime is how long another process, such as a file server, may hold a
+	// lease on the log. The kernel breaks the lease after 45 seconds (fcntl(2),
+	// F_SETLEASE).
 	leaseTime = time.Minute
 )
 
-// Alone has the log written without further threads.
+// Alone makes usher write the log without further threads.
 func (p *Pen) Alone() {
 	if p.Inline = true; p.Log != nil {
 		p.Log.Alone()
@@ -51,8 +52,8 @@ func (p *Pen) Begin() error {
 	return p.wait(beginTime, false)
 }
 
-// Write writes r to the log, and waits for that no longer than the limit. It returns
-// each error once.
+// Write writes r to the log, and waits for that no longer than the limit. It
+// returns each error once.
 func (p *Pen) Write(r *Record, limit time.Duration, last bool) error {
 	switch {
 	case p.Log == nil:
@@ -67,9 +68,9 @@ func (p *Pen) Write(r *Record, limit time.Duration, last bool) error {
 	return p.wait(limit, last)
 }
 
-// wait waits until the goroutine is done, or the time is up. If the loop has waited
-// in vain before, it does not wait again, except for the last record. No timer of
-// the Go runtime is used.
+// wait waits until the goroutine is done, or the time is up. If the loop has
+// waited in vain before, it does not wait again, except for the last record. No
+// timer of the Go runtime is used.
 func (p *Pen) wait(limit time.Duration, last bool) error {
 	deadline := time.Now().Add(limit)
 	for runtime.Gosched(); p.busy.Load(); runtime.Gosched() {
@@ -87,7 +88,7 @@ func (p *Pen) wait(limit time.Duration, last bool) error {
 }
 
 const noAnswer = Failure("the termination log does not answer in time: " +
-	"its file system hangs or is slow, or somebody has a lease on it")
+	"its file system hangs or is slow, or another process has a lease on it")
 
 // work writes records until there are none. It runs on a goroutine of its own.
 func (p *Pen) work(begin bool) {

@@ -1,4 +1,5 @@
-// Package lastword says why a container ended: the record of it, and the termination log that Kubernetes reads.
+// Package lastword reports why a container ended: it has the record of that,
+// and writes the termination log that Kubernetes reads.
 package lastword
 
 import (
@@ -9,103 +10,97 @@ import (
 	"usher/internal/printable"
 )
 
-// Reason is the first word of the message, in the form of Kubernetes' own container reasons.
+// Reason is the first word of the message, in the form of Kubernetes' own
+// reasons for a container's end.
 type Reason string
 
 const (
-	Completed   Reason = "Completed"   // the app exited with 0, or with what --exit-code makes 0
+	Completed   Reason = "Completed"   // the app exited with 0, or with a code that --exit-code maps to 0
 	Error       Reason = "Error"       // the app exited with another code
 	Signaled    Reason = "Signaled"    // a signal killed the app
-	OOMKilled   Reason = "OOMKilled"   // the kernel killed the app for want of memory
+	OOMKilled   Reason = "OOMKilled"   // the kernel killed the app because memory ran out
 	StopTimeout Reason = "StopTimeout" // the stop took longer than was granted
 	StartError  Reason = "StartError"  // the app could not be started
-	HookFailed  Reason = "HookFailed"  // a hook failed, and the app was not started or was stopped for it
-	WaitTimeout Reason = "WaitTimeout" // what the app was to wait for did not come in time
+	HookFailed  Reason = "HookFailed"  // a hook failed, and the app was not started or was stopped because of it
+	WaitTimeout Reason = "WaitTimeout" // a check of --wait-for did not hold in time
 	Unhealthy   Reason = "Unhealthy"   // usher stopped the app because a live check failed
 )
 
-// Record is what there is to say. What is zero is not known, or not so, and is left out.
+// Record is what usher knows about the end. A zero field is unknown, or not the
+// case, and is left out.
 type Record struct {
 	Reason Reason
-	// Message says what went wrong where it is not the app's end: the start, a hook, a wait, a check.
+	// Message says what went wrong before or beside the app's end: in the start, a
+	// hook, a wait, a check.
 	Message string
-	// Hint is what to do about it.
+	// Hint says what the user can do about it.
 	Hint string
-	// Ahead is set while the app lives: the record is what will be true should usher be killed next, with all others.
+	// Ahead is set while the app lives: the record will be true if the kernel kills
+	// usher next, together with all other processes.
 	Ahead bool
-	// ExitCode is usher's own, which is the app's where it has one.
+	// ExitCode is usher's own exit code, which is the app's if the app has one.
 	ExitCode int
-	// AppCode is the app's exit code where ExitCode is another one; 0 is not worth a word.
+	// AppCode is the app's exit code if ExitCode differs from it. 0 is not
+	// mentioned.
 	AppCode int
 	// Signal killed the app, such as "SIGSEGV".
 	Signal string
-	// Sender of Signal, where it came through usher.
+	// Sender is the sender of Signal, if the signal came through usher.
 	Sender string
-	// Core is set where the kernel says that a core was dumped.
+	// Core is set if the kernel reports that it dumped a core.
 	Core bool
-	// Phase is where usher was in its stop when the app ended: running, holding, ….
+	// Phase is the phase of usher's stop in which the app ended: running, holding,
+	// ….
 	Phase string
 	// Uptime of the app.
 	Uptime time.Duration
 	// Restarts of the app.
 	Restarts int
-	// CPU is the time that the app has used, with its children as far as it has waited for them.
+	// CPU is the CPU time of the app, and of those of its children for which it has
+	// waited.
 	CPU time.Duration
-	// RSS is the most memory the app, or one of those children, had resident, in bytes.
+	// RSS is the largest resident memory of the app, or of one of those children,
+	// in bytes.
 	RSS uint64
-	// Memory is the container's.
+	// Memory is about the container's memory.
 	Memory Memory
-	// Stop is nil where none was asked for.
+	// Stop is about the stop. It is nil if no stop was requested.
 	Stop *Stop
-	// StillThere are the processes that had not ended when the stop's time was over.
+	// StillThere are the processes that had not ended when the stop's time was up.
 	StillThere []Process
-	// Killed are the processes that outlived the app, and their grace.
+	// Killed are the processes that outlived the app and their straggler grace
+	// period.
 	Killed []Process
-	// Notes are what else went wrong.
+	// Notes are further things that went wrong.
 	Notes []string
-	// Timeline is what happened, a JSON object for each event.
+	// Timeline has a JSON object for each event.
 	Timeline [][]byte
-	// Stderr is the end of what the app has written to it.
+	// Stderr is the end of what the app has written to stderr.
 	Stderr []byte
 }
 
-// Memory is that of the container's control group.
+// Memory describes the memory of the container's control group.
 type Memory struct {
 	Limit, Usage, Peak uint64    // in bytes
-	Reached            time.Time // when Limit was; zero where that is over
-	Largest            string    // process at that time: "java (pid 7) 118Mi"
-	Kills              int       // of processes, for want of memory
-	Victim             string    // the last of them: "java (pid 7)"
-	Whole              bool      // the kernel kills the whole container, usher as well
-	Elsewhere          bool      // it was not Limit that was reached, but the pod's, or the node's memory
+	Reached            time.Time // when the memory reached Limit; zero if it is below Limit again
+	Largest            string    // largest process at that time: "java (pid 7) 118Mi"
+	Kills              int       // number of processes that the kernel killed because memory ran out
+	Victim             string    // the last process that it killed: "java (pid 7)"
+	Whole              bool      // the kernel kills the whole container, with usher
+	Elsewhere          bool      // not Limit was reached, but the limit of the pod, or the node's memory
 }
 
-// Process is one that did not end.
+// Process is a process that did not end in time.
 type Process struct {
 	PID     int
 	Name    string
-	State   string // as ps has it: D is waiting in the kernel, and can't be killed
-	WaitsIn string // the kernel's function, where it may be known
+	State   string // as ps shows it: a process in D waits in the kernel, and can't be killed
+	WaitsIn string // the kernel function in which it waits, if usher may read that
 }
 
-// Stop is how a stop went, as far as it went.
-type Stop struct {
-	Signal, Sender string // what began it, and who sent that
-	Hold           time.Duration
-	HoldOver       string        // why the hold ended early or there was none; "" if it ran its time
-	Held           time.Duration // how long it was
-	Drained        string        // how the drain went; "" is that there was none, or nothing to wait for
-	Between        bool          // the hold is over, and the app has not been told
-	Told           string        // the signal the app got; "" while it has got none
-	Took           time.Duration // from then to the end of the app
-	Grace          time.Duration // when the app was sent SIGKILL, counted from the stop signal; 0 if it was not
-	Over           bool          // the app is gone
-	Doing          string        // what came after the hold, while Told is ""
-	Steps          []string      // what else the app was sent, and when
-}
-
-// appendText is the record for people in Size bytes at most, with what the app has written to the log and to stderr, as far as there is
-// room: of the one the beginning, of the other the end.
+// appendText returns the record as text for people, in at most Size bytes. As
+// far as there is room, it has the beginning of what the app has written to the
+// log, and the end of what the app has written to stderr.
 func (r *Record) appendText(app []byte) []byte {
 	b := append(truncate([]byte(r.String()), Size-1), '\n')
 	b = truncate(append(b, app...), Size)
@@ -120,7 +115,7 @@ func (r *Record) appendText(app []byte) []byte {
 	return b
 }
 
-// String is the record as one line for people, the most important first.
+// String returns the record as one line for people, the most important first.
 func (r *Record) String() string {
 	b := string(r.Reason) + ": "
 	code := " (exit code " + strconv.Itoa(r.ExitCode) + ")"
@@ -171,7 +166,7 @@ func (r *Record) String() string {
 	return printable.Line(b)
 }
 
-// String is what is known of a shortage.
+// String describes a memory shortage.
 func (m *Memory) String() string {
 	var b string
 	switch {
@@ -202,10 +197,10 @@ func (m *Memory) String() string {
 	return b
 }
 
-// listed is how many processes are named.
+// listed is the largest number of processes that are named.
 const listed = 5
 
-// list names processes for people, the first few of them.
+// list names the first few processes, for people.
 func list(head string, procs []Process) string {
 	var b string
 	for _, p := range procs[:min(len(procs), listed)] {
@@ -225,46 +220,8 @@ func list(head string, procs []Process) string {
 	return b
 }
 
-// String is the course of the stop in one phrase.
-func (s *Stop) String() string {
-	b := s.Signal + " from " + s.Sender
-	switch {
-	case s.Told == "" && s.Over && s.Held < 0:
-		return b + ", when the app was gone already"
-	case s.Told == "" && s.Over && !s.Between:
-		return b + ", app gone after " + printable.Round(s.Held).String() + " of a hold of " + printable.Round(s.Hold).String()
-	case s.Told == "" && !s.Between:
-		return b + ", being held back for " + printable.Round(s.Hold).String()
-	case s.Hold > 0 && s.HoldOver != "" && s.Held == 0:
-		b += ", not held back: " + s.HoldOver
-	case s.Hold > 0 && s.HoldOver != "":
-		b += ", held back for " + printable.Round(s.Held).String() + " of at most " + printable.Round(s.Hold).String() + " (" + s.HoldOver + ")"
-	case s.Hold > 0:
-		b += ", held back for " + printable.Round(s.Held).String()
-	}
-	if s.Drained != "" {
-		b += ", " + s.Drained
-	}
-	b += each(", ", s.Steps)
-	if s.Grace > 0 {
-		b += ", SIGKILL after " + printable.Round(s.Grace).String()
-	}
-	doing := ""
-	if s.Doing != "" {
-		doing = " (" + s.Doing + ")"
-	}
-	switch {
-	case s.Between && s.Over:
-		return b + ", app gone before it was told" + doing
-	case s.Between:
-		return b + ", app had not been told" + doing
-	case s.Over:
-		return b + ", app gone " + printable.Round(s.Took).String() + " after " + s.Told
-	}
-	return b + ", app had not ended after " + s.Told
-}
-
-// Bytes is a size as Kubernetes writes it, three digits or so: 118Mi, 1.5Gi.
+// Bytes returns a size in the form that Kubernetes uses, with about three
+// digits: 118Mi, 1.5Gi.
 func Bytes(n uint64) string {
 	unit := 0
 	tenths := n * 10
@@ -280,7 +237,7 @@ func Bytes(n uint64) string {
 
 var units = [...]string{"", "Ki", "Mi", "Gi", "Ti"}
 
-// each is the items of a list, each after a separator.
+// each returns the items of a list, each after a separator.
 func each(separator string, items []string) (b string) {
 	for _, item := range items {
 		b += separator + item

@@ -4,7 +4,8 @@ package lastword
 
 import "golang.org/x/sys/unix"
 
-// The plain calls take 16-bit numbers there (setfsuid(2), "C library/kernel differences").
+// The system calls without 32 take 16-bit numbers on these architectures
+// (setfsuid(2), "C library/kernel differences").
 const (
 	sysSetgroups = unix.SYS_SETGROUPS32
 	sysSetfsgid  = unix.SYS_SETFSGID32

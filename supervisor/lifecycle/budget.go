@@ -7,23 +7,30 @@ import (
 	"time"
 )
 
-// part is a part of the budget.
+// part is a part of the budget of a stop.
 type part struct {
 	flag  string
-	takes time.Duration // at most
+	takes time.Duration // the longest that the part may take
 }
 
-// parts are what a stop needs, in order.
+// parts returns what a stop needs time for, in order.
 func (o *Options) parts() []part {
 	t := o.Timing()
-	parts := []part{{"--term-delay", t.Hold}, {"--drain-timeout", t.Drain}, {"--pre-stop", t.PreStop}, {"--stop-schedule", t.Schedule.takes()}}
+	parts := []part{
+		{"--term-delay", t.Hold},
+		{"--drain-timeout", t.Drain},
+		{"--pre-stop", t.PreStop},
+		{"--stop-schedule", t.Schedule.takes()},
+	}
 	if len(t.Schedule.Items) > 0 {
 		parts = append(parts, part{"--straggler-grace", t.Stragglers})
 	}
 	return append(parts, part{"--post-stop", t.PostStop}, part{"writing the reason", WordTime(o.Grace)})
 }
 
-// Fits says by its numbers why a stop does not fit into the grace period; nil if it does, or if there is none.
+// Fits returns an error, with the numbers, if a stop does not fit into the
+// grace period. It returns nil if the stop fits, or if there is no grace
+// period.
 func (o *Options) Fits() error {
 	if o.Grace <= 0 {
 		return nil

@@ -4,15 +4,18 @@ import "time"
 
 // The decisions after the app's end.
 
-// clearTime is how long usher waits for stragglers that it has sent SIGKILL. The kernel takes a moment, or for ever where a process
-// hangs in a system call that can't be interrupted. Before a restart usher waits for restartTime: a straggler may hold the app's port.
+// clearTime is how long usher waits for stragglers to which it has sent
+// SIGKILL. The kernel needs a moment for that, or for ever if a process hangs
+// in a system call that can't be interrupted. Before a restart usher waits for
+// restartTime, because a straggler may hold the app's port.
 const (
 	clearTime   = 250 * time.Millisecond
 	restartTime = 5 * time.Second
 )
 
-// endApp terminates the processes that the app has left running. As PID 1, usher's own exit would kill them without a warning: a
-// server behind `sh -c`, whose shell is the app, would die.
+// endApp terminates the processes that the app has left running. As PID 1,
+// usher's own exit would kill them without a warning. A server behind `sh -c`,
+// whose shell is the app, would die that way.
 func (m *Machine) endApp(e *Event) {
 	spent := m.now.Phase == Killing
 	m.now.ExitedAt, m.failed, m.final = e.At, e.Failed || m.retry, m.final || e.Final
@@ -31,7 +34,8 @@ func (m *Machine) endApp(e *Event) {
 	}
 }
 
-// startBudget handles a stop request while stragglers are being terminated: the grace period starts now, and may shorten their deadline.
+// startBudget handles a stop request while stragglers are being terminated: the
+// grace period starts now, and may shorten their deadline.
 func (m *Machine) startBudget(e *Event) {
 	m.recordStop(e)
 	m.now.Deadline = m.within(e.At, m.now.Deadline.Sub(e.At), m.timing.Limit)
@@ -45,7 +49,8 @@ func (m *Machine) killStragglers(e *Event) {
 	m.do(Clear)
 }
 
-// shortenClear handles a stop request after SIGKILL to the stragglers: nothing is started again, so less depends on their end.
+// shortenClear handles a stop request after SIGKILL to the stragglers: no app
+// is started again, so less depends on their end.
 func (m *Machine) shortenClear(e *Event) {
 	m.recordStop(e)
 	if soon := e.At.Add(clearTime); soon.Before(m.now.Deadline) {
@@ -53,7 +58,8 @@ func (m *Machine) shortenClear(e *Event) {
 	}
 }
 
-// endRun is what follows when no process runs any more: a restart, the post-stop hook, or usher's end.
+// endRun continues when no process runs any more: with a restart, the post-stop
+// hook, or usher's end.
 func (m *Machine) endRun(e *Event) {
 	switch {
 	case m.restarts():
@@ -83,7 +89,8 @@ func (m *Machine) cancelRestart(e *Event) {
 	m.endRun(e)
 }
 
-// shortenPostStop handles a stop request during the post-stop hook: the first one starts the budget, a second one ends the hook.
+// shortenPostStop handles a stop request during the post-stop hook: the first
+// one starts the budget, a second one ends the hook.
 func (m *Machine) shortenPostStop(e *Event) {
 	if m.Stopped() {
 		m.endHook(CancelHook)

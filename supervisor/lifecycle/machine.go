@@ -1,5 +1,7 @@
-// Package lifecycle decides what happens in the life of an app and its stop: which event, in which phase, has which consequences. It has no
-// clock and makes no system call. The loop in package supervisor tells the machine what has happened and when, and carries out its actions.
+// Package lifecycle decides what happens in the life of an app and in its stop:
+// what follows from which event in which phase. It has no clock and makes no
+// system call. The loop in package supervisor tells the machine what has
+// happened and when, and carries out the machine's actions.
 //
 // docs/lifecycle.md shows the whole table.
 package lifecycle
@@ -10,71 +12,75 @@ import (
 	"usher/signals"
 )
 
-// Machine is the state of one usher. It is not safe for use by several goroutines.
+// Machine is the state of one app. Only one goroutine may use it.
 type Machine struct {
 	timing Timing
 	now    Progress
 
-	signal  signals.Event // that requested the stop
+	signal  signals.Event // the signal that requested the stop
 	hooked  bool          // a hook runs
-	failed  bool          // the app's last end was no success
+	failed  bool          // the last end of the app was a failure
 	final   bool          // the app must not be started again, whatever the policy
 	retry   bool          // the app may be started again after this stop
 	actions []Action
 }
 
-// Progress is what can be seen of a Machine: where it is, and how it came there. Times are zero before they come.
+// Progress is the state of a Machine that others may read: the present phase,
+// and how the Machine came there. A time is zero until its event has happened.
 type Progress struct {
 	_        [0]func() // not comparable, or the compiler would make a function for that
 	Phase    Phase
 	Since    time.Time // when the phase began, or the hook in it
-	Deadline time.Time // when the phase is over; zero is never
+	Deadline time.Time // when the phase is over; zero means never
 
 	Prepared  int       // number of completed preparations
 	StartedAt time.Time // when the app was last started
-	ExitedAt  time.Time // when it ended; zero again after a restart
-	Restarts  int       // in a row
+	ExitedAt  time.Time // when the app ended; zero again after a restart
+	Restarts  int       // number of restarts in a row
 
-	// The stop. All of it is zero without one.
-	Signal      signals.Signal // that requested it
-	Sender      signals.Sender // who sent it
-	Deliver     signals.Signal // what the app gets for that
-	Cause       string         // why usher itself requested it; "" for a signal
+	// The stop. These fields are zero if there is none.
+	Signal      signals.Signal // the signal that requested the stop
+	Sender      signals.Sender // the sender of Signal
+	Deliver     signals.Signal // the signal that the app gets for Signal
+	Cause       string         // why usher itself requested the stop; "" if a signal did
 	RequestedAt time.Time      // t0
 	HoldOver    bool           // the hold has ended, or there was none
 	HeldFor     time.Duration  // how long the signal was held back
 	HoldReason  string         // why the hold ended early, or why there was none
 	EndedQuiet  bool           // the hold ended early because traffic was quiet
 	SignalledAt time.Time      // when the app got the first signal
-	Item        int            // index of the schedule's item that is carried out
+	Item        int            // index of the present item of the schedule
 	KilledAt    time.Time      // when SIGKILL was sent
 }
 
-// New returns a machine that has not begun: see Begin.
+// New returns a machine. It does nothing before Begin.
 func New(timing Timing) *Machine { return &Machine{timing: timing} }
 
-// Begin begins with the first preparation or, where there is none, with the app.
+// Begin begins with the first preparation. If there is none, it begins with the
+// app.
 func (m *Machine) Begin(at time.Time) []Action {
 	m.begin(at)
 	return m.decided()
 }
 
-// SkipHooks leaves out the preparations and the post-stop hook. To be called before Begin, where the app cannot be started anyway.
+// SkipHooks leaves out the preparations and the post-stop hook. The caller
+// calls it before Begin, if the app cannot be started anyway.
 func (m *Machine) SkipHooks() { m.timing.Prepare, m.timing.PostStop = nil, 0 }
 
-// Progress is the machine's state.
+// Progress returns the machine's state.
 func (m *Machine) Progress() Progress { return m.now }
 
-// Phase is Progress().Phase, for those who need no more.
+// Phase returns Progress().Phase, for callers that need no more.
 func (m *Machine) Phase() Phase { return m.now.Phase }
 
-// Deadline is Progress().Deadline.
+// Deadline returns Progress().Deadline.
 func (m *Machine) Deadline() time.Time { return m.now.Deadline }
 
 // Stopped reports whether a stop has been requested.
 func (m *Machine) Stopped() bool { return !m.now.RequestedAt.IsZero() }
 
-// Step takes an event and returns what to do about it, in order. The actions are good until the next call.
+// Step takes an event and returns the actions that follow, in order. The
+// actions are valid until the next call.
 func (m *Machine) Step(e *Event) []Action {
 	switch {
 	case e.Kind == TimeUp && !m.Due(e.At):
@@ -99,24 +105,27 @@ func (m *Machine) Due(at time.Time) bool {
 	return !m.now.Deadline.IsZero() && !at.Before(m.now.Deadline)
 }
 
-// Extend gives the app, which has asked for it, more time before the schedule's next item, as far as the budget has any.
+// Extend gives the app, which has asked for it, more time before the next item
+// of the schedule. It can't go beyond the budget.
 func (m *Machine) Extend(until time.Time) {
 	if m.now.Phase == Stopping && until.After(m.now.Deadline) && !m.now.Deadline.IsZero() {
 		m.now.Deadline = m.within(until, 0, m.timing.Limit)
 	}
 }
 
-// KillRefused says that the kernel did not let usher send the app SIGKILL, so that there is nothing to wait for.
+// KillRefused tells the machine that the kernel did not let usher send the app
+// SIGKILL, so that there is nothing to wait for.
 func (m *Machine) KillRefused(at time.Time) {
 	if m.now.Phase == Killing {
 		m.now.Deadline = at
 	}
 }
 
-// TailDeadline is when the reader of stderr has had its time; zero is never.
+// TailDeadline returns when usher stops reading the app's stderr. Zero means
+// never.
 func (m *Machine) TailDeadline() time.Time { return m.within(time.Time{}, NoLimit, m.timing.Tail) }
 
-// decided returns the actions since the last call.
+// decided returns the actions that were decided since the last call.
 func (m *Machine) decided() []Action {
 	actions := m.actions
 	m.actions = m.actions[:0]
@@ -128,7 +137,8 @@ func (m *Machine) do(v Verb) { m.act(Action{Verb: v}) }
 //go:noinline
 func (m *Machine) act(a Action) { m.actions = append(m.actions, a) }
 
-// within is the moment d after at, but not later than until after t0. Zero is no limit.
+// within returns the time d after at, but no time later than until after t0.
+// Zero means no limit.
 func (m *Machine) within(at time.Time, d, until time.Duration) time.Time {
 	var t time.Time
 	if d != NoLimit {

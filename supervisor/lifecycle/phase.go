@@ -4,7 +4,7 @@ package lifecycle
 type Phase uint8
 
 const (
-	Preparing  Phase = iota // there is no app yet: usher waits for what it needs, and runs the pre-start hooks
+	Preparing  Phase = iota // there is no app yet: usher waits for checks, and runs the pre-start hooks
 	Running                 // the app runs, and no stop has been requested
 	Holding                 // usher holds the stop signal back, and the app keeps serving
 	Draining                // the app finishes the requests that it has accepted
@@ -19,10 +19,10 @@ const (
 	Phases                  // number of phases
 )
 
-// String is the phase's name, as metrics and the termination message have it.
+// String returns the phase's name, as in metrics and the termination message.
 func (p Phase) String() string {
-	return [Phases]string{"preparing", "running", "holding", "draining", "leaving", "stopping", "killing", "sweeping", "clearing",
-		"backing off", "cleaning", "ended"}[p]
+	return [Phases]string{"preparing", "running", "holding", "draining", "leaving", "stopping", "killing", "sweeping",
+		"clearing", "backing off", "cleaning", "ended"}[p]
 }
 
 // Alive reports whether there is an app in this phase.

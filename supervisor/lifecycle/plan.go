@@ -11,13 +11,13 @@ import (
 
 // Stage is a part of a stop.
 type Stage struct {
-	At    time.Duration // from t0, at the latest; at the earliest after a stage that takes as long as it takes
-	Takes time.Duration // at most; 0 is a moment, negative is as long as it takes
+	At    time.Duration // latest begin, counted from t0; after a stage without a limit: earliest begin
+	Takes time.Duration // longest duration; 0 means a moment, negative means no limit
 	What  string
-	Flag  string // that says so; "" is usher itself
+	Flag  string // the flag that sets this; "" if usher itself does
 }
 
-// timeline is a Plan in the making.
+// timeline is a Plan under construction.
 type timeline struct {
 	stages []Stage
 	at     time.Duration
@@ -29,14 +29,15 @@ func (l *timeline) add(takes time.Duration, what, flag string) {
 	l.at += max(takes, 0)
 }
 
-// maybe adds what takes time.
+// maybe adds a stage if it takes time.
 func (l *timeline) maybe(takes time.Duration, what, flag string) {
 	if takes > 0 {
 		l.add(takes, what, flag)
 	}
 }
 
-// Plan is what a stop will do if all takes as long as it may. The Options have to be valid.
+// Plan returns the stages of a stop in which each part takes as long as it may.
+// The Options must be valid.
 func (o *Options) Plan() []Stage {
 	t := o.Timing()
 	var l timeline
@@ -88,7 +89,8 @@ func (o *Options) Plan() []Stage {
 	return l.stages
 }
 
-// schedule adds what the app is sent, and reports whether SIGKILL is among it.
+// schedule adds the signals that the app gets, and reports whether SIGKILL is
+// among them.
 func (l *timeline) schedule(o *Options, t *Timing) (killed bool) {
 	flag, n := "", len(t.Schedule.Items)
 	if n > 0 {
@@ -104,7 +106,7 @@ func (l *timeline) schedule(o *Options, t *Timing) (killed bool) {
 		if item.Signal != 0 {
 			what = "the app gets " + signals.Name(item.Signal)
 		}
-		if i >= n-1 { // until its end, or that of the budget
+		if i >= n-1 { // the last item waits until the app ends, or the budget
 			item.Wait = -1
 			if t.Limit > 0 {
 				item.Wait = t.Limit - l.at
@@ -126,7 +128,7 @@ func stopNames(list []signals.Signal) string {
 	return strings.Join(names, " or ")
 }
 
-// rewritten says what becomes of the stop signals.
+// rewritten describes what --rewrite does to the stop signals.
 func rewritten(o *Options) string {
 	for _, sig := range o.StopSignals {
 		if to := o.Rewrites.Apply(sig); to != sig && to != 0 {

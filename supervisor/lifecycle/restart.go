@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// RestartPolicy says after which ends the app is started again, as a pod's restartPolicy does.
+// RestartPolicy says after which ends the app is started again, as a pod's
+// restartPolicy does.
 type RestartPolicy uint8
 
 const (
@@ -14,7 +15,7 @@ const (
 	RestartAlways                         // after every end
 )
 
-// ParseRestartPolicy reads no, on-failure or always.
+// ParseRestartPolicy parses no, on-failure or always.
 func ParseRestartPolicy(s string) (RestartPolicy, error) {
 	switch s {
 	case "no":
@@ -27,15 +28,18 @@ func ParseRestartPolicy(s string) (RestartPolicy, error) {
 	return 0, fmt.Errorf("restart policy %q: want no, on-failure or always", s)
 }
 
-// Kubernetes' back-off (kubelet's MaxContainerBackOff): the first restart comes at once, the second after firstDelay, and each further one
-// after twice the delay, up to maxDelay. An app that has run for calmTime begins anew.
+// Kubernetes' back-off (kubelet's MaxContainerBackOff): the first restart comes
+// at once, the second after firstDelay, and each further one after twice the
+// delay, up to maxDelay. After an app that has run for calmTime, the count
+// starts again.
 const (
 	firstDelay = 10 * time.Second
 	maxDelay   = 5 * time.Minute
 	calmTime   = 10 * time.Minute
 )
 
-// restarts reports whether the app, which has ended, will be started again. Restarts count anew after an app that has run long enough.
+// restarts reports whether the app, which has ended, will be started again.
+// After an app that has run long enough, restarts are counted anew.
 func (m *Machine) restarts() bool {
 	t := &m.timing
 	if m.final || m.Stopped() && !m.retry || t.Restart == RestartNo || t.Restart == RestartOnFailure && !m.failed {
@@ -47,7 +51,7 @@ func (m *Machine) restarts() bool {
 	return t.RestartMax == 0 || m.now.Restarts < t.RestartMax
 }
 
-// backOff is how long after its end the app is started again.
+// backOff returns how long after its end the app is started again.
 func (m *Machine) backOff() time.Duration {
 	if m.now.Restarts == 0 {
 		return 0

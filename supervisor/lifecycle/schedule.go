@@ -12,26 +12,29 @@ import (
 	"usher/signals"
 )
 
-// Schedule is what an app is sent to make it end, as `start-stop-daemon --retry` has it (start-stop-daemon(8)). The zero value sends
-// the signal that began the stop, and waits for as long as there is.
+// Schedule is the list of signals that an app gets to make it end, as in
+// `start-stop-daemon --retry` (start-stop-daemon(8)). The zero value sends the
+// signal that began the stop, and waits without a limit of its own.
 type Schedule struct {
 	Items  []Item
-	Repeat int // where "forever" goes back to after the last item; 0 is nowhere, and the end of the schedule is waited at
+	Repeat int // index of the item to which "forever" returns; 0 means no "forever"
 }
 
-// Item is a signal, and how long to wait for the app's end then; NoLimit is until the budget ends.
+// Item is a signal, and how long to wait for the app's end after it. NoLimit
+// means until the budget ends.
 type Item struct {
-	Signal signals.Signal // 0 is the signal that began the stop, rewritten
+	Signal signals.Signal // 0 means the signal that began the stop, rewritten
 	Wait   time.Duration
 }
 
-// First is the signal that the schedule sends first; 0 is the one that began the stop.
+// First returns the signal that the schedule sends first. 0 means the one that
+// began the stop.
 func (s *Schedule) First() signals.Signal {
 	item, _ := s.at(0)
 	return item.Signal
 }
 
-// at is the n-th item to carry out; false if there is none.
+// at returns the n-th item to carry out, and false if there is none.
 func (s *Schedule) at(n int) (Item, bool) {
 	switch {
 	case len(s.Items) == 0:
@@ -44,8 +47,10 @@ func (s *Schedule) at(n int) (Item, bool) {
 	return s.Items[s.Repeat+(n-s.Repeat)%(len(s.Items)-s.Repeat)], true
 }
 
-// ParseSchedule reads signals and times, separated by slashes: TERM/20s/QUIT/5s/KILL. A time is a duration, or seconds. "forever"
-// repeats what follows it; at the end it only waits. A single time is the signal that began the stop, that time, and KILL.
+// ParseSchedule parses signals and times, separated by slashes:
+// TERM/20s/QUIT/5s/KILL. A time is a duration, or a number of seconds.
+// "forever" repeats what follows it; at the end it only waits. A single time
+// means the signal that began the stop, that time, and KILL.
 func ParseSchedule(text string) (Schedule, error) {
 	if d, err := parseWait(text); err == nil {
 		return Schedule{Items: []Item{{Wait: d}, {Signal: unix.SIGKILL}}}, nil
@@ -63,7 +68,7 @@ func ParseSchedule(text string) (Schedule, error) {
 	return s, nil
 }
 
-// add reads one word, and says what is wrong with it; "" is nothing.
+// add parses one word, and returns what is wrong with it, or "".
 func (s *Schedule) add(word string, last bool) (why string) {
 	n := len(s.Items)
 	d, err := parseWait(word)
@@ -75,7 +80,7 @@ func (s *Schedule) add(word string, last bool) (why string) {
 		if s.Items[n-1].Wait += d; s.Items[n-1].Wait < 0 {
 			return "that is too long"
 		}
-	case n > 0 && s.Items[n-1].Signal == unix.SIGKILL: // time may: start-stop-daemon waits there as well
+	case n > 0 && s.Items[n-1].Signal == unix.SIGKILL: // a time may: start-stop-daemon waits after KILL as well
 		return "nothing can come after KILL"
 	case word == "forever" && s.Repeat > 0:
 		return "forever can be there once"
@@ -91,7 +96,7 @@ func (s *Schedule) add(word string, last bool) (why string) {
 	return ""
 }
 
-// rests is whether what is repeated takes time, or ends.
+// rests reports whether the repeated items take time, or end with KILL.
 func (s *Schedule) rests() bool {
 	for _, item := range s.Items[s.Repeat:] {
 		if item.Wait > 0 || item.Signal == unix.SIGKILL {
@@ -101,7 +106,7 @@ func (s *Schedule) rests() bool {
 	return false
 }
 
-// parseWait reads a duration, or seconds without a unit.
+// parseWait parses a duration, or seconds without a unit.
 func parseWait(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil {
@@ -115,7 +120,8 @@ func parseWait(s string) (time.Duration, error) {
 	return d, err
 }
 
-// takes is how long the schedule has until SIGKILL, or until it has no more to send; repeated items count once.
+// takes returns how long the schedule lasts until SIGKILL, or until its last
+// signal and the wait for it. Repeated items count once.
 func (s *Schedule) takes() time.Duration {
 	var sum time.Duration
 	for _, item := range s.Items {

@@ -8,7 +8,7 @@ import (
 
 // The decisions before the app, and at its start.
 
-// begin goes on with the next preparation, or with the app.
+// begin continues with the next preparation, or with the app.
 func (m *Machine) begin(at time.Time) {
 	if m.now.Prepared == len(m.timing.Prepare) {
 		m.enter(Running, at, NoLimit, 0)
@@ -38,12 +38,13 @@ func (m *Machine) expirePreparation(e *Event) {
 	m.endApp(e)
 }
 
-// saveSignal keeps a signal that was sent to the app before there is one.
+// saveSignal keeps a signal that arrives before the app is started.
 func (m *Machine) saveSignal(e *Event) {
 	m.act(Action{Verb: Save, Signal: e.Signal, Deliver: e.Deliver})
 }
 
-// cancelStart handles a stop request before the app has been started: the running hook becomes a straggler.
+// cancelStart handles a stop request before the app has been started: the
+// running hook becomes a straggler.
 func (m *Machine) cancelStart(e *Event) {
 	m.recordStop(e)
 	m.endHook(DetachHook)
@@ -62,7 +63,13 @@ func (m *Machine) endPostStart(e *Event) {
 	m.hooked, m.now.Deadline = false, time.Time{}
 	if e.Failed {
 		const why = "post-start failed"
-		m.beginStop(&Event{At: e.At, Signal: &signals.Event{Signal: m.timing.StopSignal}, Deliver: m.timing.StopDeliver, Cause: why, NoHold: why})
+		m.beginStop(&Event{
+			At:      e.At,
+			Signal:  &signals.Event{Signal: m.timing.StopSignal},
+			Deliver: m.timing.StopDeliver,
+			Cause:   why,
+			NoHold:  why,
+		})
 	}
 }
 

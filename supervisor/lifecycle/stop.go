@@ -10,24 +10,29 @@ import (
 
 // The decisions of a stop, up to the app's end.
 
-// recordStop takes down the request that began the stop, and t0 with it. Later requests change nothing.
+// recordStop records the request that began the stop, and t0 with it. Later
+// requests change nothing.
 //
 //go:noinline
 func (m *Machine) recordStop(e *Event) {
 	if !m.Stopped() {
 		m.signal = *e.Signal
-		m.now.Signal, m.now.Sender, m.now.Deliver, m.now.Cause, m.now.RequestedAt = e.Signal.Signal, e.Signal.Sender, e.Deliver, e.Cause, e.At
+		m.now.Signal, m.now.Sender, m.now.Deliver = e.Signal.Signal, e.Signal.Sender, e.Deliver
+		m.now.Cause, m.now.RequestedAt = e.Cause, e.At
 	}
 }
 
-// forgetStop is for a stop that usher itself has requested, and that is over.
+// forgetStop clears the record of a stop that usher itself has requested, and
+// that is over.
 func (m *Machine) forgetStop() {
 	m.retry = false
-	m.now.Signal, m.now.Sender, m.now.Deliver, m.now.Cause, m.now.HoldReason, m.now.Item = 0, signals.Sender{}, 0, "", "", 0
+	m.now.Signal, m.now.Sender, m.now.Deliver, m.now.Item = 0, signals.Sender{}, 0, 0
+	m.now.Cause, m.now.HoldReason = "", ""
 	m.now.RequestedAt, m.now.SignalledAt, m.now.KilledAt = time.Time{}, time.Time{}, time.Time{}
 }
 
-// beginStop begins the stop of a running app with the hold, if there is anything to hold for.
+// beginStop begins the stop of a running app. It begins with the hold, unless
+// there is a reason against that.
 func (m *Machine) beginStop(e *Event) {
 	m.recordStop(e)
 	m.endHook(CancelHook)
@@ -60,7 +65,7 @@ func (m *Machine) cutHold(e *Event) {
 	m.beginPreStop(e)
 }
 
-// recordHold takes down how long the signal was held back.
+// recordHold records how long the signal was held back.
 func (m *Machine) recordHold(at time.Time) {
 	if !m.now.HoldOver {
 		m.now.HoldOver, m.now.HeldFor = true, at.Sub(m.now.RequestedAt)
@@ -78,7 +83,8 @@ func (m *Machine) beginDrain(e *Event) {
 	m.do(WriteAhead)
 }
 
-// beginPreStop runs the pre-stop hook, or goes on with the schedule where there is none.
+// beginPreStop runs the pre-stop hook. If there is none, it continues with the
+// schedule.
 //
 //go:noinline
 func (m *Machine) beginPreStop(e *Event) {
@@ -112,7 +118,8 @@ func (m *Machine) beginSchedule(e *Event) {
 	m.do(WriteAhead)
 }
 
-// carryOut carries out the schedule's present item. After the last one the machine waits.
+// carryOut carries out the schedule's present item. After the last one the
+// machine waits.
 func (m *Machine) carryOut(e *Event) {
 	item, ok := m.timing.Schedule.at(m.now.Item)
 	if item.Signal == unix.SIGKILL {
@@ -132,7 +139,8 @@ func (m *Machine) carryOut(e *Event) {
 	}
 }
 
-// nextItem goes on in the schedule, unless the budget is spent.
+// nextItem carries out the next item of the schedule, unless the budget is
+// spent.
 func (m *Machine) nextItem(e *Event) {
 	if limit := m.timing.Limit; limit > 0 && !e.At.Before(m.now.RequestedAt.Add(limit)) {
 		m.kill(e)
@@ -142,7 +150,7 @@ func (m *Machine) nextItem(e *Event) {
 	m.carryOut(e)
 }
 
-// kill is the end of the schedule, or of the budget.
+// kill sends SIGKILL, at the end of the schedule or of the budget.
 func (m *Machine) kill(e *Event) {
 	m.enter(Killing, e.At, NoLimit, 0)
 	m.now.KilledAt = e.At
@@ -150,7 +158,8 @@ func (m *Machine) kill(e *Event) {
 	m.do(WriteAhead)
 }
 
-// giveUpApp ends usher although the app lives: the kernel refused to kill it for usher, and kills it with usher where usher is PID 1.
+// giveUpApp ends usher although the app lives, because the kernel does not let
+// usher kill it. If usher is PID 1, the kernel kills the app when usher ends.
 func (m *Machine) giveUpApp(e *Event) {
 	m.now.ExitedAt, m.failed, m.final = e.At, true, true
 	m.do(Clear) // usher may be allowed to kill some of the stragglers

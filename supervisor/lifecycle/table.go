@@ -1,10 +1,13 @@
 package lifecycle
 
-// table has what the machine does about each kind of event in each phase. Three rules of Step come first:
+// table has the machine's answer to each kind of event in each phase. Step
+// applies three rules first:
 //
-//   - TimeUp before the deadline is no event.
-//   - A stop that usher itself requests is no event once a stop is in progress, except in a hold, which it ends.
-//   - A signal that requests a stop, after a stop that usher itself has requested and that is over, makes that one forgotten.
+//   - It ignores TimeUp before the deadline.
+//   - It ignores a stop that usher itself requests while a stop is in progress,
+//     except in a hold, which that request ends.
+//   - If a stop that usher itself requested is over, and a signal requests
+//     another one, Step forgets the first.
 var table = [Phases][kinds]func(*Machine, *Event){
 	Preparing: {
 		StopRequested: (*Machine).cancelStart,
@@ -73,24 +76,28 @@ var table = [Phases][kinds]func(*Machine, *Event){
 	Ended: {},
 }
 
-// ignored has the events that change nothing in a phase. With the table it is complete, which a test holds: a new kind of
-// event needs a decision for every phase.
+// ignored has the events that change nothing in a phase. Together with table it
+// is complete, which a test verifies: a new kind of event needs a decision for
+// every phase.
 var ignored = [Phases][]Kind{
-	// Without an app, nothing starts, ends or serves.
+	// Without an app, no program starts, ends or serves.
 	Preparing: {AppStarted, AppEnded, NobodyLeft, TrafficQuiet, TrafficDrained},
 	// Only a stop looks at traffic.
 	Running: {NobodyLeft, TrafficQuiet, TrafficDrained},
-	// A post-start hook has been cancelled by now, and an app that started late is on its way to the end.
+	// The post-start hook has been cancelled by now, and an app that started late
+	// is being stopped.
 	Holding:  {HookEnded, AppStarted, NobodyLeft, TrafficDrained},
 	Draining: {HookEnded, AppStarted, NobodyLeft, TrafficQuiet},
 	Leaving:  {AppStarted, NobodyLeft, TrafficQuiet, TrafficDrained},
 	Stopping: {HookEnded, AppStarted, NobodyLeft, TrafficQuiet, TrafficDrained},
-	// There is nothing stronger than SIGKILL.
+	// No signal is stronger than SIGKILL.
 	Killing: {StopRequested, Signalled, HookEnded, AppStarted, NobodyLeft, TrafficQuiet, TrafficDrained},
-	// Signals are for the app, which is gone.
+	// Signals are for the app, which has ended.
 	Sweeping:   {Signalled, HookEnded, AppStarted, AppEnded, TrafficQuiet, TrafficDrained},
 	Clearing:   {Signalled, HookEnded, AppStarted, AppEnded, TrafficQuiet, TrafficDrained},
 	BackingOff: {Signalled, HookEnded, AppStarted, AppEnded, NobodyLeft, TrafficQuiet, TrafficDrained},
 	Cleaning:   {Signalled, AppStarted, AppEnded, NobodyLeft, TrafficQuiet, TrafficDrained},
-	Ended:      {StopRequested, Signalled, TimeUp, HookEnded, AppStarted, AppEnded, NobodyLeft, TrafficQuiet, TrafficDrained},
+	Ended: {
+		StopRequested, Signalled, TimeUp, HookEnded, AppStarted, AppEnded, NobodyLeft, TrafficQuiet, TrafficDrained,
+	},
 }

@@ -1,5 +1,5 @@
 // Package memory watches a container's memory: its limit, its usage, and the
-// processes that the kernel has killed for want of it.
+// processes that the kernel has killed because memory ran out.
 package memory
 
 import (
@@ -10,8 +10,8 @@ import (
 	"usher/internal/file"
 )
 
-// Cgroup is the control group of this process, as far as memory goes (cgroups(7)).
-// For a nil Cgroup, all numbers are 0.
+// Cgroup is the control group of this process, as far as memory is concerned
+// (cgroups(7)). For a nil Cgroup, all numbers are 0.
 type Cgroup struct {
 	dir string
 	v2  bool
@@ -26,16 +26,17 @@ type Counts struct {
 	// Version 1 does not count it.
 	OOM uint64
 	// Kills is the number of processes of this group, or of a group below, that the
-	// kernel has killed for want of memory. The limit may be that of another group.
+	// kernel has killed because memory ran out. The limit may be that of another
+	// group.
 	Kills uint64
 }
 
-// Find finds the path of the group in /proc/self/cgroup, and the directory for that
-// path in /proc/self/mountinfo. A mount shows the hierarchy from the mount's root
-// on. In a container that is the container's own group, with a cgroup namespace or
-// without. Find returns nil if there is no /proc or no cgroup file system, if that
-// does not show the group, or for the topmost group, which has no limit. All paths
-// are below root.
+// Find finds the path of the group in /proc/self/cgroup, and the directory for
+// that path in /proc/self/mountinfo. A mount shows the hierarchy below the
+// mount's root. In a container that is the container's own group, with a cgroup
+// namespace or without. Find returns nil if there is no /proc or no cgroup file
+// system, if that does not show the group, or for the topmost group, which has
+// no limit. All paths are below root.
 func Find(root string) *Cgroup {
 	groups := parseGroups(file.Read(root + "/proc/self/cgroup"))
 	for line := range strings.SplitSeq(file.Read(root+"/proc/self/mountinfo"), "\n") {
@@ -60,15 +61,16 @@ func Find(root string) *Cgroup {
 }
 
 // Container returns, without a search, the group of version 2 that container
-// engines show as the whole hierarchy. If it is another group, Whole returns false.
+// engines show as the whole hierarchy. If that is another group, Whole returns
+// false.
 func Container(root string) *Cgroup { return &Cgroup{dir: root + "/sys/fs/cgroup", v2: true} }
 
-// Whole reports whether the kernel kills all processes of the group when it kills
-// one for want of memory (memory.oom.group, version 2). The topmost group of a
-// machine has no such file.
+// Whole reports whether the kernel kills all processes of the group when it
+// kills one because memory ran out (memory.oom.group, version 2). The topmost
+// group of a machine has no such file.
 func (c *Cgroup) Whole() bool { return c != nil && c.v2 && c.number("/memory.oom.group") == 1 }
 
-// groups has the paths of a process's groups in both versions; "" where there is
+// groups has the paths of a process's groups in both versions; "" if there is
 // none.
 type groups struct{ v1, v2 string }
 
@@ -151,8 +153,8 @@ func (c *Cgroup) Limit() uint64 {
 // Usage returns the number of bytes that the group uses, caches included.
 func (c *Cgroup) Usage() uint64 { return c.number(c.file("/memory.current", "/memory.usage_in_bytes")) }
 
-// Peak returns the largest Usage so far, or 0 if the kernel does not tell (version 2
-// does from Linux 5.19 on).
+// Peak returns the largest Usage so far, or 0 if the kernel does not report it
+// (version 2 does from Linux 5.19 on).
 func (c *Cgroup) Peak() uint64 { return c.number(c.file("/memory.peak", "/memory.max_usage_in_bytes")) }
 
 // Cache returns the number of bytes in Usage that the kernel can take back, from

@@ -2,11 +2,12 @@ package memory
 
 import "golang.org/x/sys/unix"
 
-// Notify has the kernel send sig to this process, whose pid is given, when Counts may
-// have changed. It returns a descriptor for Moved, or -1 if the kernel does not tell
-// of changes; only version 2 tells every process. No thread is needed. Until Moved
-// is called, no further signal is sent. So a caller that looks rarely is woken
-// rarely, even if the limit is reached thousands of times a second.
+// Notify makes the kernel send sig to this process, whose pid is given, when
+// Counts may have changed. It returns a descriptor for Moved, or -1 if the
+// kernel reports no changes; only version 2 reports them to every process. No
+// thread is needed. Until Moved is called, no further signal is sent. So a
+// caller that looks rarely is woken rarely, even if the limit is reached
+// thousands of times a second.
 func (c *Cgroup) Notify(pid int, sig unix.Signal) int {
 	if c == nil || !c.v2 {
 		return -1

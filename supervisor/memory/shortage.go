@@ -11,13 +11,13 @@ import (
 	"usher/supervisor/process"
 )
 
-// Log takes what an administrator should know. It must not block.
+// Log receives what an administrator should know. It must not block.
 type Log interface {
 	Event(e *event.Event)
 }
 
 // Shortage watches the container's memory: whether it is short, and which
-// processes the kernel has killed for that.
+// processes the kernel has killed because of that.
 type Shortage struct {
 	self int // usher's pid
 	log  Log
@@ -25,9 +25,9 @@ type Shortage struct {
 
 	// These fields belong to the loop.
 	begun      bool
-	fd         int       // for Moved; -1 if the kernel does not tell of changes
+	fd         int       // for Moved; -1 if the kernel reports no changes
 	next       time.Time // the next look; zero means at the kernel's next signal
-	notBefore  time.Time // no look before that
+	notBefore  time.Time // the earliest time of the next look
 	unmeasured bool      // the limit was reached, and the largest processes are still to be found
 
 	// Probe requests use these fields as well.
@@ -51,8 +51,8 @@ type Shortage struct {
 }
 
 const (
-	// Delay is the time from the app's start to the search for the cgroup, which
-	// takes longer than a start should, and than many an app lives.
+	// Delay is the time from the app's start to the search for the cgroup. The
+	// search takes longer than a start should, and longer than many an app lives.
 	Delay = 20 * time.Millisecond
 	// rest is the time without a look after a shortage was noticed, since there may
 	// be thousands of events a second at a limit. The shorter one is for a limit that
@@ -60,22 +60,22 @@ const (
 	rest, shortRest = time.Second, 100 * time.Millisecond
 	// calm is the time without an event after which a shortage is over.
 	calm = 10 * time.Second
-	// earlyTime is how long after a look a process may still be dying that was killed
-	// just before it.
+	// earlyTime is how long a process may still be dying that was killed just
+	// before a look.
 	earlyTime = 250 * time.Millisecond
-	// oomWindow is the time after a kill for want of memory in which the app's end is
-	// attributed to it.
+	// oomWindow is the time after an OOM kill in which the app's end is attributed
+	// to it.
 	oomWindow = 2 * time.Second
 )
 
 // New returns a Shortage for usher, whose pid is self.
 func New(self int, log Log) *Shortage { return &Shortage{self: self, log: log, fd: -1} }
 
-// Begin has Turn look for the cgroup some time after the app's start.
+// Begin makes Turn look for the cgroup some time after the app's start.
 func (m *Shortage) Begin(started time.Time) { m.next = started.Add(Delay) }
 
-// Next returns the time at which the loop has to call Turn; zero means that
-// SIGCHLD will tell.
+// Next returns the time at which the loop has to call Turn. Zero means that a
+// SIGCHLD will come when it has to.
 func (m *Shortage) Next() time.Time { return m.next }
 
 // Turn is called on every SIGCHLD, which is the signal that the kernel sends for
@@ -127,9 +127,9 @@ func (m *Shortage) begin() (news bool) {
 	return news
 }
 
-// Foresee reports whether the kernel kills the whole container for want of memory,
-// as kubelet asks it to. Then an app that reaches the limit at once leaves usher no
-// time to write. Usually, Foresee takes one system call.
+// Foresee reports whether the kernel kills the whole container when memory runs
+// out, as kubelet asks it to. Then an app that reaches the limit at once leaves
+// usher no time to write. Usually, Foresee takes one system call.
 func (m *Shortage) Foresee() bool {
 	if c := Container(m.root); c.Whole() {
 		m.mu.Lock()
@@ -192,9 +192,10 @@ func (m *Shortage) record() lastword.Memory {
 	return w
 }
 
-// Complete adds to r what is known about memory, and makes want of memory the
-// reason if it is. The app has ended at the given time, with the exit code. That
-// code counts, because a shell returns the 137 of its child.
+// Complete adds to r what is known about memory. If the lack of memory ended
+// the app, Complete makes it the reason. The app has ended at the given time,
+// with the exit code. That code counts, because a shell returns the 137 of its
+// child.
 func (m *Shortage) Complete(r *lastword.Record, code int, ended time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

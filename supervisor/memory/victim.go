@@ -75,9 +75,9 @@ func (m *Shortage) look(died death) (trouble bool) {
 	return true
 }
 
-// Note returns a remark for a probe request: which processes were killed for want
-// of memory. It is "" if there were none. If the kernel does not tell of events,
-// Note looks for them.
+// Note returns a remark for a probe request: which processes were killed
+// because memory ran out. It is "" if there were none. If the kernel reports no
+// events, Note looks for them.
 func (m *Shortage) Note() string {
 	m.mu.Lock()
 	ask := m.found && m.fd < 0 && time.Since(m.asked) > rest
@@ -99,8 +99,8 @@ func (m *Shortage) Note() string {
 
 const unknownVictim = "a process"
 
-// name returns the victim of a kill, as far as it can be known. The kernel tells
-// only the number of kills. It usually kills the largest process.
+// name returns the victim of a kill, as far as it can be known. The kernel
+// reports only the number of kills. It usually kills the largest process.
 func (m *Shortage) name(died death) string {
 	if died.killed {
 		for _, p := range m.largest {

@@ -29,8 +29,8 @@ func (v *View) app(results []healthz.Result) []healthz.Result {
 	if note := v.Memory.Note(); note != "" {
 		r.Note = strings.TrimSuffix(note+"; "+r.Note, "; ")
 	}
-	// While an app is still to come, nothing is wrong: a liveness probe that failed
-	// would end what the app waits for.
+	// Nothing is wrong while the app has not been started yet. If the liveness
+	// probe failed, the orchestrator would end what usher waits for.
 	if snap := v.snapshot.Load(); !snap.Phase.Alive() && snap.Waiting == "" {
 		r.Failure = "not running"
 	}
@@ -46,8 +46,8 @@ func (v *View) startupz(results []healthz.Result) []healthz.Result {
 	return v.health().appendTo(results, check.Startup, false)
 }
 
-// livez fails for a startup check only when that has used up its failure threshold,
-// which is when Kubernetes would restart the app.
+// livez fails for a startup check only when the check has used up its failure
+// threshold. That is when Kubernetes would restart the app.
 func (v *View) livez(results []healthz.Result) []healthz.Result {
 	h := v.health()
 	results = h.appendTo(h.appendTo(v.app(results), check.Startup, true), check.Live, false)
@@ -57,7 +57,8 @@ func (v *View) livez(results []healthz.Result) []healthz.Result {
 	return results
 }
 
-// ready is the app's own readiness, whether or not a stop is in progress.
+// ready returns the results of the app's own readiness, whether or not a stop
+// is in progress.
 func (v *View) ready(results []healthz.Result) []healthz.Result {
 	return v.health().appendTo(v.startupz(results), check.Ready, false)
 }
@@ -66,17 +67,19 @@ func (v *View) readyz(results []healthz.Result) []healthz.Result {
 	r := healthz.Result{Name: "shutdown"} // the apiserver's name for it
 	switch snap := v.snapshot.Load(); {
 	case !snap.RequestedAt.IsZero() && !(v.ReadyWhileDraining && snap.Phase.Serves()):
-		r.Failure = fmt.Sprintf("%s received %v ago", signals.Name(snap.Signal), printable.Round(time.Since(snap.RequestedAt)))
+		since := printable.Round(time.Since(snap.RequestedAt))
+		r.Failure = fmt.Sprintf("%s received %v ago", signals.Name(snap.Signal), since)
 	case snap.Health.said.Load().Stopping:
 		r.Failure = "the app said STOPPING=1"
 	}
 	return append(v.ready(results), r)
 }
 
-// LiveFails is why there is no hold if a live check is failing.
+// LiveFails is the reason for no hold if a live check is failing.
 const LiveFails = "its live check is failing"
 
-// NoHold says why there is nothing to hold a stop signal for. It is "" if there is.
+// NoHold returns why there is no reason to hold a stop signal back, or "" if
+// there is one.
 func (v *View) NoHold() string {
 	switch {
 	case failing(v.livez(nil)):

@@ -12,29 +12,30 @@ import (
 	"usher/internal/contexts"
 )
 
-// Health is the checks of one life of the app. The probers run on goroutines of
-// their own, and the endpoints read what they found.
+// Health has the checks of one run of the app. The probers run on goroutines of
+// their own, and the endpoints read their results.
 type Health struct {
 	probers [check.Roles][]*check.Prober
-	notify  []*check.Prober // those that wait for a message from the app
-	rests   []bool          // which of the ready checks rest during a stop
+	notify  []*check.Prober // checks that wait for a message from the app
+	rests   []bool          // for each ready check: whether it rests during a stop
 
-	said      atomic.Pointer[notify.State] // what the app has said
-	mainPID   bool                         // the app has said that another process is its main one
-	heard     chan struct{}                // has something when the app has said more; nil without a socket
-	changed   chan struct{}                // has something when the state of a check may have changed
-	extending atomic.Bool                  // the loop is about to read for how long the app wants more time
+	said      atomic.Pointer[notify.State] // what the app has reported
+	mainPID   bool                         // the app has reported another process as its main one
+	heard     chan struct{}                // filled when the app has sent a message; nil without a socket
+	changed   chan struct{}                // filled when the state of a check may have changed
+	extending atomic.Bool                  // a post is on its way to the loop: the app wants more time
 	started   atomic.Bool                  // the startup checks have held
-	startedAt time.Time                    // since when; set before started
+	startedAt time.Time                    // when they first held; set before started
 
-	readyAfter atomic.Int64 // nanoseconds from the app's start until it was first ready; 0 is not yet
+	readyAfter atomic.Int64 // nanoseconds from the app's start until it was first ready; 0 means not yet
 
-	toStop, toEnd   context.Context // until a stop begins, and until the app has ended
+	toStop, toEnd   context.Context // end when a stop begins, and when the app has ended
 	endForStop, end context.CancelFunc
 }
 
-// NewHealth returns the checks of a new life of the app. Programs rest while a stop
-// looks at traffic: their connections can't be told from those of others.
+// NewHealth returns the checks of a new run of the app. Checks that run a
+// program rest while a stop looks at traffic: usher can't distinguish their
+// connections from others.
 func (v *View) NewHealth() *Health {
 	h := &Health{changed: make(chan struct{}, 1)}
 	h.said.Store(&notify.State{Watchdog: v.Watchdog})
@@ -59,9 +60,9 @@ func (v *View) NewHealth() *Health {
 	return h
 }
 
-// ask returns how a check is asked. A notify check is what the app has said. A
-// startup check that fails is pending for as long as the app has asked for more
-// time.
+// ask returns a function that runs a check. A notify check returns what the app
+// has reported. A startup check that fails is pending as long as the app has
+// asked for more time.
 func (h *Health) ask(role check.Role, c *check.Check) func(context.Context) error {
 	return func(ctx context.Context) (err error) {
 		said := h.said.Load()
@@ -78,10 +79,10 @@ func (h *Health) ask(role check.Role, c *check.Check) func(context.Context) erro
 	}
 }
 
-// Run probes until the app's end: first startup, then the rest. While a stop is in
-// progress, only readiness goes on, as in Kubernetes. failed is called for each
-// startup or live check, and for a watchdog, for which Kubernetes would restart the
-// app.
+// Run probes until the app's end: first startup, then the rest. While a stop is
+// in progress, only readiness probes go on, as in Kubernetes. Run calls failed
+// when Kubernetes would restart the app: for a startup or live check, and for
+// the watchdog.
 func (h *Health) Run(began time.Time, failed func(why string)) {
 	observe := func(p *check.Prober) func(check.Status) {
 		return func(st check.Status) {
@@ -123,7 +124,7 @@ func (h *Health) Run(began time.Time, failed func(why string)) {
 	}
 }
 
-// change has Tell look at the checks again.
+// change makes LogChanges look at the checks again.
 func (h *Health) change() {
 	select {
 	case h.changed <- struct{}{}:
@@ -131,23 +132,23 @@ func (h *Health) change() {
 	}
 }
 
-// watch calls failed when the app's watchdog has run out. It wakes up when that can
-// be, and when the app says something.
+// watch calls failed when the app's watchdog has run out. It wakes up when that
+// may happen, and when the app sends a message.
 func (h *Health) watch(began time.Time, failed func(string)) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for told := false; ; {
+	for reported := false; ; {
 		said := h.said.Load()
 		why := said.Overdue(began, time.Now())
-		if why != "" && !told {
+		if why != "" && !reported {
 			failed("watchdog: " + why)
 		}
-		if told != (why != "") {
+		if reported != (why != "") {
 			h.change()
 		}
-		told = why != ""
+		reported = why != ""
 		timer.Stop()
-		if due, ok := said.Due(began); ok && !told {
+		if due, ok := said.Due(began); ok && !reported {
 			timer.Reset(time.Until(due))
 		}
 		select {
@@ -159,7 +160,8 @@ func (h *Health) watch(began time.Time, failed func(string)) {
 	}
 }
 
-// watchdog says why the app's own watchdog has run out, and whether there is one.
+// watchdog returns why the app's own watchdog has run out, or "", and whether
+// there is a watchdog.
 func (h *Health) watchdog(now time.Time) (failure string, asked bool) {
 	said := h.said.Load()
 	if _, asked = said.Due(now); asked && h.started.Load() {
@@ -168,8 +170,8 @@ func (h *Health) watchdog(now time.Time) (failure string, asked bool) {
 	return failure, asked
 }
 
-// appendTo appends the results of a role's checks. failedOnly leaves out those that
-// have not failed.
+// appendTo appends the results of a role's checks. failedOnly leaves out the
+// others.
 func (h *Health) appendTo(results []healthz.Result, role check.Role, failedOnly bool) []healthz.Result {
 	for _, p := range h.probers[role] {
 		if st := p.Status(); st.Failed || !failedOnly {

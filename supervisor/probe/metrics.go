@@ -32,7 +32,8 @@ func (v *View) metrics(b []byte, wants healthz.Wants) ([]byte, string) {
 	}
 	m.Only("usher_app_uptime_seconds", "gauge", "How long the app has been running.", uptime)
 	if took := snap.Health.readyAfter.Load(); took > 0 {
-		m.Only("usher_app_time_to_ready_seconds", "gauge", "How long the app took from its start to be ready for the first time.",
+		m.Only("usher_app_time_to_ready_seconds", "gauge",
+			"How long the app took from its start to be ready for the first time.",
 			time.Duration(took).Seconds())
 	}
 	stopMetrics(&m, snap)
@@ -40,13 +41,14 @@ func (v *View) metrics(b []byte, wants healthz.Wants) ([]byte, string) {
 	for p := range lifecycle.Phases {
 		m.Sample("", `{phase="`+p.String()+`"}`, oneIf(p == snap.Phase))
 	}
-	m.Family("usher_signals_forwarded", "counter", "Signals that the app was sent, by the name under which it got them.")
+	m.Family("usher_signals_forwarded", "counter",
+		"Signals that the app was sent, by the name under which it got them.")
 	for sig := range c.Forwarded {
 		if n := c.Forwarded[sig].Load(); n > 0 {
 			m.Sample("", `{signal="`+signals.Name(signals.Signal(sig))+`"}`, float64(n))
 		}
 	}
-	m.Only("usher_zombies_reaped", "counter", "Processes that were nobody else's to be waited for.",
+	m.Only("usher_zombies_reaped", "counter", "Orphans that usher has reaped.",
 		float64(c.Reaped.Load()))
 	memoryMetrics(&m, v.Memory.Cgroup())
 	if v.Any() {
@@ -55,7 +57,7 @@ func (v *View) metrics(b []byte, wants healthz.Wants) ([]byte, string) {
 	return m.End()
 }
 
-// stopMetrics are there from the beginning of a stop on.
+// stopMetrics adds the metrics of a stop, once it has begun.
 func stopMetrics(m *healthz.Metrics, snap *Snapshot) {
 	if snap.RequestedAt.IsZero() {
 		return
@@ -72,12 +74,13 @@ func stopMetrics(m *healthz.Metrics, snap *Snapshot) {
 		ended = `{ended="cut"}`
 	}
 	if held > 0 { // there is, or was, a hold
-		m.Family("usher_hold_seconds", "gauge", "How long the stop signal was held back, by what ended that.")
+		m.Family("usher_hold_seconds", "gauge", "How long the stop signal was held back, by what ended the hold.")
 		m.Sample("", ended, held.Seconds())
 	}
 }
 
-// memoryMetrics are the container's, where its cgroup can be seen.
+// memoryMetrics adds the metrics of the container's memory, if usher can see
+// its cgroup.
 func memoryMetrics(m *healthz.Metrics, group *memory.Cgroup) {
 	if group == nil {
 		return
@@ -91,8 +94,9 @@ func memoryMetrics(m *healthz.Metrics, group *memory.Cgroup) {
 		m.Only("usher_memory_peak_bytes", "gauge", "The most that the container has used.", float64(peak))
 	}
 	m.Only("usher_memory_limit_hits", "counter", "How often usage was about to go over the limit.", float64(n.Limit))
-	m.Only("usher_memory_oom", "counter", "How often that could not be averted.", float64(n.OOM))
-	m.Only("usher_memory_oom_kills", "counter", "Processes that the kernel has killed for want of memory.", float64(n.Kills))
+	m.Only("usher_memory_oom", "counter", "How often the kernel could not free enough memory.", float64(n.OOM))
+	m.Only("usher_memory_oom_kills", "counter", "Processes that the kernel has killed because memory ran out.",
+		float64(n.Kills))
 }
 
 func checkMetrics(m *healthz.Metrics, h *Health) {

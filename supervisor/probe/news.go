@@ -10,28 +10,28 @@ import (
 	"usher/supervisor/event"
 )
 
-// Changes of the app's health are news: each is one line in the log. An app
-// that changes all the time gets a line now and then, with a count.
+// The log gets one line for each change of the app's health. An app that
+// changes all the time gets a line now and then, with a count.
 
-// newsPause is the least time between two lines on the same subject.
+// newsPause is the shortest time between two lines on the same subject.
 const newsPause = 5 * time.Second
 
-// news decides what the log says of one side of the app's health: that it is
-// ready, or that it is live. It has no clock.
+// news decides what the log says about one side of the app's health: whether it
+// is ready, or whether it is live. It has no clock.
 type news struct {
-	good, bad, again, late event.Kind // what may be said: ready, not ready, ready again, not ready yet
+	good, bad, again, late event.Kind // the possible events: ready, not ready, ready again, not ready yet
 
-	told    bool      // the log says that it is good
-	known   bool      // the log says anything
-	since   time.Time // when the state that the log says began
-	next    time.Time // no line before that
-	changes int       // that the log has not said one by one
+	logged  bool      // the state in the log: good or not
+	known   bool      // there is a state in the log
+	since   time.Time // when the state in the log began
+	next    time.Time // earliest time of the next line
+	changes int       // number of changes since the last line
 	last    bool      // the last state that was seen
 }
 
-// see takes the present state: the first check that fails, and why, or "". It
-// returns the event that is due, nil for none, and when to look again, zero for
-// not before the next change.
+// see takes the present state: the name of the first failing check and the
+// reason, or "". It returns the event to log, or nil, and when to look again.
+// Zero means not before the next change.
 func (n *news) see(check, why string, now time.Time) (e *event.Event, look time.Time) {
 	good := why == ""
 	if good != n.last {
@@ -39,7 +39,7 @@ func (n *news) see(check, why string, now time.Time) (e *event.Event, look time.
 		n.changes++
 	}
 	switch {
-	case n.known && good == n.told:
+	case n.known && good == n.logged:
 		return nil, time.Time{}
 	case now.Before(n.next):
 		return nil, n.next
@@ -54,11 +54,12 @@ func (n *news) see(check, why string, now time.Time) (e *event.Event, look time.
 	if n.changes > 1 {
 		e.Count = n.changes
 	}
-	n.told, n.known, n.since, n.next, n.changes = good, true, now, now.Add(newsPause), 0
+	n.logged, n.known, n.since, n.next, n.changes = good, true, now, now.Add(newsPause), 0
 	return e, time.Time{}
 }
 
-// overdue is the event for an app that has never been good for so long, or nil.
+// overdue returns the event for an app that has not been good since its start,
+// or nil.
 func (n *news) overdue(check, why string, now time.Time) *event.Event {
 	if n.known || why == "" {
 		return nil
@@ -67,11 +68,13 @@ func (n *news) overdue(check, why string, now time.Time) *event.Event {
 	return &event.Event{Kind: n.late, At: now, Took: now.Sub(n.since), Check: check, Reason: why}
 }
 
-// Tell writes the news of one life of the app, until a stop begins or the app
-// ends. It sleeps while nothing changes.
-func (v *View) Tell(h *Health, began time.Time) {
-	ready := news{good: event.Ready, bad: event.NotReady, again: event.ReadyAgain, late: event.NotReadyYet, since: began}
-	live := news{bad: event.Unhealthy, again: event.LiveAgain, told: true, known: true, last: true, since: began}
+// LogChanges logs the changes in one run of the app, until a stop begins or the
+// app ends. It sleeps while nothing changes.
+func (v *View) LogChanges(h *Health, began time.Time) {
+	ready := news{
+		good: event.Ready, bad: event.NotReady, again: event.ReadyAgain, late: event.NotReadyYet, since: began,
+	}
+	live := news{bad: event.Unhealthy, again: event.LiveAgain, logged: true, known: true, last: true, since: began}
 	waits := len(h.probers[check.Startup])+len(h.probers[check.Ready]) > 0
 	startsUp := len(h.probers[check.Startup]) > 0
 	patience := time.NewTimer(v.patience())
@@ -104,7 +107,7 @@ func (v *View) Tell(h *Health, began time.Time) {
 			if late {
 				v.inform(ready.overdue(name, why, now))
 			}
-			if !ready.known && why != "" { // no news yet: it has never been ready
+			if !ready.known && why != "" { // it has never been ready, which is no news
 				ready.last = false
 			} else {
 				var at time.Time
@@ -131,8 +134,8 @@ func (v *View) inform(e *event.Event) {
 	}
 }
 
-// patience is how long the app may take to become ready, by the parameters of
-// its startup and ready checks.
+// patience returns how long the app may take to become ready, by the parameters
+// of its startup and ready checks.
 func (v *View) patience() (d time.Duration) {
 	for _, role := range []check.Role{check.Startup, check.Ready} {
 		if of := &v.Checks[role]; len(of.Checks) > 0 {

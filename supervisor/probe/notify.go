@@ -18,14 +18,16 @@ import (
 
 const notifySocket = "NOTIFY_SOCKET"
 
-// Notify is the app's NOTIFY_SOCKET (sd_notify(3)). It is not the socket that usher
-// was given: systemd takes messages from the main process only, and that is usher.
+// Notify is the app's NOTIFY_SOCKET (sd_notify(3)). It is not the socket that
+// usher got itself: systemd takes messages from the main process only, and that
+// is usher.
 type Notify struct {
 	Self int // usher's pid
-	UID  int // the app's user; -1 is usher's own
-	// Post has the loop call a function.
+	UID  int // the app's user; -1 means usher's own
+	// Post makes the loop call a function.
 	Post func(func())
-	// Extend is called on the loop when the app wants more time, until then.
+	// Extend is called on the loop when the app wants more time, and says until
+	// when.
 	Extend func(until time.Time)
 
 	view     *View
@@ -33,9 +35,9 @@ type Notify struct {
 	upstream string // the NOTIFY_SOCKET that usher was given
 }
 
-// Listen makes the socket if messages are of use: to a check, to the watchdog, or to
-// the socket that env names. Otherwise it returns nil. If everyUser is set, processes
-// of other users can send messages too.
+// Listen makes the socket if a check, the watchdog, or the socket that env
+// names has a use for messages. Otherwise it returns nil. If everyUser is set,
+// processes of other users can send messages too.
 func (v *View) Listen(env []string, everyUser bool) (*Notify, error) {
 	n := &Notify{view: v}
 	wanted := v.Watchdog > 0
@@ -52,7 +54,7 @@ func (v *View) Listen(env []string, everyUser bool) (*Notify, error) {
 	if !wanted {
 		return nil, nil
 	}
-	if err := signals.OpenPoller(); err != nil { // the socket waits with it
+	if err := signals.OpenPoller(); err != nil { // the socket needs the poller
 		return nil, err
 	}
 	isPath := strings.HasPrefix(n.upstream, "/")
@@ -74,7 +76,8 @@ func (v *View) Listen(env []string, everyUser bool) (*Notify, error) {
 // Close stops listening.
 func (n *Notify) Close() { n.socket.Close() }
 
-// Env returns env with the app's socket and watchdog. A nil Notify changes nothing.
+// Env returns env with the app's socket and watchdog. A nil Notify changes
+// nothing.
 func (n *Notify) Env(env []string) []string {
 	if n == nil {
 		return env
@@ -83,7 +86,7 @@ func (n *Notify) Env(env []string) []string {
 	d := n.view.Watchdog
 	if d > 0 {
 		own = append(own, "WATCHDOG_USEC="+strconv.FormatInt(d.Microseconds(), 10),
-			"WATCHDOG_PID="+strconv.Itoa(n.Self)) // the child replaces it by its own pid
+			"WATCHDOG_PID="+strconv.Itoa(n.Self)) // the child replaces that by its own pid
 	}
 	for _, entry := range env {
 		name, _, _ := strings.Cut(entry, "=")
@@ -94,17 +97,17 @@ func (n *Notify) Env(env []string) []string {
 	return own
 }
 
-// Hear takes the app's messages until the socket is closed. It runs on a goroutine
-// of its own.
+// Hear receives the app's messages until the socket is closed. It runs on a
+// goroutine of its own.
 func (n *Notify) Hear() {
 	log := n.view.Log
-	complained := false // one complaint is enough: any process may send messages
+	complained := false // one line is enough: any process may send messages
 	for {
 		datagram, sender, done, err := n.socket.Receive()
 		if err == os.ErrClosed {
 			return
 		}
-		if err != nil { // for lack of memory
+		if err != nil { // there is no memory
 			time.Sleep(100 * time.Millisecond)
 			continue
 		}
@@ -112,12 +115,12 @@ func (n *Notify) Hear() {
 			n.heard(notify.Parse(datagram))
 			if up := notify.Forward(datagram); n.upstream != "" && len(up) > 0 {
 				if err := notify.Send(n.upstream, up); err != nil {
-					log.Debugf("cannot pass on %q to %q: %v", up, n.upstream, err)
+					log.Debugf("cannot forward %q to %q: %v", up, n.upstream, err)
 				}
 			}
 		} else if !complained {
 			complained = true
-			log.Errorf("sd_notify from pid %d (uid %d), which is not the app's, is not heeded", sender.Pid, sender.Uid)
+			log.Errorf("ignored sd_notify from pid %d (uid %d): no process of the app", sender.Pid, sender.Uid)
 		}
 		done()
 	}
@@ -131,7 +134,7 @@ func (n *Notify) heard(m notify.Message) {
 		h.mainPID = true
 		n.view.Log.Debugf("MAINPID from the app: usher stays with the process that it has started")
 	}
-	// The loop gets one request at a time. What comes meanwhile is in said.
+	// The loop gets one request at a time. It reads later messages from said.
 	if m.Extend > 0 && !h.extending.Swap(true) {
 		n.Post(func() {
 			h.extending.Store(false)
@@ -147,21 +150,22 @@ func (n *Notify) heard(m notify.Message) {
 	}
 }
 
-// isApps reports whether the sender of a datagram is the app or a descendant:
-// usher's, since orphans become that. The kernel vouches for its pid and user.
+// isApps reports whether the sender of a datagram is the app or a descendant of
+// it. Descendants of usher count, because orphans become usher's children. The
+// kernel guarantees the sender's pid and user.
 //
-// Many a sender has ended by now (systemd-notify in a script), and so the
-// kernel no longer says whose it was. Where usher is PID 1, all processes are
-// the app's but those of `docker exec`, which take a right that is above the
-// app's. Elsewhere the user decides: usher's, the app's, or that of one of the
-// app's processes (gosu changes it). A process of such a user could end the app
-// as well.
+// Often the sender has ended by now (systemd-notify in a script), and the
+// kernel no longer knows its ancestors. If usher is PID 1, all processes are
+// the app's except those of `docker exec`, which needs more rights than the app
+// has. Elsewhere the user decides: it must be usher's, the app's, or that of
+// one of the app's processes (gosu changes it). A process of such a user could
+// end the app as well.
 func (n *Notify) isApps(sender unix.Ucred) bool {
-	if sender.Pid <= 0 { // of another PID namespace
+	if sender.Pid <= 0 { // the sender is in another PID namespace
 		return false
 	}
 	if process.Own(n.Self) {
-		for range 3 { // an ancestor may end between two looks, and leaves its children to another
+		for range 3 { // an ancestor may end between two looks, and its children get another parent
 			if ours, ok := process.Descends(n.Self, int(sender.Pid)); ok {
 				return ours
 			}

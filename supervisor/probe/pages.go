@@ -13,8 +13,8 @@ import (
 
 // Pages for people: Kubernetes' z-pages (KEP-4827, KEP-4828), and the timeline.
 
-const zWarning = "\nWarning: This endpoint is not meant to be machine parseable, has no formatting compatibility guarantees and is for " +
-	"debugging purposes only.\n\n"
+const zWarning = "\nWarning: This endpoint is not meant to be machine parseable, " +
+	"has no formatting compatibility guarantees and is for debugging purposes only.\n\n"
 
 func (v *View) timeline(b []byte, wants healthz.Wants) ([]byte, string) {
 	if wants.JSON {
@@ -27,14 +27,15 @@ func (v *View) flagz(b []byte, _ healthz.Wants) ([]byte, string) {
 	return v.AppendFlags(append(b, "usher flagz"+zWarning...)), healthz.Plain
 }
 
-// statusz begins as those of Kubernetes' components do.
+// statusz begins with the same lines as the page of Kubernetes' components.
 func (v *View) statusz(b []byte, _ healthz.Wants) ([]byte, string) {
 	snap, now := v.snapshot.Load(), time.Now()
 	up := now.Sub(v.Timeline.Began)
-	b = fmt.Appendf(append(b, "usher statusz"+zWarning...), "Started: %s\nUp: %d hr %02d min %02d sec\nGo version: %s\nBinary version: %s\n"+
-		"Paths: /flagz /healthz /livez /metrics /readyz /startupz /statusz /timeline\n\nPhase: %s, for %v\n",
-		v.Timeline.Began.UTC().Format(time.UnixDate), up/time.Hour, up/time.Minute%60, up/time.Second%60, runtime.Version(), check.Version,
-		snap.Phase, printable.Round(now.Sub(snap.Since)))
+	b = fmt.Appendf(append(b, "usher statusz"+zWarning...),
+		"Started: %s\nUp: %d hr %02d min %02d sec\nGo version: %s\nBinary version: %s\n"+
+			"Paths: /flagz /healthz /livez /metrics /readyz /startupz /statusz /timeline\n\nPhase: %s, for %v\n",
+		v.Timeline.Began.UTC().Format(time.UnixDate), up/time.Hour, up/time.Minute%60, up/time.Second%60,
+		runtime.Version(), check.Version, snap.Phase, printable.Round(now.Sub(snap.Since)))
 	switch {
 	case snap.Waiting != "":
 		b = fmt.Appendf(b, "App: not ready: %s\n", printable.Line(snap.Waiting))

@@ -1,8 +1,8 @@
-// Package probe is the app's health, as probe requests and the log see it.
+// Package probe shows the app's health to probe requests and to the log.
 //
-// The loop publishes a snapshot whenever something changes. A probe request reads
-// that, and the last results of the checks, on a goroutine of its own. It can't
-// reach the loop, and the loop can't hold it up.
+// The loop publishes a snapshot whenever something changes. A probe request
+// reads the snapshot, and the last results of the checks, on a goroutine of its
+// own. The request can't reach the loop, and the loop can't delay the request.
 package probe
 
 import (
@@ -17,7 +17,7 @@ import (
 	"usher/supervisor/timeline"
 )
 
-// Log takes what an administrator should know. It must not block.
+// Log receives what an administrator should know. It must not block.
 type Log interface {
 	Event(e *event.Event)
 	Errorf(format string, args ...any)
@@ -27,13 +27,13 @@ type Log interface {
 
 // Settings say when the app is healthy.
 type Settings struct {
-	// Checks are asked of the app, by what they are for.
+	// Checks are the checks of each role.
 	Checks [check.Roles]Checks
-	// ReadyWhileDraining has /readyz hold during a stop until the app gets its signal.
-	// Without it, /readyz fails from t0 on.
+	// ReadyWhileDraining makes /readyz hold during a stop until the app gets its
+	// signal. Without it, /readyz fails from t0 on.
 	ReadyWhileDraining bool
-	// Watchdog is how often the app has to say that it is alive (sd_notify(3),
-	// WATCHDOG=1). 0 is never.
+	// Watchdog is how often the app has to report that it is alive (sd_notify(3),
+	// WATCHDOG=1). 0 means never.
 	Watchdog time.Duration
 }
 
@@ -55,8 +55,8 @@ func (s *Settings) Any() bool {
 	return false
 }
 
-// View is what probe requests read. The loop sets its fields before anything is
-// served, and calls Publish.
+// View has what probe requests read. The loop sets its fields before usher
+// serves requests, and calls Publish.
 type View struct {
 	*Settings
 	Log      Log
@@ -64,9 +64,9 @@ type View struct {
 	Timeline *timeline.Timeline
 	// AppendFlags appends the settings, for /flagz.
 	AppendFlags func(b []byte) []byte
-	// Hears says that the app has a NOTIFY_SOCKET.
+	// Hears reports whether the app has a NOTIFY_SOCKET.
 	Hears bool
-	// Watches says that a stop looks at traffic.
+	// Watches reports whether a stop looks at traffic.
 	Watches bool
 
 	Counters Counters
@@ -74,23 +74,23 @@ type View struct {
 	snapshot atomic.Pointer[Snapshot]
 }
 
-// Snapshot is what the loop knows about the app. It is never changed.
+// Snapshot has what the loop knows about the app. It is never changed.
 type Snapshot struct {
 	lifecycle.Progress
-	PID      int       // the app's; 0 is that there is none
+	PID      int       // the app's pid; 0 if there is no app
 	Started  time.Time // when the app was last started
-	Waiting  string    // what the app's readiness waits for; "" is nothing
+	Waiting  string    // what the app's readiness waits for, or ""
 	Restarts int       // how often the app was started again
-	Health   *Health   // of this life of the app
+	Health   *Health   // checks of this run of the app
 }
 
-// Counters are what /metrics shows beside the snapshot and the checks. The loop
-// counts.
+// Counters are the numbers that /metrics shows beside the snapshot and the
+// checks. The loop counts.
 type Counters struct {
-	Starts    atomic.Int64 // of the app
-	Ends      atomic.Int64 // of the app
-	ExitCode  atomic.Int64 // of the app's last end
-	Reaped    atomic.Int64 // orphans
+	Starts    atomic.Int64 // starts of the app
+	Ends      atomic.Int64 // ends of the app
+	ExitCode  atomic.Int64 // exit code of the app's last end
+	Reaped    atomic.Int64 // orphans that usher reaped
 	Forwarded [signals.RTMax + 1]atomic.Int64
 }
 
@@ -106,5 +106,5 @@ func (v *View) Publish(snap *Snapshot) {
 	snap.Health.change()
 }
 
-// health returns the checks of the present life of the app.
+// health returns the checks of the present run of the app.
 func (v *View) health() *Health { return v.snapshot.Load().Health }

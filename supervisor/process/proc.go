@@ -97,8 +97,8 @@ func PIDs() (pids []int) {
 	}
 }
 
-// Descends reports whether a process is a descendant of this one, whose pid is self.
-// It is not ok if the process, or one between the two, has ended.
+// Descends reports whether a process is a descendant of this one, whose pid is
+// self. It is not ok if the process, or one between the two, has ended.
 func Descends(self, pid int) (ours, ok bool) {
 	for p := pid; p != self; {
 		found, ok := Read(p)

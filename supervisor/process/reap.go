@@ -17,10 +17,11 @@ type Change struct {
 const waitTries = 3
 
 // Reap collects all changes of children, of the app and of orphans alike, and
-// hands each to changed, which may be nil. It never waits. SIGCHLD coalesces, so one signal may
-// stand for any number of changes, and Reap must leave none. In the life of the
-// app it is the only function that waits for children. It reports whether there
-// are no children left, and an error if usher is not allowed to wait (seccomp).
+// hands each to changed, which may be nil. It never waits. SIGCHLD coalesces,
+// so one signal may stand for any number of changes, and Reap must leave none.
+// In the life of the app it is the only function that waits for children. It
+// reports whether there are no children left, and an error if usher is not
+// allowed to wait (seccomp).
 func Reap(changed func(Change)) (childless bool, err error) {
 	var status unix.WaitStatus
 	var usage unix.Rusage

@@ -1,5 +1,5 @@
-// Package report makes the record for the last word: how the app has ended, and how
-// the stop went.
+// Package report makes the record for the last word: how the app has ended, and
+// how the stop went.
 package report
 
 import (
@@ -17,43 +17,43 @@ import (
 	"usher/supervisor/process"
 )
 
-// Report collects what the last word needs, beside what the lifecycle knows.
+// Report collects what the last word needs, besides what the lifecycle knows.
 type Report struct {
 	Life      *lifecycle.Machine
 	Timing    *lifecycle.Timing
-	ExitCodes map[int]int // the app's exit codes that become others
+	ExitCodes map[int]int // exit codes of the app that become other codes
 
-	Run      Run      // the present life of the app
-	HadApp   bool     // there has been an app
+	Run      Run      // the present run of the app
+	HadApp   bool     // an app was started, at least once
 	Restarts int      // how often the app was started again
-	Quiet    string   // what traffic has to be for the hold to end early
+	Quiet    string   // the state of traffic that ends the hold early
 	Drained  string   // how the wait for the last requests went
-	Steps    []string // what the app was sent after the stop's first signal, and when
-	Notes    []string // what else went wrong
+	Steps    []string // signals that the app got after the stop's first one, and when
+	Notes    []string // further things that went wrong
 }
 
-// Run is one life of the app.
+// Run is one run of the app.
 type Run struct {
-	Fatal  *lastword.Record // what kept the app from being started, or ended it; nil is the app's own end
+	Fatal  *lastword.Record // what prevented the app's start, or ended it; nil if the app ended by itself
 	Status unix.WaitStatus
-	Phase  lifecycle.Phase // in which the app ended
-	RSS    uint64          // the most resident memory, in bytes
+	Phase  lifecycle.Phase // the phase in which the app ended
+	RSS    uint64          // largest resident memory, in bytes
 	CPU    time.Duration
 
-	// Forwarded is the last signal that usher has forwarded to the app, As what the app
-	// got for it, and At when.
+	// Forwarded is the last signal that usher has forwarded to the app, ForwardedAs
+	// the signal that the app got for it, and ForwardedAt when.
 	Forwarded   signals.Event
 	ForwardedAs signals.Signal
 	ForwardedAt time.Time
 
-	StillThere []lastword.Process // when SIGKILL was sent
-	Killed     []lastword.Process // after the app's end
+	StillThere []lastword.Process // processes that ran when SIGKILL was sent
+	Killed     []lastword.Process // processes that were killed after the app's end
 }
 
-// ExitCode is usher's exit code: the app's, or what ExitCodes makes of it, or that of
-// what kept the app from being started. An app that was stopped because it was
-// unhealthy has not succeeded, even if it exits with 0: whatever restarts failed
-// containers has to restart this one.
+// ExitCode returns usher's exit code: the app's, or the code that ExitCodes
+// maps it to, or that of the failure that prevented the app's start. If the app
+// was stopped because it was unhealthy, the code is never 0: what restarts
+// failed containers has to restart this one.
 func (r *Report) ExitCode() int {
 	if r.Run.Fatal != nil {
 		return r.Run.Fatal.ExitCode
@@ -65,7 +65,7 @@ func (r *Report) ExitCode() int {
 	return code
 }
 
-// Mapped returns what ExitCodes makes of an exit code.
+// Mapped returns the code to which ExitCodes maps an exit code of the app.
 func (r *Report) Mapped(code int) int {
 	if to, ok := r.ExitCodes[code]; ok {
 		return to
@@ -73,8 +73,8 @@ func (r *Report) Mapped(code int) int {
 	return code
 }
 
-// Record is what can be said now. While the app lives, it is what will be true if
-// usher is killed next.
+// Record returns what is known now. While the app lives, the record will be
+// true if usher is killed next.
 func (r *Report) Record() *lastword.Record {
 	st := r.Life.Progress()
 	now := st.ExitedAt
@@ -110,7 +110,7 @@ func (r *Report) Record() *lastword.Record {
 	return w
 }
 
-// appEnd adds how the app has ended.
+// appEnd adds to w how the app has ended.
 func (r *Report) appEnd(w *lastword.Record, st *lifecycle.Progress) {
 	status, sig := r.Run.Status, r.Run.Status.Signal()
 	switch {
@@ -140,7 +140,7 @@ func (r *Report) appEnd(w *lastword.Record, st *lifecycle.Progress) {
 	}
 }
 
-// stop is how the stop has gone until now. It is nil without a stop.
+// stop describes the stop until now. It returns nil if there is none.
 func (r *Report) stop(st *lifecycle.Progress, now time.Time) *lastword.Stop {
 	if st.RequestedAt.IsZero() {
 		return nil
@@ -168,11 +168,11 @@ func (r *Report) stop(st *lifecycle.Progress, now time.Time) *lastword.Stop {
 	case lifecycle.Draining:
 		w.Doing = "requests being finished"
 	case lifecycle.Leaving:
-		w.Doing = "pre-stop at work"
+		w.Doing = "pre-stop running"
 	}
 	if !st.SignalledAt.IsZero() {
 		w.Took = max(0, now.Sub(st.SignalledAt)) // the app may have ended before, and be reaped later
-		w.Told = r.FirstSignal()
+		w.Sent = r.FirstSignal()
 	}
 	if !st.KilledAt.IsZero() {
 		w.Grace = st.KilledAt.Sub(st.RequestedAt)
@@ -180,7 +180,7 @@ func (r *Report) stop(st *lifecycle.Progress, now time.Time) *lastword.Stop {
 	return w
 }
 
-// FirstSignal is the name of the first signal that the app is sent in a stop.
+// FirstSignal returns the name of the first signal that the app gets in a stop.
 func (r *Report) FirstSignal() string {
 	sig := r.Timing.Schedule.First()
 	if sig == 0 {
@@ -189,7 +189,7 @@ func (r *Report) FirstSignal() string {
 	return signals.Name(sig)
 }
 
-// StopSender is who requested the stop.
+// StopSender returns the sender of the stop request.
 func (r *Report) StopSender() string {
 	st := r.Life.Progress()
 	if st.Cause != "" {
@@ -198,8 +198,8 @@ func (r *Report) StopSender() string {
 	return st.Sender.String()
 }
 
-// Named returns a sender with its name, if that process is still there: kill(1) is
-// gone at once, a shell is not.
+// Named returns a sender with its name, if that process still exists: kill(1)
+// has ended by then, a shell has not.
 func Named(from signals.Sender) signals.Sender {
 	if from.Known && from.PID > 0 && process.Own(unix.Getpid()) {
 		p, _ := process.Read(from.PID)
@@ -208,8 +208,8 @@ func Named(from signals.Sender) signals.Sender {
 	return from
 }
 
-// Processes says for each process what it waits for, if the kernel tells
-// (proc_pid_wchan(5)).
+// Processes returns, for each process, what it waits for, if the kernel shows
+// that (proc_pid_wchan(5)).
 func Processes(procs []process.Proc) []lastword.Process {
 	entry.Raise()
 	defer entry.Restore()
@@ -217,7 +217,8 @@ func Processes(procs []process.Proc) []lastword.Process {
 	for i, p := range procs {
 		list[i] = lastword.Process{PID: p.PID, Name: p.Name, State: string(p.State)}
 		var b [64]byte
-		if n := file.ReadAt("/proc/"+strconv.Itoa(p.PID)+"/wchan", b[:], 0); n > 1 { // "0" is nothing, or hidden from usher
+		// "0" means that it waits for nothing, or that the kernel hides it from usher.
+		if n := file.ReadAt("/proc/"+strconv.Itoa(p.PID)+"/wchan", b[:], 0); n > 1 {
 			list[i].WaitsIn = string(b[:n])
 		}
 	}

@@ -13,8 +13,8 @@ import (
 	"usher/supervisor/binfmt"
 )
 
-// child has all that a new process needs between fork and exec, where no memory
-// can be allocated.
+// child has all that a new process needs between fork and exec. No memory can
+// be allocated there.
 type child struct {
 	files     []*byte
 	argv, env []*byte
@@ -23,8 +23,8 @@ type child struct {
 	tty       uintptr
 	hasTTY    bool
 	session   bool
-	mortal    bool // SIGKILL comes when the parent's thread ends
-	private   bool // no descriptors but the first three are inherited
+	mortal    bool // the kernel kills the child when the parent's thread ends
+	private   bool // the child inherits only the first three descriptors
 	stdio     []uintptr
 	mask, all signals.Set
 	ignored   []signals.Signal
@@ -134,7 +134,7 @@ func newChild(p *Process) (*child, error) {
 			env = append(env, &b[0])
 			c.ownPIDs = append(c.ownPIDs, b[n:])
 		case name == "LISTEN_PIDFDID" && slices.Contains(p.Env, "LISTEN_PID="+own):
-			// The app's own number (systemd 260) is not known before it exists.
+			// The app's own pidfd number (systemd 260) is not known before the app exists.
 		default:
 			env = append(env, c.env[i])
 		}

@@ -39,8 +39,8 @@ func (c *child) fork() (pid int, shared bool, errno syscall.Errno) {
 	return pid, shared, errno
 }
 
-// forkCopy is fork(2). It is slower than forkShared, but works everywhere;
-// qemu-user can't share memory.
+// forkCopy does what fork(2) does. It is slower than forkShared, but works
+// everywhere; qemu-user can't share memory.
 //
 //go:noinline
 //go:nosplit
@@ -161,10 +161,10 @@ func (c *child) closeOthers() {
 	}
 }
 
-// isText tells a script without #! from a program for another machine, as bash
-// does: there is no NUL byte in its first line. Unlike execvp(3), it returns false
-// for a script whose interpreter is no program, because that script was not
-// written for /bin/sh.
+// isText distinguishes a script without #! from a program for another machine,
+// as bash does: a script has no NUL byte in its first line. Unlike execvp(3),
+// it returns false for a script whose interpreter is no program, because that
+// script was not written for /bin/sh.
 //
 //go:nosplit
 //go:norace

@@ -16,11 +16,11 @@ import (
 // most 800 bytes.
 const stackSize = 4096
 
-// forkShared makes a child that shares usher's memory (CLONE_VM) and has a stack
-// of its own. To copy the memory would take several times as long as all the
-// rest. Unlike vfork(2), it does not suspend usher until the child's execve(2)
-// returns. A dead file system, or a SIGSTOP to the child, can put that off for
-// ever.
+// forkShared makes a child that shares usher's memory (CLONE_VM) and has a
+// stack of its own. To copy the memory would take several times as long as
+// everything else. Unlike vfork(2), it does not suspend usher until the child's
+// execve(2) returns. A dead file system, or a SIGSTOP to the child, can delay
+// that for ever.
 //
 //go:nosplit
 //go:norace
@@ -34,8 +34,8 @@ func (c *child) forkShared() (int, syscall.Errno) {
 	return int(r), 0
 }
 
-// cloneShared is clone(2) with a stack that ends at the given address. The child
-// calls childFunc, and does not return.
+// cloneShared calls clone(2) with a stack that ends at the given address. The
+// child calls childFunc, and does not return.
 func cloneShared(flags, stack uintptr, c *child) uintptr
 
 // childFunc is a variable, because assembly would call a Go function through a

@@ -62,8 +62,8 @@ func Once(ctx context.Context, argv, env []string, inherited signals.Inherited) 
 	return ExitError(status, "")
 }
 
-// ExitError says in a line how a command has failed, with the last line of its
-// output, if there is one. It returns nil for a command that exited with 0.
+// ExitError describes in a line how a command has failed, with the last line of
+// its output, if there is one. It returns nil for a command that exited with 0.
 func ExitError(status unix.WaitStatus, last string) error {
 	var why string
 	switch {

@@ -13,7 +13,7 @@ import (
 	"usher/signals"
 )
 
-// Process is a program to start, and how.
+// Process describes a program to start.
 type Process struct {
 	// Files are tried in order, as Candidates returns them.
 	Files     []string
@@ -29,8 +29,8 @@ type Process struct {
 	// Stdio are the descriptors that become stdin, stdout and stderr; the process
 	// gets no others then. Nil means usher's own, and all that was passed to usher.
 	Stdio []int
-	// DieWithThread has the kernel kill the process (SIGKILL) when the thread that
-	// starts it ends.
+	// DieWithThread makes the kernel kill the process (SIGKILL) when the thread
+	// that starts it ends.
 	DieWithThread bool
 	// Inherited is the signal mask, and more, that the process gets.
 	Inherited signals.Inherited
@@ -40,7 +40,8 @@ type Process struct {
 	NoNewPrivs bool
 }
 
-// ExecError says which file could not be executed, and the error of execve(2).
+// ExecError names the file that could not be executed, and the error of
+// execve(2).
 type ExecError struct {
 	File  string
 	Errno syscall.Errno
@@ -49,8 +50,8 @@ type ExecError struct {
 func (e *ExecError) Error() string { return fmt.Sprintf("cannot run %q: %v", e.File, e.Errno) }
 func (e *ExecError) Unwrap() error { return e.Errno }
 
-// ShellError says that /bin/sh, which was to run a script without a #! line,
-// could not be executed.
+// ShellError reports that /bin/sh, which should have run a script without a #!
+// line, could not be executed.
 type ShellError struct{ *ExecError }
 
 // Starting is a child that is about to execute its program.
@@ -62,8 +63,8 @@ type Starting struct {
 	process *Process
 	child   *child
 	shared  bool // the child shares usher's memory until it executes its program
-	polled  bool // no signal tells of the end of the start
-	reportR int  // the reading end of a pipe that execve(2) or the child's end closes; -1 once that is known
+	polled  bool // no signal comes when the child has executed its program or failed to
+	reportR int  // reading end of a pipe that execve(2) or the child's end closes; then -1
 }
 
 // Patience is how long usher waits for a child's execve(2) before it turns to
@@ -106,16 +107,16 @@ func startBy(fork func(*child) (pid int, shared bool, _ syscall.Errno), p *Proce
 	return l, nil
 }
 
-// WaitAndReap waits until the child has executed its program or has failed to, and
-// reports whether it has done either. A child that has failed is reaped, and Err is
-// set. Each of the two waits takes the given time at most.
+// WaitAndReap waits until the child has executed its program or has failed to,
+// and reports whether it has done either. A child that has failed is reaped,
+// and Err is set. Each of the two waits takes at most the given time.
 func (l *Starting) WaitAndReap(within time.Duration) bool {
 	return l.Wait(within) && (l.Err == nil || l.reap(within))
 }
 
-// reap kills the child, which is about to exit, and waits until it can be reaped. A
-// debugger can put that off, and the app may be one: at the end of a process
-// nothing keeps a debugger out.
+// reap kills the child, which is about to exit, and waits until it can be
+// reaped. A debugger can delay that, and the app may be one: when a process
+// ends, the kernel lets debuggers attach to it again.
 func (l *Starting) reap(within time.Duration) bool {
 	_ = unix.Kill(l.PID, unix.SIGKILL)
 	for deadline := time.Now().Add(within); ; {
@@ -130,10 +131,10 @@ func (l *Starting) reap(within time.Duration) bool {
 	}
 }
 
-// Wait is WaitAndReap for a caller that reaps the child itself.
+// Wait does the same as WaitAndReap for a caller that reaps the child itself.
 //
 // A child that reports a failure shares usher's memory until its end, which a
-// SIGSTOP could put off. So Wait kills the child, and is done when the kernel has
+// SIGSTOP could delay. So Wait kills the child, and is done when the kernel has
 // closed the child's end of the pipe: before that it has released the memory.
 func (l *Starting) Wait(within time.Duration) bool {
 	if l.reportR < 0 {
@@ -204,8 +205,8 @@ var guarded struct {
 }
 
 // guardMemory protects usher's memory while a child shares it that may run as
-// another user already. Nobody may trace the child, and it dumps no core, which
-// would end usher as well (before Linux 5.16).
+// another user already. No other process may trace the child, and the child
+// dumps no core, which would end usher as well (before Linux 5.16).
 func guardMemory() {
 	if guarded.children == 0 {
 		guarded.dumpable, _, _ = syscall.RawSyscall(unix.SYS_PRCTL, unix.PR_GET_DUMPABLE, 0, 0)

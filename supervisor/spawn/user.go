@@ -21,12 +21,13 @@ type Identity struct {
 	home       string
 }
 
-// LookUp reads USER[:GROUP] in the way of a Dockerfile's USER. Both are names or
-// numbers. For a user in the image's /etc/passwd, the group and the supplementary
-// groups come from /etc/passwd and /etc/group. A number that is not there gets the
-// group of root. Added are the groups that the container engine gave usher on top
-// of those of the image (docker run --group-add; fsGroup and supplementalGroups of
-// a pod). With GROUP, that group is the only one, as with gosu and su-exec.
+// LookUp parses USER[:GROUP] in the way of a Dockerfile's USER. Both are names
+// or numbers. For a user in the image's /etc/passwd, the group and the
+// supplementary groups come from /etc/passwd and /etc/group. A number that is
+// not there gets the group of root. LookUp adds the groups that the container
+// engine gave usher beyond those of the image (docker run --group-add; fsGroup
+// and supplementalGroups of a pod). With GROUP, that group is the only one, as
+// with gosu and su-exec.
 func LookUp(spec string) (*Identity, error) {
 	a, err := readAccounts()
 	var id *Identity
@@ -111,7 +112,7 @@ func (a *accounts) user(name string) (*Identity, error) {
 		}
 	}
 	if len(entry) < 6 {
-		return nil, fmt.Errorf("the line of %q in %s is not whole", name, passwdFile)
+		return nil, fmt.Errorf("malformed entry for %q in %s", name, passwdFile)
 	}
 	uid, err := parseID(entry[2])
 	if err != nil {
@@ -175,7 +176,7 @@ func (own *Identity) hasGroupsOf(id *Identity, ignored uint32) bool {
 }
 
 // DeniesSetgroups reports whether this user namespace denies setgroups(2)
-// (user_namespaces(7)). Then no process in it can give up a group that the
+// (user_namespaces(7)). Then no process in it can drop a group that the
 // namespace has no number for.
 func DeniesSetgroups() bool { return file.Read("/proc/self/setgroups") == "deny\n" }
 
@@ -194,7 +195,7 @@ func (a *accounts) groupID(name string) (uint32, error) {
 	return gid, nil
 }
 
-// fields is the number of fields that a line of both files has at least.
+// fields is the smallest number of fields in a line of both files.
 const fields = 4
 
 // find returns the fields of the first line of passwd or group that has value in
@@ -218,8 +219,8 @@ func parseID(s string) (uint32, error) {
 	return uint32(n), nil
 }
 
-// Current reports whether this process has the identity already, so that nothing
-// has to be changed, which takes privileges.
+// Current reports whether this process has the identity already. Then usher
+// needs no privileges to change it.
 func (id *Identity) Current() bool {
 	return id.sameGroups && unix.Getuid() == int(id.UID) && unix.Geteuid() == int(id.UID) &&
 		unix.Getgid() == int(id.GID) && unix.Getegid() == int(id.GID)

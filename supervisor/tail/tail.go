@@ -194,8 +194,8 @@ func (t *Tail) Drain(until time.Time) {
 	}
 }
 
-// peek keeps what is in the pipe, and leaves it there, because the reader of stderr
-// may return.
+// peek keeps what is in the pipe, and leaves it there, because the reader of
+// stderr may return.
 func (t *Tail) peek() {
 	var fds [2]int
 	size, err := unix.FcntlInt(uintptr(t.r), unix.F_GETPIPE_SZ, 0)

@@ -24,10 +24,10 @@ type Job struct {
 	hangup []signals.Signal // those that the kernel is about to send for the release of the terminal
 }
 
-// Suspended handles an app that was stopped by a signal. If a shell runs usher as a
-// job, it has to see usher stop. If there is no such shell, no process could resume
-// the app. Without usher, Ctrl-Z would not have stopped it: PID 1 and orphaned
-// groups are immune to that.
+// Suspended handles an app that was stopped by a signal. If a shell runs usher
+// as a job, it has to see usher stop. If there is no such shell, no process
+// could resume the app. Without usher, Ctrl-Z would not have stopped it: PID 1
+// and orphaned groups are immune to that.
 func (j *Job) Suspended(sig signals.Signal, group int) {
 	switch {
 	case sig == unix.SIGSTOP || j.FD < 0 || j.StopSent: // the sender will resume the app
@@ -43,10 +43,10 @@ func (j *Job) Suspended(sig signals.Signal, group int) {
 	}
 }
 
-// Resume resumes the app's whole group if the app is stopped, since all of it was
-// stopped. If a shell's `fg` has made usher's group the foreground group, Resume
-// hands that to the app's. It reports whether it has sent SIGCONT to the app. group is
-// 0 if there is no app.
+// Resume resumes the app's whole group if the app is stopped, since all of it
+// was stopped. If a shell's `fg` has made usher's group the foreground group,
+// Resume hands that to the app's. It reports whether it has sent SIGCONT to the
+// app. group is 0 if there is no app.
 func (j *Job) Resume(group int, stopped bool) bool {
 	j.StopSent = false
 	if j.FD < 0 || group == 0 {

@@ -52,10 +52,10 @@ func (t *TTY) Release() error {
 	return unix.IoctlSetInt(0, unix.TIOCNOTTY, 0)
 }
 
-// UnderShell reports whether the parent can resume usher if it stops: the parent is
-// in the same session, but in another group, like a shell with job control.
-// Without such a parent usher's group is orphaned, and the kernel would ignore
-// SIGTSTP for it as well (setpgid(2)).
+// UnderShell reports whether the parent can resume usher if it stops: the
+// parent is in the same session, but in another group, like a shell with job
+// control. Without such a parent usher's group is orphaned, and the kernel
+// would ignore SIGTSTP for it as well (setpgid(2)).
 func UnderShell() bool {
 	parent := unix.Getppid()
 	own, err := unix.Getsid(0)

@@ -15,25 +15,25 @@ import (
 
 // Bounds, however long usher runs and however often the app's health changes.
 const (
-	most    = 96  // events
-	first   = 24  // of those, how many stay when others are dropped: the start
+	most    = 96  // number of events
+	first   = 24  // number of events that stay when others are dropped: those of the start
 	longest = 200 // bytes of a text, such as an error's
 )
 
-// Timeline is what happened, in order. A nil Timeline keeps nothing. Its methods
+// Timeline has the events in order. A nil Timeline keeps nothing. Its methods
 // may be called from any goroutine.
 type Timeline struct {
 	Began time.Time // usher's start
 
 	mu      sync.Mutex
-	events  []*event.Event // none is changed
-	dropped int            // between the first ones and the rest
+	events  []*event.Event // the events themselves are never changed
+	dropped int            // number of events dropped after the first ones
 }
 
 // New returns a Timeline that counts from began.
 func New(began time.Time) *Timeline { return &Timeline{Began: began} }
 
-// Add keeps an event, if it is one for the timeline.
+// Add keeps an event, if it belongs into the timeline.
 func (t *Timeline) Add(e *event.Event) {
 	if t == nil || !e.InTimeline() {
 		return
@@ -55,7 +55,8 @@ func (t *Timeline) Add(e *event.Event) {
 	t.events = append(t.events, e)
 }
 
-// shorten keeps no more of a long text alive than is shown.
+// shorten returns a copy of the part of a long text that is shown, so that the
+// rest can be freed.
 func shorten(s string) string {
 	if len(s) <= longest {
 		return s
@@ -67,8 +68,8 @@ func shorten(s string) string {
 	return strings.Clone(s[:cut]) + "…"
 }
 
-// AppendText appends a line for each event: when it was, in seconds since
-// usher's start, and what it was.
+// AppendText appends a line for each event: when it happened, in seconds since
+// usher's start, and its text.
 func (t *Timeline) AppendText(b []byte) []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -82,7 +83,7 @@ func (t *Timeline) AppendText(b []byte) []byte {
 }
 
 // AppendJSON appends one object: when usher began, the events, and how many of
-// them are no longer known.
+// them were dropped.
 func (t *Timeline) AppendJSON(b []byte) []byte {
 	o := json.Object(b)
 	o.Begin("", '{')
@@ -100,7 +101,7 @@ func (t *Timeline) AppendJSON(b []byte) []byte {
 	return append(o, '\n')
 }
 
-// Elements is one JSON object for each event.
+// Elements returns a JSON object for each event.
 func (t *Timeline) Elements() [][]byte {
 	if t == nil {
 		return nil
@@ -119,7 +120,8 @@ func (t *Timeline) Elements() [][]byte {
 	return list
 }
 
-// Line is the timeline as one line: "wait-for 16ms · started 20ms · ready 1.2s".
+// Line returns the timeline as one line: "wait-for 16ms · started 20ms · ready
+// 1.2s".
 func (t *Timeline) Line() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

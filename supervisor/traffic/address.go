@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// mapped is 0.0.0.0 as IPv6 has it.
+// mapped is 0.0.0.0, mapped into IPv6.
 var mapped = [16]byte{10: 0xff, 11: 0xff}
 
 func loopback(ip *[16]byte) bool {
@@ -20,11 +20,11 @@ func loopback(ip *[16]byte) bool {
 // Net is a range of addresses.
 type Net struct {
 	ip   [16]byte
-	bits int // of the mapped address
+	bits int // length of the prefix, counted in the mapped address
 }
 
-// ParseNets reads one Net, or several with commas between them, as
-// Kubernetes' status.hostIPs and status.podIPs have them.
+// ParseNets parses one Net, or several with commas between them, the form of
+// Kubernetes' status.hostIPs and status.podIPs.
 func ParseNets(s string) (nets []Net, err error) {
 	for more := true; more && err == nil; {
 		var one string
@@ -36,7 +36,8 @@ func ParseNets(s string) (nets []Net, err error) {
 	return nets, err
 }
 
-// ParseNet reads "10.0.0.0/8", "fd00::/8", or an address, which is a range of one.
+// ParseNet parses "10.0.0.0/8", "fd00::/8", or an address, which is a range of
+// one.
 func ParseNet(s string) (Net, error) {
 	addr, length, isRange := strings.Cut(s, "/")
 	ip, err := netip.ParseAddr(addr)

@@ -5,21 +5,22 @@ import (
 	"time"
 )
 
-// arrivals tells connections that have come in since the last look from those
-// that were there before.
+// arrivals distinguishes connections that have come in since the last look from
+// older ones.
 type arrivals struct {
-	seen  map[int]int  // connections, and the look that has seen them last
-	look  int          // the number of the one under way
-	began [2]time.Time // the last look, and the one before
+	seen  map[int]int  // connections, by id, and the number of the last look that has seen them
+	look  int          // number of the present look
+	began [2]time.Time // when the last look began, and the one before
 }
 
 // maxSeen bounds the map, to some 4 MB.
 const maxSeen = 100_000
 
-// maxLate is how many looks later the kernel may tell of a connection's end.
+// maxLate is how many looks later the kernel may report a connection's end.
 const maxLate = 8
 
-// isNew is whether a connection that is there has come in since the last look.
+// isNew reports whether a connection that exists now has come in since the last
+// look.
 //
 //go:noinline
 func (a *arrivals) isNew(id int) bool {
@@ -33,9 +34,10 @@ func (a *arrivals) isNew(id int) bool {
 	return !old && a.look > 0
 }
 
-// cameAndWent is whether a connection that has come to its end came in when
-// nobody looked. The kernel tells of an end a moment after it, and of one that
-// was reset not before the app closes it, however late: its age tells.
+// cameAndWent reports whether a connection that has ended came in between two
+// looks. The age of the connection decides, because the kernel reports an end
+// late: a moment after it, and for a connection that was reset only when the
+// app closes it.
 //
 //go:noinline
 func (a *arrivals) cameAndWent(s *socket, now time.Time) bool {
@@ -44,9 +46,9 @@ func (a *arrivals) cameAndWent(s *socket, now time.Time) bool {
 	return !old && a.look > 0 && now.Sub(a.began[1])+jiffy > age
 }
 
-// next ends a look that began at that time. It forgets connections that were not
-// there at the last looks. The kernel may tell of their end some looks later, on
-// a busy machine.
+// next ends a look that began at that time. It forgets connections that the last
+// looks have not seen. On a busy machine, the kernel may report their end some
+// looks later.
 func (a *arrivals) next(began time.Time) error {
 	if len(a.seen) >= maxSeen {
 		return errors.New("too many connections to tell new ones from old ones")

@@ -9,30 +9,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// diag reads sockets through sock_diag(7), which takes no privileges. One netlink socket asks for those that there are. The kernel tells
-// the other one of those that have come to their end, with all that is known of them (since Linux 4.3, `ss -E`): a connection that
-// came and went between two looks is in one or the other.
+// diag reads sockets through sock_diag(7), which needs no privileges. One
+// netlink socket asks for the sockets that exist. The other one receives a
+// message from the kernel for each socket that ends, with all that is known
+// about it (since Linux 4.3, `ss -E`). So a connection that came and went
+// between two looks is seen in one of the two.
 type diag struct {
 	dump, ends int
 	buf        []byte
 }
 
-// What linux/sock_diag.h and linux/inet_diag.h have and x/sys/unix has not.
+// Constants of linux/sock_diag.h and linux/inet_diag.h that x/sys/unix lacks.
 const (
 	sockDiagByFamily = 20
 	diagInfo         = 2 // INET_DIAG_INFO
 	groupTCPDestroy  = 1 // SKNLGRP_INET_TCP_DESTROY
 	groupTCP6Destroy = 3
 
-	// All but TIME_WAIT, which the other socket has told of, SYN_SENT and CLOSE.
+	// All states but TIME_WAIT, which the other socket has reported, SYN_SENT and
+	// CLOSE.
 	states = 1<<established | 1<<synRecv | 1<<4 | 1<<5 | 1<<closeWait | 1<<9 | 1<<listening | 1<<11
 
-	// minInfo is up to tcpi_data_segs_out, from Linux 4.6 on.
+	// minInfo is the length of a tcp_info up to tcpi_data_segs_out, which Linux has
+	// since 4.6.
 	minInfo = 160
 )
 
 func openDiag() (source, error) {
-	d := &diag{dump: -1, ends: -1, buf: make([]byte, 32<<10)} // the kernel fills as much
+	d := &diag{dump: -1, ends: -1, buf: make([]byte, 32<<10)} // the largest datagram that the kernel makes
 	err := d.open()
 	if err != nil {
 		d.close()
@@ -42,17 +46,19 @@ func openDiag() (source, error) {
 }
 
 func (d *diag) open() (err error) {
-	if d.dump, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG); err != nil {
+	const family, kind = unix.AF_NETLINK, unix.SOCK_DGRAM | unix.SOCK_CLOEXEC
+	if d.dump, err = unix.Socket(family, kind, unix.NETLINK_SOCK_DIAG); err != nil {
 		return fmt.Errorf("cannot open sock_diag: %w", err)
 	}
-	if d.ends, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_SOCK_DIAG); err != nil {
+	if d.ends, err = unix.Socket(family, kind|unix.SOCK_NONBLOCK, unix.NETLINK_SOCK_DIAG); err != nil {
 		return fmt.Errorf("cannot open sock_diag: %w", err)
 	}
-	// The kernel answers at once. Should it not, a stop must not hang.
+	// The kernel answers at once. If it ever does not, a stop must not hang.
 	if err = unix.SetsockoptTimeval(d.dump, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 1}); err != nil {
 		return err
 	}
-	if err = unix.Bind(d.ends, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 1<<(groupTCPDestroy-1) | 1<<(groupTCP6Destroy-1)}); err != nil {
+	const groups = 1<<(groupTCPDestroy-1) | 1<<(groupTCP6Destroy-1)
+	if err = unix.Bind(d.ends, &unix.SockaddrNetlink{Family: family, Groups: groups}); err != nil {
 		return fmt.Errorf("sock_diag does not tell of connections that end: %w", err)
 	}
 	return nil
@@ -63,7 +69,8 @@ func (d *diag) close() {
 	unix.Close(d.ends)
 }
 
-// read asks again where a dump was interrupted by a change (NLM_F_DUMP_INTR), but not for ever.
+// read asks again if a change interrupted a dump (NLM_F_DUMP_INTR), but not for
+// ever.
 func (d *diag) read(w *Watcher) error {
 	for try := 0; ; try++ {
 		w.look.Open, w.look.Busy = 0, 0
@@ -80,14 +87,14 @@ func (d *diag) read(w *Watcher) error {
 			break
 		}
 	}
-	for { // after the listeners
+	for { // after the dump, which has shown the listening sockets
 		n, err := unix.Read(d.ends, d.buf)
 		switch {
 		case err == unix.EAGAIN && w.blind:
 			return errors.New("sock_diag shows less than that of Linux 4.6")
 		case err == unix.EAGAIN:
 			return nil
-		case err == unix.ENOBUFS: // more than could be kept: there is traffic, whoever's it is
+		case err == unix.ENOBUFS: // the kernel had more messages than fit: there is traffic, of whatever peer
 			w.active(time.Now())
 		case err == unix.EINTR:
 		case err != nil:
@@ -98,7 +105,8 @@ func (d *diag) read(w *Watcher) error {
 	}
 }
 
-// ask has the kernel dump the sockets of a family: a struct inet_diag_req_v2. It reports whether the dump was all of one piece.
+// ask makes the kernel dump the sockets of a family, with a struct
+// inet_diag_req_v2. It reports whether no change interrupted the dump.
 func (d *diag) ask(w *Watcher, family uint8) (whole bool, err error) {
 	req := d.buf[:unix.SizeofNlMsghdr+56]
 	clear(req)
@@ -127,7 +135,9 @@ func (d *diag) ask(w *Watcher, family uint8) (whole bool, err error) {
 	}
 }
 
-// messages looks at each of a datagram's. It returns the flags of them all, and whether they ended a dump, or what the kernel had against it.
+// messages handles each message of a datagram. It returns the flags of all
+// messages. It is done if a message ended the dump; err is the kernel's
+// refusal.
 func (d *diag) messages(w *Watcher, b []byte, ended bool) (flags uint16, done bool, err error) {
 	now := time.Now()
 	for len(b) >= unix.SizeofNlMsghdr {
@@ -161,7 +171,8 @@ func (d *diag) messages(w *Watcher, b []byte, ended bool) (flags uint16, done bo
 	return flags, false, nil
 }
 
-// parse reads a struct inet_diag_msg and the tcp_info that follows. Those of old kernels are too short.
+// parse reads a struct inet_diag_msg and the tcp_info that follows. It fails if
+// the tcp_info is too short, as that of old kernels is.
 func (s *socket) parse(m []byte) bool {
 	if len(m) < 72 {
 		return false

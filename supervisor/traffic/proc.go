@@ -12,13 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// proc reads sockets from /proc/net/tcp and tcp6, for where there is no sock_diag: gVisor, a seccomp filter, a kernel without
-// INET_DIAG. What is seen there is who is connected, and the queues at this moment; bytes that came and went are not. So the counts of
-// the whole namespace in /proc/net/snmp have to rest as well: connections accepted that are none of those seen, and, while
-// any inbound connection is open, segments. That errs on the side of a longer wait.
+// proc reads sockets from /proc/net/tcp and tcp6, if there is no sock_diag: in
+// gVisor, behind a seccomp filter, with a kernel without INET_DIAG. These files
+// show the connections and the state of their queues, but not bytes that came
+// and went. So the counters of the whole namespace in /proc/net/snmp must rest
+// as well: the number of accepted connections, besides those that were seen,
+// and, while any inbound connection is open, the number of segments. If that is
+// wrong, the wait is too long, not too short.
 type proc struct {
 	dir   string
-	other int // new ones that don't count: usher's own, ignored ones
+	other int // number of new connections that don't count: usher's own, ignored ones
 	buf   []byte
 
 	accepted, segments uint64
@@ -43,7 +46,8 @@ func (p *proc) read(w *Watcher) error {
 	var accepted, segments uint64
 	counted := false
 	err := p.lines("snmp", func(line []byte) {
-		// Two lines that begin with Tcp: names, then numbers. RFC 4022 has the order, and the kernel that of the RFC.
+		// Two lines begin with Tcp: names, then numbers. The kernel writes them in the
+		// order of RFC 4022.
 		if f := strings.Fields(string(line)); len(f) > 11 && f[0] == "Tcp:" && f[1][0] <= '9' {
 			accepted, segments, counted = number(f[6]), number(f[10])+number(f[11]), true
 		}
@@ -85,7 +89,8 @@ func (p *proc) see(w *Watcher, s *socket) {
 	}
 }
 
-// pair identifies a connection by its two ends: FNV-1a of 16 bits at a time.
+// pair returns an identifier of a connection, made from its two ends: FNV-1a of
+// 16 bits at a time.
 func (s *socket) pair() int {
 	h := uint64(s.local.port)<<16 | uint64(s.peer.port)
 	for i := range s.local.ip {
@@ -94,7 +99,7 @@ func (s *socket) pair() int {
 	return int(h)
 }
 
-// lines calls do with every line of a file.
+// lines calls do with each line of a file.
 func (p *proc) lines(name string, do func(line []byte)) error {
 	fd, err := unix.Open(p.dir+name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -126,7 +131,8 @@ func (p *proc) lines(name string, do func(line []byte)) error {
 	}
 }
 
-// parseLine reads a line of proc_pid_net(5), of which the first is a heading.
+// parseLine parses a line of proc_pid_net(5). The first line is a heading, for
+// which it fails.
 func (s *socket) parseLine(line []byte) bool {
 	f := strings.Fields(string(line))
 	if len(f) < 5 || !s.local.parse(f[1]) || !s.peer.parse(f[2]) {
@@ -145,7 +151,8 @@ func (s *socket) parseLine(line []byte) bool {
 	return ok
 }
 
-// parse reads "0100007F:1F90": words of 4 bytes as the machine has them, and the port.
+// parse parses "0100007F:1F90": words of 4 bytes in the machine's byte order,
+// and the port.
 func (e *endpoint) parse(s string) bool {
 	ip, port, _ := strings.Cut(s, ":")
 	to := e.ip[:]

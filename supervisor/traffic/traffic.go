@@ -1,7 +1,10 @@
-// Package traffic sees the TCP connections that come into a network namespace, and whether anything moves on them: for a stop that is to
-// wait for the end of traffic. It reads while somebody looks, and costs nothing otherwise.
+// Package traffic observes the TCP connections that come into a network
+// namespace, and whether anything moves on them: for a stop that waits for the
+// end of traffic. It reads only while a Watcher is asked, and costs nothing at
+// other times.
 //
-// What it can't see: UDP and with it QUIC, unix sockets, and what has been handed to another network namespace.
+// It can't see UDP and with it QUIC, unix sockets, and connections that were
+// handed to another network namespace.
 package traffic
 
 import (
@@ -9,47 +12,55 @@ import (
 	"time"
 )
 
-// Look is what one look at the namespace's inbound connections has found. Those of a Watcher's own ports and checks, and ignored peers, are not
-// among them.
+// Look is the result of one look at the namespace's inbound connections. It
+// leaves out connections of a Watcher's own ports and checks, and of ignored
+// peers.
 type Look struct {
 	// Active is the last time at which a connection came in or, unless
-	// Watcher.NewOnly, a byte moved; zero is never, as far as is known.
+	// Watcher.NewOnly is set, a byte moved. It is zero if that is not known to have
+	// happened.
 	Active time.Time
-	// Open is how many connections there are.
+	// Open is the number of connections.
 	Open int
-	// Busy is how many of these have unfinished business: bytes the app has not read or the peer not acknowledged, a request without
-	// an answer.
+	// Busy is the number of connections with unfinished business: bytes that the
+	// app has not read or the peer has not acknowledged, or a request without an
+	// answer.
 	Busy int
 }
 
-// Watcher looks at the network namespace of the goroutine that makes it. One goroutine may use it at a time.
+// Watcher observes the network namespace of the goroutine that makes it. One
+// goroutine may use it at a time.
 type Watcher struct {
-	// Ports are listening ports of the watcher's own, which don't count.
+	// Ports are usher's own listening ports, whose connections don't count.
 	Ports []uint16
-	// Own says whether a local port is one of the watcher's own clients'; nil is no.
+	// Own reports whether a local port belongs to one of usher's own clients. Nil
+	// means that there are none.
 	Own func(port uint16) bool
-	// Ignore are the peers that don't count.
+	// Ignore are the peers whose connections don't count.
 	Ignore []Net
-	// NewOnly has Look.Active be about connections that have come in since
-	// Open, whatever moves on them or on others.
+	// NewOnly makes Look.Active ignore what moves on connections: only connections
+	// that have come in since Open count.
 	NewOnly bool
 
 	source    source
-	listeners []endpoint // seen until now: what they have accepted may outlive them
+	listeners []endpoint // all that were ever seen: connections may outlive the socket that accepted them
 	arrivals  arrivals
-	look      Look // under way
-	blind     bool // there was a connection of which too little was known
+	look      Look // result of the present look
+	blind     bool // a connection was seen of which too little is known
 }
 
-// source is where sockets are read.
+// source reads sockets from the kernel.
 type source interface {
-	// read hands every socket to see, listening ones before those that they have accepted.
+	// read passes each socket to see, listening sockets before the connections that
+	// they have accepted.
 	read(w *Watcher) error
 	close()
 }
 
-// Open begins to watch: what comes and goes from here on will be seen by Look. Without sock_diag, fallback says why, and what is seen
-// instead is /proc/net/tcp: connections, their queues, and, while any is open, segments of whichever connection. All of them count as busy.
+// Open begins to watch: Look will see what comes and goes from then on. If
+// there is no sock_diag, fallback says why. Then Look reads /proc/net/tcp,
+// which shows connections, their queues and, while any connection is open,
+// segments of any connection. All connections count as busy then.
 func (w *Watcher) Open() (fallback, err error) {
 	if w.source, fallback = openDiag(); fallback == nil {
 		if _, fallback = w.Look(); fallback == nil {
@@ -62,10 +73,11 @@ func (w *Watcher) Open() (fallback, err error) {
 	return fallback, err
 }
 
-// Close ends it.
+// Close ends the watch.
 func (w *Watcher) Close() { w.source.close() }
 
-// Look looks once. An error leaves nothing known about what has happened since the last time.
+// Look looks once. After an error, nothing is known about what has happened
+// since the last look.
 func (w *Watcher) Look() (Look, error) {
 	began := time.Now()
 	err := w.source.read(w)
@@ -75,7 +87,7 @@ func (w *Watcher) Look() (Look, error) {
 	return w.look, err
 }
 
-// States of linux/tcp_states.h.
+// States of a connection, from linux/tcp_states.h.
 const (
 	established = 1
 	synRecv     = 3
@@ -85,27 +97,30 @@ const (
 	listening   = 10
 )
 
-// endpoint is an end of a connection. IPv4 is mapped into IPv6, so that an IPv4 connection on an IPv6 socket is no special case.
+// endpoint is an end of a connection. IPv4 addresses are mapped into IPv6, so
+// that an IPv4 connection on an IPv6 socket is no special case.
 type endpoint struct {
 	ip   [16]byte
 	port uint16
 }
 
-// socket is one as it was read.
+// socket is a socket as it was read.
 type socket struct {
 	local, peer endpoint
-	id          int   // of the connection for all of its life: the kernel's cookie
-	state       uint8 // closed: it has come to its end since the last look
-	retrans     uint8 // of the SYN-ACK, or how often the same segment has been sent again in vain
+	id          int   // of the connection, for all of its life: the kernel's cookie
+	state       uint8 // closed: the connection has ended since the last look
+	retrans     uint8 // retransmissions: of the SYN-ACK, or of the same segment, without an answer
 	unread      uint32
-	unacked     uint32 // sent or to be sent
-	info        bool   // whether there is the rest, from tcp_info(7): kernel connections at the end of their lives have none
-	// Milliseconds since, with a jiffy's precision. All are set when a connection comes in.
+	unacked     uint32 // bytes that were sent or will be sent
+	info        bool   // the rest is set, from tcp_info(7), which connections about to end lack
+	// Milliseconds since the last such event, with a jiffy's precision. All are set
+	// when a connection comes in.
 	dataSent, dataReceived, ackReceived uint32
 	segmentsIn, segmentsOut             uint32 // with data
 }
 
-// inbound is whether a socket is an accepted connection, or one to be, that counts. It learns from those that listen.
+// inbound reports whether a socket is a connection that counts and that was or
+// will be accepted. It notes listening sockets.
 func (w *Watcher) inbound(s *socket) bool {
 	if s.state == closeWait && s.unread > 0 {
 		s.unread-- // the peer's FIN counts as a byte until the app has read the end
@@ -132,12 +147,14 @@ func (w *Watcher) accepted(local *endpoint) bool {
 	return false
 }
 
-// ignored: usher's own, and whom it was told to leave out.
+// ignored reports whether a connection does not count: it is usher's own, or
+// its peer is in Ignore.
 func (w *Watcher) ignored(s *socket) bool {
 	if slices.Contains(w.Ports, s.local.port) {
 		return true
 	}
-	// Another host may use the same port. Within a namespace a connection has the same address at both ends, or the loopback's.
+	// Another host may use the same port. Within a namespace, a connection has the
+	// same address at both ends, or the loopback address.
 	if w.Own != nil && (s.peer.ip == s.local.ip || loopback(&s.peer.ip)) && w.Own(s.peer.port) {
 		return true
 	}
@@ -149,7 +166,8 @@ func (w *Watcher) ignored(s *socket) bool {
 	return false
 }
 
-// see judges a socket that sock_diag has shown. The time is one at which all that it says was already so.
+// see counts a socket that sock_diag has shown. At the time now, all that the
+// socket says was already true.
 func (w *Watcher) see(s *socket, now time.Time) {
 	if !w.inbound(s) {
 		return
@@ -160,12 +178,12 @@ func (w *Watcher) see(s *socket, now time.Time) {
 			w.active(now)
 		}
 	case s.state == synRecv:
-		if s.retrans == 0 { // a peer that does not answer the SYN-ACK would count for a minute
+		if s.retrans == 0 { // otherwise a peer that never answers the SYN-ACK would count for a minute
 			w.active(now)
 		}
 	case s.info:
 		quiet := s.dataReceived
-		if s.retrans == 0 { // data sent again and again to a peer that is gone is nothing that moves
+		if s.retrans == 0 { // nothing moves if data is sent again and again to a peer that is gone
 			quiet = min(quiet, s.dataSent)
 		}
 		w.active(now.Add(min(0, jiffy-time.Duration(quiet)*time.Millisecond)))
@@ -183,7 +201,8 @@ func (w *Watcher) see(s *socket, now time.Time) {
 	}
 }
 
-// jiffy is how much an age may be too high: a tick of the kernel's clock at its slowest, CONFIG_HZ=100.
+// jiffy is the largest error of an age: one tick of the kernel's clock at its
+// slowest, CONFIG_HZ=100.
 const jiffy = 10 * time.Millisecond
 
 //go:noinline
@@ -193,12 +212,12 @@ func (w *Watcher) active(at time.Time) {
 	}
 }
 
-// busy is whether an end of the app, now, would cut something off.
+// busy reports whether the app would cut something off if it ended now.
 func (s *socket) busy() bool {
 	switch {
 	case s.unacked > 0:
 		return true
-	case s.state != established && s.state != closeWait: // the app has closed it, and all of it has arrived
+	case s.state != established && s.state != closeWait: // the app has closed it, and all data has arrived
 		return false
 	case s.unread > 0:
 		return true
@@ -207,8 +226,10 @@ func (s *socket) busy() bool {
 	case s.dataReceived != s.dataSent:
 		return s.dataReceived < s.dataSent
 	}
-	// Within one jiffy a request came and was answered, or an answer went and the next request came. An answer is followed by an
-	// acknowledgement (RFC 9293 3.8.6.3: within half a second), a request has brought that of the last answer along. Where the
-	// acknowledgement was as quick as everything else, there remains to count.
+	// Within one jiffy, either a request came and was answered, or an answer went
+	// and the next request came. An answer is followed by an acknowledgement of its
+	// own (RFC 9293 3.8.6.3: within half a second). A request brings the
+	// acknowledgement of the last answer along. If the acknowledgement came as
+	// quickly as everything else, the counts of segments decide.
 	return s.ackReceived >= s.dataReceived && s.segmentsIn > s.segmentsOut
 }

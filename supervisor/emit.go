@@ -9,18 +9,18 @@ import (
 	"usher/supervisor/lifecycle"
 )
 
-// tell reports an event.
-func (s *Supervisor) tell(e event.Event) { s.log.Event(&e) }
+// emit passes an event to the log.
+func (s *Supervisor) emit(e event.Event) { s.log.Event(&e) }
 
-// tellSignal reports what became of a signal. In a flood of signals that is a
-// lot, so nothing is made that is not shown.
-func (s *Supervisor) tellSignal(kind event.Kind, e *signals.Event) {
+// emitSignal reports what became of a signal. In a flood of signals there are
+// many such events, so emitSignal makes only those that are shown.
+func (s *Supervisor) emitSignal(kind event.Kind, e *signals.Event) {
 	if s.log.Verbose() {
-		s.tell(event.Event{Kind: kind, Signal: signals.Name(e.Signal), Sender: e.Sender.String()})
+		s.emit(event.Event{Kind: kind, Signal: signals.Name(e.Signal), Sender: e.Sender.String()})
 	}
 }
 
-// stopRequested is the event of a stop's begin, in that phase.
+// stopRequested returns the event of a stop request in the given phase.
 func (s *Supervisor) stopRequested(at time.Time, phase lifecycle.Phase) event.Event {
 	return event.Event{
 		Kind:   event.StopRequested,
@@ -31,15 +31,15 @@ func (s *Supervisor) stopRequested(at time.Time, phase lifecycle.Phase) event.Ev
 	}
 }
 
-// appEnded is the event of the app's end.
+// appEnded returns the event of the app's end.
 func (s *Supervisor) appEnded(at time.Time) event.Event {
 	status := s.report.Run.Status
 	e := event.Event{Kind: event.AppEnded, At: at, ExitCode: exitcode.Of(status)}
 	if status.Signaled() {
 		e.Signal = signals.Name(status.Signal())
 	}
-	if told := s.life.Progress().SignalledAt; !told.IsZero() {
-		e.Took = max(0, at.Sub(told)) // the app may have ended before
+	if sent := s.life.Progress().SignalledAt; !sent.IsZero() {
+		e.Took = max(0, at.Sub(sent)) // the app may have ended before that
 	}
 	return e
 }
