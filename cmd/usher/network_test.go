@@ -22,7 +22,7 @@ const (
 	envBuilt  = "USHER_TEST_BINARIES" // where the parent has built usher
 )
 
-var skipped = regexp.MustCompile(`(?m)^ +\S+_test\.go:\d+: (.*)\n(?: *)--- SKIP`)
+var skipped = regexp.MustCompile(`(?m)^ +\S+_test\.go:\d+: (.*)\n(?: *--- PASS: .*\n)* *--- SKIP`)
 
 // ownNetwork reports whether the test is to go on: it runs where it has a network namespace with a loopback interface of its own. Otherwise
 // it has just run there, and all is said.
