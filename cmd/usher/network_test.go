@@ -22,7 +22,7 @@ const (
 	envBuilt  = "USHER_TEST_BINARIES" // where the parent has built usher
 )
 
-var skipped = regexp.MustCompile(`(?m)^ +\S+_test\.go:\d+: (.*)\n(?: *)--- SKIP`)
+var skipped = regexp.MustCompile(`(?m)^ +\S+_test\.go:\d+: (.*)\n(?: *--- PASS: .*\n)* *--- SKIP`)
 
 // ownNetwork reports whether the test is to go on: it runs where it has a network namespace with a loopback interface of its own. Otherwise
 // it has just run there, and all is said.
@@ -35,26 +35,34 @@ func ownNetwork(t *testing.T) bool {
 		return true
 	}
 	t.Parallel()
+	goServer(t)
+	inOwnNetwork(t.Name())(t)
+	return false
+}
+
+// inOwnNetwork runs the test of that name there. What it returns reports to the test how it went.
+func inOwnNetwork(name string) (report func(t *testing.T)) {
 	attr, err := namespaces()
 	if err != nil {
-		t.Skipf("no namespace can be made here: %v", err)
+		return func(t *testing.T) { t.Skipf("no namespace can be made here: %v", err) }
 	}
-	goServer(t)
 	inside := *attr
 	inside.Cloneflags = inside.Cloneflags&syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET
-	name := "^" + strings.ReplaceAll(regexp.QuoteMeta(t.Name()), "/", "$/^") + "$"
-	cmd := exec.Command("/proc/self/exe", "-test.run", name, "-test.v", "-test.timeout", "3m")
-	cmd.Env = append(os.Environ(), envInside+"="+t.Name(), envBuilt+"="+made.path)
+	pattern := "^" + strings.ReplaceAll(regexp.QuoteMeta(name), "/", "$/^") + "$"
+	cmd := exec.Command("/proc/self/exe", "-test.run", pattern, "-test.v", "-test.timeout", "3m")
+	cmd.Env = append(os.Environ(), envInside+"="+name, envBuilt+"="+made.path)
 	cmd.SysProcAttr = &inside
 	out, err := cmd.CombinedOutput()
-	if m := skipped.FindSubmatch(out); m != nil && err == nil {
-		t.Skip(string(m[1]))
+	return func(t *testing.T) {
+		t.Helper()
+		if m := skipped.FindSubmatch(out); m != nil && err == nil {
+			t.Skip(string(m[1]))
+		}
+		if err != nil || !bytes.Contains(out, []byte("--- PASS: "+name)) {
+			t.Fatalf("in a network namespace of its own: %v\n%s", err, out)
+		}
+		t.Logf("%s", out)
 	}
-	if err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())) {
-		t.Fatalf("in a network namespace of its own: %v\n%s", err, out)
-	}
-	t.Logf("%s", out)
-	return false
 }
 
 // goServer is testdata/server, built once, for usher's tests and those that they start.

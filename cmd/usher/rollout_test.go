@@ -116,19 +116,23 @@ func (c *clients) run(addr, quick, slow string, within time.Duration) {
 		if i >= 8 {
 			page, pace = slow, 0
 		}
-		late := time.Duration(rand.Int64N(int64(within)))
-		c.late = max(c.late, late)
-		c.wg.Go(func() {
-			for {
-				next := time.After(pace)
-				if !c.ended(client.Get(page), late) {
-					<-next
-					continue
-				}
+		c.send(func() error { return client.Get(page) }, pace, within)
+	}
+}
+
+// send is one more client.
+func (c *clients) send(request func() error, pace, within time.Duration) {
+	late := time.Duration(rand.Int64N(int64(within)))
+	c.late = max(c.late, late)
+	c.wg.Go(func() {
+		for {
+			next := time.After(pace)
+			if c.ended(request(), late) {
 				return
 			}
-		})
-	}
+			<-next
+		}
+	})
 }
 
 // ended takes down a request, and reports whether the client that learns so late has now learned.
@@ -186,6 +190,12 @@ func stopUnderLoad(u *usher, addr, quick, slow string) (*clients, time.Duration)
 	c := &clients{}
 	c.run(addr, quick, slow, 2*time.Second)
 	time.Sleep(time.Second) // of load
+	return c, c.stop(u)
+}
+
+// stop sends SIGTERM, and returns how long the stop took. The clients have ended, too.
+func (c *clients) stop(u *usher) time.Duration {
+	u.t.Helper()
 	c.mu.Lock()
 	c.gone = time.Now()
 	c.mu.Unlock()
@@ -193,5 +203,5 @@ func stopUnderLoad(u *usher, addr, quick, slow string) (*clients, time.Duration)
 	u.wait()
 	took := time.Since(c.gone)
 	c.wg.Wait()
-	return c, took
+	return took
 }

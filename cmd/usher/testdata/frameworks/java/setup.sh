@@ -1,0 +1,2 @@
+javac Server.java
+jar cfe app.jar Server *.class

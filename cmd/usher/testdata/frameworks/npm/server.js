@@ -1,0 +1,3 @@
+require("http").createServer((request, response) => {
+  setTimeout(() => response.end("ok\n"), request.url.startsWith("/slow") ? 2000 : 0);
+}).listen(3000);
