@@ -4,10 +4,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/signals"
+	"usher/supervisor/ending"
 	"usher/supervisor/event"
 	"usher/supervisor/lifecycle"
 	"usher/supervisor/process"
-	"usher/supervisor/report"
 )
 
 // step gives the machine an event, logs what the event changes, and carries out
@@ -66,7 +66,7 @@ func (s *Supervisor) act(actions []lifecycle.Action) {
 			s.emit(event.Event{Kind: event.StragglersSignalled, Processes: process.Names(found)})
 		case lifecycle.Clear:
 			if found := s.withoutCommands(process.SignalStragglers(s.self, s.app.group, unix.SIGKILL)); len(found) > 0 {
-				s.report.Run.Killed = report.Processes(found)
+				s.ending.Run.Killed = ending.Processes(found)
 				s.emit(event.Event{Kind: event.StragglersKilled, Processes: process.Names(found)})
 			}
 		case lifecycle.Finish:
@@ -81,11 +81,11 @@ func (s *Supervisor) entered(e *lifecycle.Event) {
 	switch st.Phase {
 	case lifecycle.Holding:
 		held := event.Event{
-			Kind: event.Held, Signal: signals.Name(st.Signal), Sender: s.report.StopSender(), Limit: s.timing.Hold,
+			Kind: event.Held, Signal: signals.Name(st.Signal), Sender: s.ending.StopSender(), Limit: s.timing.Hold,
 		}
 		if s.config.QuietPeriod > 0 {
-			s.report.Quiet = s.config.Quiet()
-			held.Kind, held.Quiet, held.Reason = event.HeldUntilQuiet, s.config.QuietPeriod, s.report.Quiet
+			s.ending.Quiet = s.config.Quiet()
+			held.Kind, held.Quiet, held.Reason = event.HeldUntilQuiet, s.config.QuietPeriod, s.ending.Quiet
 			go s.watch(lifecycle.Holding, st.RequestedAt)
 		}
 		s.emit(held)
@@ -114,8 +114,8 @@ func (s *Supervisor) emitFirstSignal() {
 	e := event.Event{
 		Kind:   event.AppSignalledAtOnce,
 		Signal: signals.Name(st.Signal),
-		Sender: s.report.StopSender(),
-		SentAs: s.report.FirstSignal(),
+		Sender: s.ending.StopSender(),
+		SentAs: s.ending.FirstSignal(),
 		Took:   st.SignalledAt.Sub(st.RequestedAt),
 	}
 	switch {

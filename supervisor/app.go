@@ -7,12 +7,12 @@ import (
 
 	"usher/signals"
 	"usher/signals/entry"
+	"usher/supervisor/ending"
 	"usher/supervisor/event"
+	"usher/supervisor/health"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
-	"usher/supervisor/probe"
 	"usher/supervisor/process"
-	"usher/supervisor/report"
 	"usher/supervisor/spawn"
 	"usher/supervisor/terminal"
 )
@@ -23,11 +23,11 @@ type app struct {
 	group     int             // its process group; 0 if there has been no app
 	starting  *spawn.Starting // while execve(2) has not returned; nil otherwise
 	startedAt time.Time
-	refused   error         // why usher can't start an app; nil if it can
-	stopped   bool          // stopped by a signal such as SIGTSTP
-	woken     bool          // has got SIGCONT for the present item of the schedule
-	health    *probe.Health // checks since the last start
-	kept      []keptSignal  // signals that arrived before the app was started
+	refused   error          // why usher can't start an app; nil if it can
+	stopped   bool           // stopped by a signal such as SIGTSTP
+	woken     bool           // has got SIGCONT for the present item of the schedule
+	health    *health.Health // checks since the last start
+	kept      []keptSignal   // signals that arrived before the app was started
 }
 
 // keptSignal is a signal that arrived before the app was started, and the
@@ -41,16 +41,16 @@ type keptSignal struct {
 func (s *Supervisor) startApp() {
 	entry.Running = true
 	if restarts := s.life.Progress().Restarts; restarts > 0 {
-		s.report.Restarts++
+		s.ending.Restarts++
 		if restarts == 1 { // later restarts wait, and RestartDelayed has been logged
-			s.emit(event.Event{Kind: event.RestartedAtOnce, ExitCode: s.report.ExitCode()})
+			s.emit(event.Event{Kind: event.RestartedAtOnce, ExitCode: s.ending.ExitCode()})
 		}
 		s.writeAhead() // replaces the record of the last run
 		s.app.health = s.view.NewHealth()
-		s.report.Steps = nil
+		s.ending.Steps = nil
 		s.job.Hand(s.app.group, unix.Getpgrp()) // the last run's process group still has the terminal
 	}
-	s.app.stopped, s.app.woken, s.report.Run = false, false, report.Run{}
+	s.app.stopped, s.app.woken, s.ending.Run = false, false, ending.Run{}
 	if err := s.start(); err != nil {
 		s.startFailed(err)
 		return
@@ -88,7 +88,7 @@ func (s *Supervisor) appStarted() {
 		s.forward(lifecycle.Action{Signal: &s.app.kept[i].event, Deliver: s.app.kept[i].deliver})
 	}
 	s.app.kept = nil
-	if s.word.Log != nil && s.report.Restarts == 0 {
+	if s.word.Log != nil && s.ending.Restarts == 0 {
 		if s.memory.Foresee() {
 			s.writeAhead()
 		}
@@ -170,9 +170,9 @@ func (s *Supervisor) startFailed(err error) {
 	if x.Hint != "" {
 		s.emit(event.Event{Kind: event.Hint, Message: x.Hint})
 	}
-	s.report.Run.Fatal = &lastword.Record{Reason: lastword.StartError, Message: x.Why, Hint: x.Hint, ExitCode: x.Code}
+	s.ending.Run.Fatal = &lastword.Record{Reason: lastword.StartError, Message: x.Why, Hint: x.Hint, ExitCode: x.Code}
 	// An app that was started once may start again later: its file is being
 	// replaced, or memory has run out for a while.
-	s.step(&lifecycle.Event{Kind: lifecycle.AppEnded, At: time.Now(), Failed: true, Final: s.report.Restarts == 0,
+	s.step(&lifecycle.Event{Kind: lifecycle.AppEnded, At: time.Now(), Failed: true, Final: s.ending.Restarts == 0,
 		Last: process.Alone(s.self, s.children.none)})
 }

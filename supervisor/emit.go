@@ -26,14 +26,14 @@ func (s *Supervisor) stopRequested(at time.Time, phase lifecycle.Phase) event.Ev
 		Kind:   event.StopRequested,
 		At:     at,
 		Signal: signals.Name(s.life.Progress().Signal),
-		Sender: s.report.StopSender(),
+		Sender: s.ending.StopSender(),
 		Phase:  phase.String(),
 	}
 }
 
 // appEnded returns the event of the app's end.
 func (s *Supervisor) appEnded(at time.Time) event.Event {
-	status := s.report.Run.Status
+	status := s.ending.Run.Status
 	e := event.Event{Kind: event.AppEnded, At: at, ExitCode: exitcode.Of(status)}
 	if status.Signaled() {
 		e.Signal = signals.Name(status.Signal())

@@ -7,13 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/signals"
+	"usher/supervisor/ending"
 	"usher/supervisor/event"
 	"usher/supervisor/exitcode"
 	"usher/supervisor/goruntime"
 	"usher/supervisor/lifecycle"
 	"usher/supervisor/memory"
 	"usher/supervisor/process"
-	"usher/supervisor/report"
 	"usher/supervisor/spawn"
 )
 
@@ -153,7 +153,7 @@ func (s *Supervisor) reap(now time.Time) {
 	s.children.unreaped = err != nil
 	switch {
 	case failed != nil:
-		if s.report.Restarts == 0 {
+		if s.ending.Restarts == 0 {
 			s.app.group = 0 // no app has ever run
 		}
 		s.startFailed(failed)
@@ -163,7 +163,7 @@ func (s *Supervisor) reap(now time.Time) {
 		s.step(&lifecycle.Event{
 			Kind:   lifecycle.AppEnded,
 			At:     now,
-			Failed: s.report.Mapped(exitcode.Of(s.report.Run.Status)) != 0,
+			Failed: s.ending.Mapped(exitcode.Of(s.ending.Run.Status)) != 0,
 			Last:   s.leavesStragglers() || process.Alone(s.self, s.children.none),
 		})
 	}
@@ -200,7 +200,7 @@ func (s *Supervisor) signalled(e signals.Event, now time.Time) {
 		}
 		s.arrival.event = lifecycle.Event{Kind: lifecycle.Signalled, At: now, Signal: arrived, Deliver: deliver}
 	} else {
-		arrived.Sender = report.Named(e.Sender)
+		arrived.Sender = ending.Named(e.Sender)
 		s.arrival.event = lifecycle.Event{
 			Kind: lifecycle.StopRequested, At: now, Signal: arrived, Deliver: deliver, NoHold: s.view.NoHold(),
 		}

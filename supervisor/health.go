@@ -7,8 +7,8 @@ import (
 	"usher/signals"
 	"usher/signals/entry"
 	"usher/supervisor/config"
+	"usher/supervisor/health"
 	"usher/supervisor/lifecycle"
-	"usher/supervisor/probe"
 )
 
 // prepareChecks connects the checks with usher. It does so once, because the
@@ -84,11 +84,11 @@ func (s *Supervisor) close() {
 
 // publish makes the snapshot that probe requests read.
 func (s *Supervisor) publish() {
-	snap := &probe.Snapshot{
+	snap := &health.Snapshot{
 		Progress: s.life.Progress(),
 		PID:      s.app.pid,
 		Started:  s.app.startedAt,
-		Restarts: s.report.Restarts,
+		Restarts: s.ending.Restarts,
 		Health:   s.app.health,
 	}
 	switch {
@@ -107,7 +107,7 @@ func (s *Supervisor) publish() {
 
 // unhealthy stops the app if --on-unhealthy says so. A startup or live check,
 // or the watchdog, has failed in the run of the app to which h belongs.
-func (s *Supervisor) unhealthy(h *probe.Health, why string) {
+func (s *Supervisor) unhealthy(h *health.Health, why string) {
 	s.post(func() {
 		if s.app.health != h || !s.life.Phase().Alive() || s.config.OnUnhealthy != config.UnhealthyStop {
 			return
@@ -118,7 +118,7 @@ func (s *Supervisor) unhealthy(h *probe.Health, why string) {
 			Signal:  &signals.Event{Signal: s.timing.StopSignal},
 			Deliver: s.timing.StopDeliver,
 			Cause:   why,
-			NoHold:  probe.LiveFails,
+			NoHold:  health.LiveFails,
 			Retry:   true,
 		})
 	})

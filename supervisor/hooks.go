@@ -136,12 +136,12 @@ func (s *Supervisor) hookFailed(r *hookRun, why string, code int) {
 	s.emit(e)
 	message := e.Text()
 	if !r.fatal {
-		s.report.Notes = append(s.report.Notes, message)
+		s.ending.Notes = append(s.ending.Notes, message)
 		return
 	}
-	s.report.Run.Fatal = &lastword.Record{Reason: lastword.HookFailed, Message: message, ExitCode: code}
+	s.ending.Run.Fatal = &lastword.Record{Reason: lastword.HookFailed, Message: message, ExitCode: code}
 	if r.waits != "" {
-		s.report.Run.Fatal.Reason = lastword.WaitTimeout
+		s.ending.Run.Fatal.Reason = lastword.WaitTimeout
 	}
 }
 
@@ -177,11 +177,11 @@ func (s *Supervisor) detachHook() {
 	if r.waits != "" {
 		during += " " + r.waits
 	}
-	s.report.Run.Fatal = &lastword.Record{
+	s.ending.Run.Fatal = &lastword.Record{
 		Reason:   lastword.Signaled,
-		ExitCode: s.report.Mapped(128 + int(sig)),
+		ExitCode: s.ending.Mapped(128 + int(sig)),
 		Message: fmt.Sprintf("%s from %s before the app was started, during %s",
-			signals.Name(sig), s.report.StopSender(), during),
+			signals.Name(sig), s.ending.StopSender(), during),
 	}
 }
 

@@ -126,7 +126,7 @@ func (s *Supervisor) left(p lifecycle.Phase, e *lifecycle.Event) {
 	case p == lifecycle.Holding:
 		over := event.Event{Kind: event.HoldOver, At: e.At, Took: st.HeldFor, Reason: st.HoldReason}
 		if e.Kind == lifecycle.TrafficQuiet {
-			over.Kind, over.Reason = event.QuietReached, s.report.Quiet
+			over.Kind, over.Reason = event.QuietReached, s.ending.Quiet
 			over.Quiet, over.Limit = s.config.QuietPeriod, s.config.TermDelay
 		}
 		s.emit(over)
@@ -140,6 +140,6 @@ func (s *Supervisor) left(p lifecycle.Phase, e *lifecycle.Event) {
 	default:
 		drained.Count = int(s.traffic.busy.Load())
 	}
-	s.report.Drained = drained.Text()
+	s.ending.Drained = drained.Text()
 	s.emit(drained)
 }

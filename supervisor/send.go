@@ -8,10 +8,10 @@ import (
 
 	"usher/internal/printable"
 	"usher/signals"
+	"usher/supervisor/ending"
 	"usher/supervisor/event"
 	"usher/supervisor/lifecycle"
 	"usher/supervisor/process"
-	"usher/supervisor/report"
 )
 
 // keep saves a signal for an app that has not been started yet, as the kernel
@@ -36,7 +36,7 @@ func (s *Supervisor) forward(a lifecycle.Action) {
 	if s.log.Verbose() {
 		sender := e.Sender.String()
 		if a.First { // the signal of the stop, which usher itself may have requested
-			sender = s.report.StopSender()
+			sender = s.ending.StopSender()
 		}
 		s.emit(event.Event{
 			Kind:   event.SignalForwarded,
@@ -46,7 +46,7 @@ func (s *Supervisor) forward(a lifecycle.Action) {
 		})
 	}
 	s.send(e, sig)
-	run := &s.report.Run
+	run := &s.ending.Run
 	run.Forwarded, run.ForwardedAs, run.ForwardedAt = *e, sig, time.Now()
 	if s.app.stopped && s.life.Phase() == lifecycle.Stopping {
 		s.wake()
@@ -57,7 +57,7 @@ func (s *Supervisor) forward(a lifecycle.Action) {
 func (s *Supervisor) sendNext(a lifecycle.Action) {
 	name := signals.Name(a.Deliver)
 	if since := time.Since(s.life.Progress().RequestedAt); !a.First {
-		s.report.Steps = append(s.report.Steps, name+" after "+printable.Round(since).String())
+		s.ending.Steps = append(s.ending.Steps, name+" after "+printable.Round(since).String())
 		s.emit(event.Event{Kind: event.Escalated, SentAs: name, Took: since})
 	} else {
 		s.emitFirstSignal()
@@ -71,7 +71,7 @@ func (s *Supervisor) sendNext(a lifecycle.Action) {
 
 func (s *Supervisor) killApp() {
 	found := s.withoutCommands(process.Stragglers(s.self))
-	s.report.Run.StillThere = report.Processes(found)
+	s.ending.Run.StillThere = ending.Processes(found)
 	st := s.life.Progress()
 	s.emit(event.Event{
 		Kind:      event.AppKilled,
@@ -112,9 +112,9 @@ func (s *Supervisor) send(e *signals.Event, sig signals.Signal) {
 	if err != 0 {
 		s.emit(event.Event{Kind: event.SignalFailed, Signal: signals.Name(sig), Reason: err.Error()})
 		if sig == unix.SIGKILL && err != unix.ESRCH {
-			s.report.Run.Status = unix.WaitStatus(unix.SIGKILL) // in case the app never ends
-			s.report.Run.Phase = s.life.Phase()
-			s.report.Notes = append(s.report.Notes, "the app could not be killed: "+err.Error())
+			s.ending.Run.Status = unix.WaitStatus(unix.SIGKILL) // in case the app never ends
+			s.ending.Run.Phase = s.life.Phase()
+			s.ending.Notes = append(s.ending.Notes, "the app could not be killed: "+err.Error())
 			s.life.KillRefused(time.Now())
 		}
 	}

@@ -17,14 +17,14 @@ import (
 	"usher/signals/entry"
 	"usher/supervisor/command"
 	"usher/supervisor/config"
+	"usher/supervisor/ending"
 	"usher/supervisor/event"
 	"usher/supervisor/goruntime"
+	"usher/supervisor/health"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
 	"usher/supervisor/memory"
-	"usher/supervisor/probe"
 	"usher/supervisor/process"
-	"usher/supervisor/report"
 	"usher/supervisor/spawn"
 	"usher/supervisor/tail"
 	"usher/supervisor/terminal"
@@ -67,14 +67,14 @@ type Supervisor struct {
 	hook     *hookRun // the running hook; nil if there is none
 	settled  bool     // the heap is limited
 
-	report report.Report
+	ending ending.Report
 	word   lastword.Pen
 	memory *memory.Shortage
 	tail   *tail.Tail // reader of the app's stderr; nil if there is none
 
-	view    probe.View      // what probe requests read
+	view    health.View     // what probe requests read
 	server  *healthz.Server // serves the endpoints; nil if there are none
-	notify  *probe.Notify   // the app's NOTIFY_SOCKET; nil if usher has no use for messages
+	notify  *health.Notify  // the app's NOTIFY_SOCKET; nil if usher has no use for messages
 	traffic watched
 	posts   posts // any goroutine may use it
 }
@@ -94,7 +94,7 @@ func New(config config.Config, source signals.Source, log Logger) (*Supervisor, 
 	s.life = lifecycle.New(s.timing)
 	s.memory = memory.New(s.self, log)
 	s.job.Self, s.job.Log = s.self, log
-	r := &s.report
+	r := &s.ending
 	r.Life, r.Timing, r.ExitCodes = s.life, &s.timing, c.ExitCodes
 	b := &s.commands
 	b.Self, b.Log, b.Env, b.NoNewPrivs, b.NoTimers = s.self, log, c.Env, c.NoNewPrivs, !c.UsesGoroutines()
@@ -139,11 +139,9 @@ func (s *Supervisor) appUID() int {
 	return int(s.user.UID)
 }
 
-// Run starts the app, waits for its end, and returns usher's exit code. The
-// caller has to be on the main thread, locked. Once the app is started, Run
-// does not return before the app's end: the end of PID 1 would end the
-// container.
-func (s *Supervisor) Run() int {
+// becomeReaper has the kernel give usher all orphans, as it does for PID 1, and
+// send a signal at the end of usher's parent, if one is wanted (prctl(2)).
+func (s *Supervisor) becomeReaper() {
 	if s.self != 1 {
 		// usher adopts orphans, as PID 1 would. Kernels before 3.4 can't do that.
 		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
@@ -155,6 +153,14 @@ func (s *Supervisor) Run() int {
 			s.log.Errorf("cannot ask for %s at the parent's death: %v", signals.Name(sig), err)
 		}
 	}
+}
+
+// Run starts the app, waits for its end, and returns usher's exit code. The
+// caller has to be on the main thread, locked. Once the app is started, Run
+// does not return before the app's end: the end of PID 1 would end the
+// container.
+func (s *Supervisor) Run() int {
+	s.becomeReaper()
 	defer s.close()
 	if s.config.Pause {
 		return s.pause()
@@ -200,5 +206,5 @@ func (s *Supervisor) Run() int {
 		s.turn()
 	}
 	s.job.Hand(s.app.group, unix.Getpgrp()) // usher's caller goes on with its terminal
-	return s.report.ExitCode()
+	return s.ending.ExitCode()
 }

@@ -8,23 +8,23 @@ import (
 	"golang.org/x/sys/unix"
 
 	"usher/signals"
+	"usher/supervisor/ending"
 	"usher/supervisor/event"
 	"usher/supervisor/exitcode"
 	"usher/supervisor/lastword"
 	"usher/supervisor/lifecycle"
 	"usher/supervisor/process"
-	"usher/supervisor/report"
 	"usher/supervisor/spawn"
 )
 
 // ended is called when the app has been reaped.
 func (s *Supervisor) ended(c process.Change) {
-	run := &s.report.Run
+	run := &s.ending.Run
 	run.Status = c.Status
 	run.Phase = s.life.Phase()
 	run.RSS = uint64(c.Usage.Maxrss) * 1024
 	run.CPU = time.Duration(c.Usage.Utime.Nano() + c.Usage.Stime.Nano())
-	run.Forwarded.Sender = report.Named(run.Forwarded.Sender) // look it up now: the sender may end with the app
+	run.Forwarded.Sender = ending.Named(run.Forwarded.Sender) // look it up now: the sender may end with the app
 	switch {
 	case c.Status.Signaled() && c.Status.Signal() == unix.SIGKILL:
 		s.memory.Killed(process.Proc{PID: c.PID, Name: path.Base(s.config.Command[0])})
@@ -32,7 +32,7 @@ func (s *Supervisor) ended(c process.Change) {
 		s.memory.Ended(c.PID)
 	}
 	if s.missedHold() {
-		s.report.Notes = append(s.report.Notes, signals.Name(run.Forwarded.Signal)+
+		s.ending.Notes = append(s.ending.Notes, signals.Name(run.Forwarded.Signal)+
 			" from outside the container is none of --stop-signals, and began no stop")
 	}
 	s.view.Counters.ExitCode.Store(int64(exitcode.Of(c.Status)))
@@ -44,7 +44,7 @@ func (s *Supervisor) ended(c process.Change) {
 // Typically the image sets a STOPSIGNAL that usher was not told about, as
 // nginx's does.
 func (s *Supervisor) missedHold() bool {
-	c, run := &s.config, &s.report.Run
+	c, run := &s.config, &s.ending.Run
 	from := &run.Forwarded.Sender
 	return !s.life.Stopped() && (c.TermDelay > 0 || c.DrainTimeout > 0 || c.PreStop != nil) &&
 		from.Known && !from.Kernel && from.PID == 0 &&
@@ -65,7 +65,7 @@ func (s *Supervisor) finish() {
 		s.tail.Drain(s.life.TailDeadline())
 		r.Stderr = s.tail.End()
 	}
-	status := s.report.Run.Status
+	status := s.ending.Run.Status
 	// Shells don't report these two either.
 	killed := status.Signaled() && status.Signal() != unix.SIGINT && status.Signal() != unix.SIGPIPE
 	ended := event.Event{
@@ -78,7 +78,7 @@ func (s *Supervisor) finish() {
 		Took:     r.Uptime,
 	}
 	switch {
-	case s.report.Run.Fatal != nil && r.Stop == nil: // an event has reported that already
+	case s.ending.Run.Fatal != nil && r.Stop == nil: // an event has reported that already
 		ended.Kind = event.EndedBefore
 	case killed || r.Stop != nil || len(r.Notes) > 0 || r.Restarts > 0 || r.Reason == lastword.OOMKilled:
 		ended.Kind = event.Ended
@@ -94,13 +94,13 @@ func (s *Supervisor) finish() {
 // record returns what is known now, with what the tail and the memory watch
 // have.
 func (s *Supervisor) record() *lastword.Record {
-	s.report.HadApp = s.app.group != 0
-	r := s.report.Record()
+	s.ending.HadApp = s.app.group != 0
+	r := s.ending.Record()
 	if s.tail != nil {
 		r.Stderr = s.tail.End()
 	}
 	if r.Reason != lastword.Completed || r.Stop != nil || s.word.Log != nil {
-		s.memory.Complete(r, exitcode.Of(s.report.Run.Status), s.life.Progress().ExitedAt)
+		s.memory.Complete(r, exitcode.Of(s.ending.Run.Status), s.life.Progress().ExitedAt)
 	}
 	if s.config.TerminationJSON {
 		r.Timeline = s.view.Timeline.Elements()

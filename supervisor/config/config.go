@@ -9,8 +9,8 @@ import (
 	"usher/internal/file"
 	"usher/signals"
 	"usher/supervisor/command"
+	"usher/supervisor/health"
 	"usher/supervisor/lifecycle"
-	"usher/supervisor/probe"
 	"usher/supervisor/traffic"
 )
 
@@ -52,7 +52,7 @@ type Config struct {
 	// HealthAddrs are the addresses of the endpoints, each host:port or unix:/path.
 	HealthAddrs []string
 	// Settings say when the app is healthy.
-	probe.Settings
+	health.Settings
 	// OnUnhealthy says what usher does when a live check has failed.
 	OnUnhealthy UnhealthyPolicy
 

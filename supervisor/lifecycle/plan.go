@@ -17,20 +17,20 @@ type Stage struct {
 	Flag  string // the flag that sets this; "" if usher itself does
 }
 
-// timeline is a Plan under construction.
-type timeline struct {
+// planner is a Plan under construction.
+type planner struct {
 	stages []Stage
 	at     time.Duration
 }
 
 //go:noinline
-func (l *timeline) add(takes time.Duration, what, flag string) {
+func (l *planner) add(takes time.Duration, what, flag string) {
 	l.stages = append(l.stages, Stage{l.at, takes, what, flag})
 	l.at += max(takes, 0)
 }
 
 // maybe adds a stage if it takes time.
-func (l *timeline) maybe(takes time.Duration, what, flag string) {
+func (l *planner) maybe(takes time.Duration, what, flag string) {
 	if takes > 0 {
 		l.add(takes, what, flag)
 	}
@@ -40,7 +40,7 @@ func (l *timeline) maybe(takes time.Duration, what, flag string) {
 // The Options must be valid.
 func (o *Options) Plan() []Stage {
 	t := o.Timing()
-	var l timeline
+	var l planner
 	var begin []signals.Signal
 	for _, sig := range o.StopSignals {
 		if o.Rewrites.Apply(sig) != 0 {
@@ -91,7 +91,7 @@ func (o *Options) Plan() []Stage {
 
 // schedule adds the signals that the app gets, and reports whether SIGKILL is
 // among them.
-func (l *timeline) schedule(o *Options, t *Timing) (killed bool) {
+func (l *planner) schedule(o *Options, t *Timing) (killed bool) {
 	flag, n := "", len(t.Schedule.Items)
 	if n > 0 {
 		flag = "--stop-schedule"

@@ -1,6 +1,6 @@
-// Package report makes the record for the last word: how the app has ended, and
+// Package ending makes the record for the last word: how the app has ended, and
 // how the stop went.
-package report
+package ending
 
 import (
 	"strconv"

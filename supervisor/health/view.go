@@ -1,9 +1,9 @@
-// Package probe shows the app's health to probe requests and to the log.
+// Package health shows the app's health to probe requests and to the log.
 //
 // The loop publishes a snapshot whenever something changes. A probe request
 // reads the snapshot, and the last results of the checks, on a goroutine of its
 // own. The request can't reach the loop, and the loop can't delay the request.
-package probe
+package health
 
 import (
 	"sync/atomic"
