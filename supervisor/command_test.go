@@ -22,11 +22,13 @@ import (
 	"usher/supervisor/timeline"
 )
 
-// The test binary is an usher of its own when asked to be: these tests need the loop, with all that it waits for and kills.
+// The test binary is an usher of its own when asked to be: these tests need the
+// loop, with all that it waits for and kills.
 
 const helperEnv = "SUPERVISOR_TEST_HELPER"
 
-// helpers run as usher's main would, but for what they do beside it. One that no test uses fails a run of all tests.
+// helpers run as usher's main would, but for what they do beside it. One that
+// no test uses fails a run of all tests.
 var (
 	helpers = map[string]func(*Supervisor){"exec": execHelper}
 	used    sync.Map
@@ -71,7 +73,8 @@ func (printLogger) Output(name, lines string)         { fmt.Printf("%s says %q\n
 func (printLogger) Stalled() bool                     { return false }
 func (printLogger) Verbose() bool                     { return true }
 
-// execHelper runs each argument as a script, timeout first ("1s:echo hello"), prints the outcome, and stops the app.
+// execHelper runs each argument as a script, timeout first ("1s:echo hello"),
+// prints the outcome, and stops the app.
 func execHelper(s *Supervisor) {
 	var group sync.WaitGroup
 	for i, arg := range os.Args[1:] {
@@ -153,7 +156,8 @@ func TestExec(t *testing.T) {
 	}
 }
 
-// Each gets its own status, however many end at once, and none of them is an orphan.
+// Each gets its own status, however many end at once, and none of them is an
+// orphan.
 func TestExecTogether(t *testing.T) {
 	var scripts []string
 	for i := range 60 {
@@ -178,7 +182,8 @@ func TestExecTogether(t *testing.T) {
 	}
 }
 
-// What is running when the app ends goes at once, and is not mistaken for what the app has left behind.
+// What is running when the app ends goes at once, and is not mistaken for what
+// the app has left behind.
 func TestExecEndsWithTheApp(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	begin := time.Now()

@@ -17,7 +17,8 @@ type silent struct{ printLogger }
 func (silent) Debugf(string, ...any) {}
 func (silent) Verbose() bool         { return false }
 
-// A signal that is passed on leaves no garbage: a flood of them would else make the heap grow, and the collector run.
+// A signal that is passed on leaves no garbage: a flood of them would else make
+// the heap grow, and the collector run.
 func TestSignalAllocatesNothing(t *testing.T) {
 	cmd := exec.Command("sleep", "1000")
 	if err := cmd.Start(); err != nil {

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// `make build` leaves out, for whatever Go release, the layers that do not compile with it, and no other.
+// `make build` leaves out, for whatever Go release, the layers that do not
+// compile with it, and no other.
 func TestPins(t *testing.T) {
 	layers := []string{"usher_entry", "usher_threads", "usher_early"}
 	pinned := func(minor int, tags ...string) (pins []string) {

@@ -12,8 +12,10 @@ import (
 	"testing"
 )
 
-// What the entry point takes for granted of the Go runtime, asked of the linked program: nothing has to run, so that it is known for every
-// architecture, without root. VERIFY.md has the list; a test's name is the assumption that does not hold.
+// What the entry point takes for granted of the Go runtime, asked of the linked
+// program: nothing has to run, so that it is known for every architecture,
+// without root. VERIFY.md has the list; a test's name is the assumption that
+// does not hold.
 func TestAssumptions(t *testing.T) {
 	for _, arch := range []string{"amd64", "arm64"} {
 		t.Run(arch, func(t *testing.T) {

@@ -40,7 +40,8 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-// Whatever is in it, and however long, the file is one JSON object of 4096 bytes at most, with usher's part whole.
+// Whatever is in it, and however long, the file is one JSON object of 4096
+// bytes at most, with usher's part whole.
 func FuzzJSON(f *testing.F) {
 	f.Add("cannot start \"x\"", []byte("disk full\n"), []byte("one\ntwo\n"))
 	f.Add("\x00\x01\xff€", bytes.Repeat([]byte("€\x00\""), 3000), []byte("tail"))
@@ -95,7 +96,8 @@ func TestJSONLog(t *testing.T) {
 	}
 }
 
-// The end of stderr comes last, takes what room there is, and is cut at its beginning, at a line's if there is one.
+// The end of stderr comes last, takes what room there is, and is cut at its
+// beginning, at a line's if there is one.
 func TestStderr(t *testing.T) {
 	for _, c := range []struct{ app, stderr, want string }{
 		{"", "one\ntwo\n", "word: exit code 0\nlast of stderr:\none\ntwo\n"},

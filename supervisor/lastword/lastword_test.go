@@ -124,7 +124,8 @@ func TestLogInPlace(t *testing.T) {
 	}
 }
 
-// What the app has written, before, in between and instead, stays behind usher's line.
+// What the app has written, before, in between and instead, stays behind
+// usher's line.
 func TestLogKeepsTheApps(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	l := NewLog(path, true, false)
@@ -148,7 +149,8 @@ func TestLogKeepsTheApps(t *testing.T) {
 	}
 }
 
-// What an earlier run has left in the same file is not this one's, whoever wrote it; a file that is missing, or none, is left so.
+// What an earlier run has left in the same file is not this one's, whoever
+// wrote it; a file that is missing, or none, is left so.
 func TestLogBegins(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	for range 3 {
@@ -216,7 +218,8 @@ func TestLogWhereTheAppHasItOpen(t *testing.T) {
 	}
 }
 
-// Usher may be killed between any two system calls: no part of a longer word, or of the app's, stands behind a shorter one.
+// Usher may be killed between any two system calls: no part of a longer word,
+// or of the app's, stands behind a shorter one.
 func TestLogKilledInBetween(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
@@ -258,7 +261,8 @@ func TestLogKilledInBetween(t *testing.T) {
 	}
 }
 
-// A file that usher may write but not read has its words nevertheless, in the place of what was there.
+// A file that usher may write but not read has its words nevertheless, in the
+// place of what was there.
 func TestLogThatMayNotBeRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	os.WriteFile(path, []byte("before\n"), 0o666)
@@ -311,8 +315,9 @@ func TestLogOfARestlessApp(t *testing.T) {
 	app.Wait()
 }
 
-// An app that writes while usher does loses nothing, however long usher's system calls take to begin: each of them is held up in turn, while
-// marks are appended all the time.
+// An app that writes while usher does loses nothing, however long usher's
+// system calls take to begin: each of them is held up in turn, while marks are
+// appended all the time.
 func TestLogWhileTheAppWrites(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
@@ -385,7 +390,8 @@ func TestLogWhileTheAppWrites(t *testing.T) {
 	}
 }
 
-// Kubelet keeps 4096 bytes. usher's line comes first, and no character is cut in two.
+// Kubelet keeps 4096 bytes. usher's line comes first, and no character is cut
+// in two.
 func TestLogSize(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	for shift := range 4 {

@@ -65,7 +65,8 @@ func schedule(text string) Schedule {
 	return parsed
 }
 
-// Every order of up to six things that can happen, for every kind of budget, against what has to hold whatever happens.
+// Every order of up to six things that can happen, for every kind of budget,
+// against what has to hold whatever happens.
 func TestEveryOrder(t *testing.T) {
 	for name, tm := range timings {
 		t.Run(name, func(t *testing.T) {

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// played is a trace in progress, and what has been seen of it, kept apart from the table.
+// played is a trace in progress, and what has been seen of it, kept apart from
+// the table.
 type played struct {
 	stop                          Machine
 	now, asked, told              time.Time

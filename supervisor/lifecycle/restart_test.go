@@ -10,7 +10,8 @@ import (
 	"usher/signals"
 )
 
-// runs plays an app that runs for so long each time, and returns how long after each end it was started again; -1 is not.
+// runs plays an app that runs for so long each time, and returns how long after
+// each end it was started again; -1 is not.
 func runs(tm Timing, lives ...time.Duration) []time.Duration {
 	st := Machine{timing: tm}
 	now := time.Unix(0, 0)
@@ -35,7 +36,8 @@ func runs(tm Timing, lives ...time.Duration) []time.Duration {
 	return delays
 }
 
-// Kubernetes' back-off: at once, then 10s, doubled up to 5m, and anew after 10m of running.
+// Kubernetes' back-off: at once, then 10s, doubled up to 5m, and anew after 10m
+// of running.
 func TestBackOff(t *testing.T) {
 	const s, m = time.Second, time.Minute
 	always := Timing{Restart: RestartAlways}
@@ -59,7 +61,8 @@ func TestBackOff(t *testing.T) {
 	}
 }
 
-// The back-off is counted from the app's end: what clearing up takes is part of it, and no more.
+// The back-off is counted from the app's end: what clearing up takes is part of
+// it, and no more.
 func TestBackOffDuringSweep(t *testing.T) {
 	st := Machine{timing: Timing{Restart: RestartAlways, Stragglers: time.Hour}, now: Progress{Restarts: 1}}
 	t0 := time.Unix(0, 0)
@@ -85,7 +88,8 @@ func TestBackOffDuringSweep(t *testing.T) {
 	}
 }
 
-// What has been sent SIGKILL has time to go before the app is started again, but not once that is off.
+// What has been sent SIGKILL has time to go before the app is started again,
+// but not once that is off.
 func TestClearBeforeRestart(t *testing.T) {
 	t0 := time.Unix(0, 0)
 	cleared := func(tm Timing) *Machine {

@@ -12,7 +12,8 @@ import (
 	"usher/signals"
 )
 
-// followed plays a stop of an app that does not end, and says what it is sent, and when.
+// followed plays a stop of an app that does not end, and says what it is sent,
+// and when.
 func followed(s Schedule, limit time.Duration) []string {
 	t0 := time.Unix(0, 0)
 	st := Machine{timing: Timing{Schedule: s, Limit: limit}}
@@ -94,7 +95,8 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
-// Whatever can be read comes to an end or to a rest, and never turns without time going by.
+// Whatever can be read comes to an end or to a rest, and never turns without
+// time going by.
 func FuzzSchedule(f *testing.F) {
 	for _, seed := range []string{"TERM/20s/QUIT/5s/KILL", "5", "INT/5/forever/TERM/2", "TERM/forever", "1/2/3", "-9", "TERM/KILL/1"} {
 		f.Add(seed)

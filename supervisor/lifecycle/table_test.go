@@ -50,7 +50,8 @@ var update = flag.Bool("update", false, "write docs/lifecycle.md")
 
 const page = "../../docs/lifecycle.md"
 
-// docs/lifecycle.md is made from the table and the comments here: go test ./supervisor/lifecycle -update
+// docs/lifecycle.md is made from the table and the comments here: go test
+// ./supervisor/lifecycle -update
 func TestPage(t *testing.T) {
 	want := lifecyclePage(t)
 	if *update {

@@ -31,7 +31,8 @@ const (
 	otherMounts = "500 499 0:45 / / rw,relatime master:1 - overlay overlay rw\n501 500 0:50 / /proc rw,nosuid - proc proc rw\n\n"
 )
 
-// What engines and kernels really show (Docker 20.10 on both versions, containerd; cgroup_namespaces(7)).
+// What engines and kernels really show (Docker 20.10 on both versions,
+// containerd; cgroup_namespaces(7)).
 func TestFind(t *testing.T) {
 	for _, c := range []struct {
 		name, cgroup, mounts, dir string // dir is where the group is; "" is nowhere

@@ -15,8 +15,8 @@ import (
 	"usher/supervisor/process"
 )
 
-// fakeGroup is a cgroup of version 2 made of files. Inotify tells of changes as with
-// real ones.
+// fakeGroup is a cgroup of version 2 made of files. Inotify tells of changes as
+// with real ones.
 type fakeGroup struct {
 	t    *testing.T
 	root string
@@ -165,8 +165,8 @@ func TestShortage(t *testing.T) {
 	unix.Close(m.fd)
 }
 
-// An app may be killed just before usher's first look, and be reaped just after it.
-// A kill long before has nothing to do with its end.
+// An app may be killed just before usher's first look, and be reaped just after
+// it. A kill long before has nothing to do with its end.
 func TestKilledBeforeTheFirstLook(t *testing.T) {
 	g := &fakeGroup{t, t.TempDir()}
 	g.write("proc/self/cgroup", "0::/\n")

@@ -19,8 +19,8 @@ import (
 	"usher/supervisor/exitcode"
 )
 
-// A child with a copy of usher's memory, as under qemu-user, reports a failed start
-// as a child does that shares the memory.
+// A child with a copy of usher's memory, as under qemu-user, reports a failed
+// start as a child does that shares the memory.
 func TestFork(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
@@ -88,8 +88,9 @@ func TestFork(t *testing.T) {
 	}
 }
 
-// A child that has reported a failure has usher's memory as long as it is there: nobody is let in, and its stack is kept, until it has ended. One that is
-// stopped then, by the app for instance, does not stay.
+// A child that has reported a failure has usher's memory as long as it is
+// there: nobody is let in, and its stack is kept, until it has ended. One that
+// is stopped then, by the app for instance, does not stay.
 func TestFailedChildStays(t *testing.T) {
 	var ends [2]int
 	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
@@ -114,7 +115,8 @@ func TestFailedChildStays(t *testing.T) {
 	if _, err := w.Write(unsafe.Slice((*byte)(unsafe.Pointer(&report)), unsafe.Sizeof(report))); err != nil {
 		t.Fatal(err)
 	}
-	// The test holds the child's end of the pipe as well, so that the child has not ended for l.
+	// The test holds the child's end of the pipe as well, so that the child has not
+	// ended for l.
 	if l.Wait(0) || guarded.children != 1 || l.Err == nil {
 		t.Errorf("over by its report; guarded: %d, error: %v", guarded.children, l.Err)
 	}
@@ -168,7 +170,8 @@ func TestFailedChildIsHeld(t *testing.T) {
 	}
 }
 
-// Between setuid and execve, a child that has usher's memory leaves no core dump, also where fs.suid_dumpable is 2 (0 hides the fault), and has no
+// Between setuid and execve, a child that has usher's memory leaves no core
+// dump, also where fs.suid_dumpable is 2 (0 hides the fault), and has no
 // descriptor to be taken.
 func TestChildGivesNothingAway(t *testing.T) {
 	if os.Getuid() != 0 {

@@ -155,7 +155,8 @@ func newCrowd(n int) (*Watcher, *crowd) {
 	return &Watcher{NewOnly: true, source: c, listeners: []endpoint{{port: 80}}}, c
 }
 
-// Clients that always ask, while others come and go: what is told apart, over time.
+// Clients that always ask, while others come and go: what is told apart, over
+// time.
 func TestArrivals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const every = 250 * time.Millisecond
@@ -208,7 +209,8 @@ func TestArrivals(t *testing.T) {
 	})
 }
 
-// Fifty thousand connections, of which some always go and others come, and one too many.
+// Fifty thousand connections, of which some always go and others come, and one
+// too many.
 func TestArrivalsAreBounded(t *testing.T) {
 	const n, churn = 50_000, 500
 	w, c := newCrowd(n)

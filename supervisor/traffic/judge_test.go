@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// conn is a connection that has rested for a minute since its last exchange: a request, an answer 20 ms later, its acknowledgement.
+// conn is a connection that has rested for a minute since its last exchange: a
+// request, an answer 20 ms later, its acknowledgement.
 func conn(change func(*socket)) *socket {
 	s := &socket{
 		local: endpoint{ip: ip("10.0.0.1"), port: 80}, peer: endpoint{ip: ip("10.0.0.2"), port: 40000}, state: established, info: true,
@@ -135,7 +136,8 @@ func TestNet(t *testing.T) {
 	}
 }
 
-// A kernel before Linux 4.6 shows less of every socket, listening ones as well: it has to be found out before anything is missed.
+// A kernel before Linux 4.6 shows less of every socket, listening ones as well:
+// it has to be found out before anything is missed.
 func TestOldKernel(t *testing.T) {
 	for _, size := range []int{104, minInfo - 8, minInfo, 280} {
 		m := make([]byte, 16+72+4+size)

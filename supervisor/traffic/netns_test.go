@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newNamespace gives the test a network namespace of its own, with a loopback interface and nothing else in it. The thread is the test's until
-// it ends, and then thrown away.
+// newNamespace gives the test a network namespace of its own, with a loopback
+// interface and nothing else in it. The thread is the test's until it ends, and
+// then thrown away.
 func newNamespace(t testing.TB) {
 	t.Helper()
 	runtime.LockOSThread()

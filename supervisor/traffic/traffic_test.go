@@ -19,7 +19,8 @@ func TestActive(t *testing.T) {
 		moved := func(what string, want bool) {
 			t.Helper()
 			got := look(t, w).Active.After(before)
-			// The kernel tells of an end a moment later, from a work queue. A machine may be that slow.
+			// The kernel tells of an end a moment later, from a work queue. A machine may
+			// be that slow.
 			for until := time.Now().Add(5 * time.Second); got != want && time.Now().Before(until); time.Sleep(time.Millisecond) {
 				if !want {
 					before = time.Now()
@@ -70,7 +71,8 @@ func TestOutbound(t *testing.T) {
 		t.Run(src.name, func(t *testing.T) {
 			t.Parallel()
 			newNamespace(t)
-			// A server on the other end is inbound on loopback. An address that nobody has makes for an attempt at least.
+			// A server on the other end is inbound on loopback. An address that nobody has
+			// makes for an attempt at least.
 			w := &Watcher{}
 			src.open(t, w)
 			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
@@ -86,7 +88,8 @@ func TestOutbound(t *testing.T) {
 	}
 }
 
-// Closing a connection that has rested is no traffic: a load balancer that lets go does that.
+// Closing a connection that has rested is no traffic: a load balancer that lets
+// go does that.
 func TestIdleClosed(t *testing.T) {
 	newNamespace(t)
 	s := listen(t, "127.0.0.1:0", "127.0.0.1")
@@ -145,7 +148,8 @@ func TestIgnored(t *testing.T) {
 		ignored := func(what string) {
 			t.Helper()
 			client, server := s.connect()
-			// The fallback can't tell whose bytes they are, as long as another connection is open: here is none.
+			// The fallback can't tell whose bytes they are, as long as another connection
+			// is open: here is none.
 			send(t, client, server, 1)
 			send(t, server, client, 1)
 			if l := look(t, w); l.Open != 0 || l.Busy != 0 || l.Active.After(before) {
@@ -219,7 +223,8 @@ func TestBusy(t *testing.T) {
 			rest()
 			busy("answered", 0)
 
-			// Between an answer and the next request less than a jiffy may pass, as within an exchange.
+			// Between an answer and the next request less than a jiffy may pass, as within
+			// an exchange.
 			for i := range 8 {
 				for range i {
 					send(t, client, server, 100)
@@ -339,7 +344,8 @@ func TestNotRoot(t *testing.T) {
 	}
 }
 
-// Ten thousand idle connections, and one that isn't. Most stay in a backlog: that takes a descriptor less.
+// Ten thousand idle connections, and one that isn't. Most stay in a backlog:
+// that takes a descriptor less.
 func TestMany(t *testing.T) {
 	for _, src := range sources {
 		t.Run(src.name, func(t *testing.T) {
