@@ -37,7 +37,7 @@ type family struct{ name, kind, help string }
 // Only are called with.
 func families(t *testing.T) (all []family) {
 	t.Helper()
-	files, err := filepath.Glob("../../supervisor/probe/*.go")
+	files, err := filepath.Glob("../../supervisor/health/*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
