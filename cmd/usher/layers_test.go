@@ -46,7 +46,7 @@ func TestLayers(t *testing.T) {
 			t.Parallel()
 			u := commandHere(t, b, "--version").begin()
 			u.want(0)
-			if out := u.stdout.String(); !strings.HasSuffix(out, " without "+strings.Join(layers[n:], " ")+"\n") || strings.Count(out, "\n") != 2 {
+			if out := u.stdout.String(); !strings.HasSuffix(out, "\nwithout "+strings.Join(layers[n:], " ")+"\n") || strings.Count(out, "\n") != 2 {
 				t.Errorf("--version: %q", out)
 			}
 			for _, c := range startCases(t) {
