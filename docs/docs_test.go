@@ -3,6 +3,7 @@
 package docs_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -143,5 +144,46 @@ func TestIndex(t *testing.T) {
 		if inside && name != "README.md" && !strings.Contains(texts["docs/README.md"], "]("+name+")") {
 			t.Errorf("docs/README.md has no link to %s", name)
 		}
+	}
+}
+
+// The numbers in README's table are those of the picture above it.
+func TestDemoNumbers(t *testing.T) {
+	figures, err := os.ReadFile("pictures/stop.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for line := range strings.Lines(string(figures)) {
+		var r struct {
+			StartedAs                      string
+			GoneSeconds                    float64
+			TenthsBefore                   int
+			ServedByTenths, FailedByTenths []int
+		}
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		sum := func(tenths []int) (n int) {
+			for _, k := range tenths[r.TenthsBefore:] {
+				n += k
+			}
+			return n
+		}
+		if !strings.Contains(string(readme), "| `"+r.StartedAs+"` |") {
+			continue
+		}
+		rows++
+		row := fmt.Sprintf("| `%s` | %.1f s | %d | **%d** |", r.StartedAs, r.GoneSeconds, sum(r.ServedByTenths), sum(r.FailedByTenths))
+		if !strings.Contains(string(readme), row) {
+			t.Errorf("README.md should have %s", row)
+		}
+	}
+	if rows != 2 {
+		t.Errorf("README.md has %d rows of the demo", rows)
 	}
 }

@@ -40,7 +40,7 @@ const hidden = "(hidden)"
 // public is a value without what is secret: a header's value, and the
 // credentials in URLs.
 func public(flag, value string) string {
-	if flag == "check-header" {
+	if flag == "check-header" && value != "" {
 		name, _, _ := strings.Cut(value, ":")
 		return name + ": " + hidden
 	}

@@ -42,7 +42,7 @@ func TestFlagzDefaults(t *testing.T) {
 	}
 	got := string(o.flagz(nil))
 	for _, want := range []string{"term-delay=0s (default)\n", "stop-signals=TERM (default)\n", "restart=no (default)\n", "on-unhealthy=report (default)\n",
-		"ready-failure-threshold=3 (default)\n", "termination-log=/dev/termination-log (default)\n", "rewrite= (default)\n"} {
+		"check-header= (default)\n", "ready-failure-threshold=3 (default)\n", "termination-log=/dev/termination-log (default)\n", "rewrite= (default)\n"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
