@@ -416,7 +416,7 @@ for i in range(20):
 	if got := next(); got != "READY=1\n" {
 		t.Errorf("%q", got)
 	}
-	u.logged("uid 12345), which is not the app's")
+	u.logged("uid 12345): no process of the app")
 	u.signal(unix.SIGTERM)
 	u.want(143)
 }
