@@ -127,7 +127,7 @@ func binary(t *testing.T) string {
 // help is what usher --help prints.
 func help(t *testing.T) string {
 	t.Helper()
-	text, err := exec.Command(binary(t), "--help").Output()
+	text, err := exec.Command(binary(t), "--help", "all").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
