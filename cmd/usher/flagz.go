@@ -8,8 +8,8 @@ import (
 )
 
 // flagz appends each setting with its value and where that comes from, in the
-// plain text format of Kubernetes' /flagz (KEP-4828). It is made when somebody
-// asks: a start has nothing to do for it.
+// plain text format of Kubernetes' /flagz (KEP-4828). The page is made for each
+// request, so a start has nothing to do for it.
 func (o *options) flagz(b []byte) []byte {
 	for s := o.following(""); s != nil; s = o.following(s.name) {
 		if s.asks {

@@ -369,9 +369,9 @@ func TestOneWritePerLine(t *testing.T) {
 		{[]string{"--pre-start", `printf 'one\n\n"two"\nthree'`, "--log-format", "json", "--", "true"},
 			[]string{`"hook":"pre-start-1","msg":"one"}`, `"hook":"pre-start-1","msg":""}`, `"hook":"pre-start-1","msg":"\"two\""}`, `"hook":"pre-start-1","msg":"three"}`}},
 		{[]string{"--term-delay", "-1s", "--nonsense"}, []string{"usher: error: unknown flag: --nonsense", "usher: error: no command given",
-			"usher: error: --term-delay -1s: must not be negative", "usher: hint: usher --help lists the flags and their variables"}},
+			"usher: error: --term-delay -1s: must not be negative", "usher: hint: usher --help all lists the flags and their variables"}},
 		{[]string{"--term-delay", "-1s", "--log-format", "json", "--nonsense"}, []string{`"msg":"unknown flag: --nonsense"}`, `"msg":"no command given"}`,
-			`"msg":"--term-delay -1s: must not be negative"}`, `"msg":"hint: usher --help lists the flags and their variables"}`}},
+			`"msg":"--term-delay -1s: must not be negative"}`, `"msg":"hint: usher --help all lists the flags and their variables"}`}},
 		{[]string{"--health-addr", "unix:/no/such/dir/socket", "--log-format=json", "true"}, []string{`"msg":"cannot listen on \"unix:/no/such/dir/socket\": bind: no such file or directory"}`}},
 	} {
 		ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)

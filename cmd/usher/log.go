@@ -39,7 +39,7 @@ type logger struct {
 	lines chan string // one or more complete lines
 	done  atomic.Bool
 
-	timeline *timeline.Timeline // nil is none
+	timeline *timeline.Timeline // nil keeps nothing
 
 	waiting atomic.Int64 // bytes in lines
 
@@ -57,9 +57,7 @@ func (l *logger) Keep(t *timeline.Timeline) { l.timeline = t }
 
 // Event logs an event, unless its level is not shown.
 func (l *logger) Event(e *event.Event) {
-	if l.timeline != nil {
-		l.timeline.Add(e)
-	}
+	l.timeline.Add(e)
 	if e.Kind.Level() <= l.level {
 		l.put(l.line(e))
 	}

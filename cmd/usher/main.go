@@ -67,7 +67,7 @@ func main() {
 		hint := as.usage + "; usher's own settings are variables, such as USHER_TERM_DELAY=10s"
 		o.fail(as.wrong, err, o.hints(err, hint)...)
 	case err != nil:
-		o.fail(exitcode.Failure, err, o.hints(err, "usher --help lists the flags and their variables")...)
+		o.fail(exitcode.Failure, err, o.hints(err, "usher --help all lists the flags and their variables")...)
 	case o.install != "":
 		actAsTool()
 		if err := install(o.install); err != nil {

@@ -54,7 +54,7 @@ func TestMistakesAndTheirFixes(t *testing.T) {
 		if !strings.HasPrefix(first, "usher: error: ") || !strings.Contains(first, c.says) || strings.Contains(first, "did you mean") && !strings.Contains(c.says, "did you mean") {
 			t.Errorf("%s usher %s: %q, want %q in it", c.env, c.args, first, c.says)
 		}
-		if strings.Contains(first, "strconv") || strings.Contains(first, "time:") || !strings.HasSuffix(rest, "usher: hint: usher --help lists the flags and their variables\n") {
+		if strings.Contains(first, "strconv") || strings.Contains(first, "time:") || !strings.HasSuffix(rest, "usher: hint: usher --help all lists the flags and their variables\n") {
 			t.Errorf("%s usher %s:\n%s", c.env, c.args, &u.stderr)
 		}
 	}
@@ -99,7 +99,7 @@ func TestHints(t *testing.T) {
 	u := command(t, &made, "--term-delay", "30s", "--", "true")
 	u.cmd.Env = append(u.cmd.Env, "USHER_GRACE_PERIOD=20s", "USHER_QUIET=true")
 	u.begin().want(125)
-	if want := "usher: hint: --grace-period comes from USHER_GRACE_PERIOD\nusher: hint: usher --help lists the flags and their variables\n"; !strings.HasSuffix(u.stderr.String(), want) || strings.Contains(u.stderr.String(), "--quiet ") {
+	if want := "usher: hint: --grace-period comes from USHER_GRACE_PERIOD\nusher: hint: usher --help all lists the flags and their variables\n"; !strings.HasSuffix(u.stderr.String(), want) || strings.Contains(u.stderr.String(), "--quiet ") {
 		t.Errorf("got %s", &u.stderr)
 	}
 	called := build{path: filepath.Join(t.TempDir(), "tini")}

@@ -113,7 +113,7 @@ const (
 var names = [fields]string{"phase", "signal", "sender", "sentAs", "check", "hook", "command", "processes", "reason",
 	"meant", "message", "seconds", "limitSeconds", "quietSeconds", "pid", "exitCode", "count"}
 
-// text returns the value of a field that is a text, or nil.
+// text returns a pointer to a field that is a text.
 func (e *Event) text(f field) *string {
 	return [...]*string{&e.Phase, &e.Signal, &e.Sender, &e.SentAs, &e.Check,
 		&e.Hook, &e.Command, &e.Processes, &e.Reason, &e.Meant, &e.Message}[f]

@@ -54,11 +54,8 @@ func (v *View) statusz(b []byte, _ healthz.Wants) ([]byte, string) {
 		for _, p := range snap.Health.probers[role] {
 			held, failed, _ := p.Counts()
 			state := "ok"
-			switch st := p.Status(); {
-			case st.Failure != "":
+			if st := p.Status(); st.Failure != "" {
 				state = printable.Line(st.Failure)
-			case !st.OK:
-				state = "no result yet"
 			}
 			b = fmt.Appendf(b, "Check %s: %s; %d probes succeeded, %d failed\n", p.Name(), state, held, failed)
 		}

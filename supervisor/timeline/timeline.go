@@ -89,14 +89,14 @@ func (t *Timeline) AppendJSON(b []byte) []byte {
 	o.Begin("", '{')
 	o.String("began", t.Began.UTC().Format("2006-01-02T15:04:05.000Z"))
 	o.Begin("events", '[')
-	for _, element := range t.Elements() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, element := range t.elements() {
 		o.Name("")
 		o = append(o, element...)
 	}
 	o.End(']')
-	t.mu.Lock()
 	o.Uint("dropped", uint64(t.dropped))
-	t.mu.Unlock()
 	o.End('}')
 	return append(o, '\n')
 }
@@ -108,6 +108,10 @@ func (t *Timeline) Elements() [][]byte {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.elements()
+}
+
+func (t *Timeline) elements() [][]byte {
 	list := make([][]byte, len(t.events))
 	for i, e := range t.events {
 		var o json.Object
