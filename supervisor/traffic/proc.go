@@ -21,7 +21,7 @@ import (
 // wrong, the wait is too long, not too short.
 type proc struct {
 	dir   string
-	other int // number of new connections that don't count: usher's own, ignored ones
+	other int // number of new connections that were accepted but don't count: usher's own, ignored ones
 	buf   []byte
 
 	accepted, segments uint64
@@ -67,20 +67,30 @@ func (p *proc) read(w *Watcher) error {
 }
 
 func (p *proc) see(w *Watcher, s *socket) {
-	counts := w.inbound(s)
 	if s.state == listening {
+		w.inbound(s)
 		return
 	}
+	// A connection within the namespace has two sockets here. If the client closes
+	// it first, its socket is what stays, in TIME_WAIT.
+	client := !w.accepted(&s.local) && s.within() && w.accepted(&s.peer)
+	if client {
+		s.local, s.peer = s.peer, s.local
+	}
+	if !w.accepted(&s.local) {
+		return
+	}
+	counts := w.inbound(s)
 	isNew := w.arrivals.isNew(s.pair())
 	switch {
 	case !counts && isNew:
 		p.other++
 	case !counts:
 		return
-	case isNew || !w.NewOnly && (s.unread > 0 || s.unacked > 0):
+	case isNew || !client && !w.NewOnly && (s.unread > 0 || s.unacked > 0):
 		w.active(time.Now())
 	}
-	if !counts || s.state == timeWait {
+	if !counts || client || s.state == timeWait {
 		return
 	}
 	w.look.Open++

@@ -153,9 +153,8 @@ func (w *Watcher) ignored(s *socket) bool {
 	if slices.Contains(w.Ports, s.local.port) {
 		return true
 	}
-	// Another host may use the same port. Within a namespace, a connection has the
-	// same address at both ends, or the loopback address.
-	if w.Own != nil && (s.peer.ip == s.local.ip || loopback(&s.peer.ip)) && w.Own(s.peer.port) {
+	// Another host may use the same port.
+	if w.Own != nil && s.within() && w.Own(s.peer.port) {
 		return true
 	}
 	for i := range w.Ignore {
@@ -165,6 +164,10 @@ func (w *Watcher) ignored(s *socket) bool {
 	}
 	return false
 }
+
+// within reports whether both ends of a connection are in this namespace: then
+// they have the same address, or a loopback address.
+func (s *socket) within() bool { return s.peer.ip == s.local.ip || loopback(&s.peer.ip) }
 
 // see counts a socket that sock_diag has shown. At the time now, all that the
 // socket says was already true.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 	"unsafe"
@@ -63,6 +64,66 @@ func TestActive(t *testing.T) {
 			t.Errorf("%+v: want 2 open", l)
 		}
 	})
+}
+
+// A connection that comes and goes between two looks is seen, although nobody
+// else is connected and whichever end closes first.
+func TestCameAndWent(t *testing.T) {
+	each(t, func(t *testing.T, w *Watcher, s *server) {
+		for _, newOnly := range []bool{false, true} {
+			for _, first := range []string{"client", "server"} {
+				w.NewOnly = newOnly
+				before := time.Now()
+				one, other := s.connect()
+				if first == "server" {
+					one, other = other, one
+				}
+				one.Close()
+				other.Close()
+				for until := time.Now().Add(5 * time.Second); !look(t, w).Active.After(before); time.Sleep(time.Millisecond) {
+					if time.Now().After(until) {
+						t.Fatalf("the %s closed first, new ones only %v: not seen", first, newOnly)
+					}
+				}
+				rest()
+				look(t, w)
+				before = time.Now()
+				if l := look(t, w); l.Active.After(before) || l.Open != 0 {
+					t.Errorf("gone: %+v", l)
+				}
+			}
+		}
+	})
+}
+
+// A connection that the app makes does not hide one that has come and gone.
+func TestOutboundHidesNothing(t *testing.T) {
+	dir := t.TempDir() + "/"
+	const (
+		heading  = "  sl  local_address rem_address   st tx_queue rx_queue\n"
+		listener = "   0: 00000000:1F90 00000000:0000 0A 00000000:00000000\n"
+		outbound = "   1: 0200000A:9C40 0300000A:1538 01 00000000:00000000\n"
+	)
+	write := func(sockets string, accepted int) {
+		t.Helper()
+		numbers := fmt.Sprintf("Tcp: 1 200 120000 -1 5 %d 0 0 1 0 0 0 0 0 0\n", accepted)
+		for name, text := range map[string]string{"tcp": heading + sockets, "snmp": "Tcp: names\n" + numbers} {
+			if err := os.WriteFile(dir+name, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w := &Watcher{source: &proc{dir: dir}}
+	write(listener, 7)
+	look(t, w)
+	write(listener+outbound, 7)
+	if l := look(t, w); !l.Active.IsZero() || l.Open != 0 {
+		t.Errorf("outbound: %+v", l)
+	}
+	write(listener+outbound+strings.ReplaceAll(outbound, "9C40", "9C41"), 8)
+	if l := look(t, w); l.Active.IsZero() {
+		t.Errorf("one came and went: %+v", l)
+	}
 }
 
 // What the namespace connects to outside of it is not inbound.
@@ -162,8 +223,11 @@ func TestIgnored(t *testing.T) {
 			}
 			for range 2 {
 				client, server := s.connect()
-				server.Close() // first, so that TIME_WAIT is here
+				server.Close()
 				client.Close()
+				client, server = s.connect()
+				client.Close()
+				server.Close()
 			}
 			if l := look(t, w); l.Active.After(before) {
 				t.Errorf("%s, came and went: %+v", what, l)
