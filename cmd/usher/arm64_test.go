@@ -33,7 +33,7 @@ func onArm64(t *testing.T, n int) {
 	emulated := func(args ...string) *usher { return emulate(commandHere(t, b), args) }
 	// As PID 1, whose app is started before the Go runtime, also with a signal in between.
 	for range 10 {
-		u := emulate(command(t, b), []string{"--", "bash", "-c", `trap "exit 42" TERM; kill -TERM 1; sleep 60 & wait`})
+		u := emulate(command(t, b), []string{"--", "sh", "-c", `trap "exit 42" TERM; kill -TERM 1; sleep 60 & wait`})
 		u.begin().want(42)
 	}
 	emulate(command(t, b), []string{"--", "true"}).begin().want(0)
@@ -52,7 +52,7 @@ func onArm64(t *testing.T, n int) {
 		}
 	}
 
-	u := emulated("--term-delay", "200ms", "-r", "HUP:USR2", "--", "bash", "-c", trapAll()).begin()
+	u := emulated("--term-delay", "200ms", "-r", "HUP:USR2", "--", "sh", "-c", trapAll()).begin()
 	u.printed("ready\n")
 	for _, sig := range []unix.Signal{unix.SIGUSR1, unix.SIGURG, unix.SIGPROF, unix.SIGPIPE, unix.SIGWINCH, 40} {
 		if b.complete || !lostByNotify[sig] {

@@ -46,7 +46,7 @@ func TestChecksThroughALife(t *testing.T) {
 		dir, health := t.TempDir(), freePort(t)
 		started, alive, ready := filepath.Join(dir, "started"), filepath.Join(dir, "alive"), filepath.Join(dir, "ready")
 		u := start(t, b, fast("--health-addr", health, "--startup-check", "file:"+started, "--live-check", "file:"+alive, "--ready-check", "file:"+ready,
-			"--term-delay", "1h", "--", "bash", "-c", app, "0")...)
+			"--term-delay", "1h", "--", "sh", "-c", app, "0")...)
 		base := "http://" + health
 		// Startup gates the others: nothing else is asked, the app is taken for live and not for ready.
 		wantBody(t, base+"/startupz", 503, "[+]app ok\n[-]startup-1 failed: no such file or directory", "startupz check failed\n")
@@ -95,7 +95,7 @@ func TestChecksDuringAStop(t *testing.T) {
 	alive, ready := filepath.Join(dir, "alive"), filepath.Join(dir, "ready")
 	touch(t, alive)
 	touch(t, ready)
-	u := start(t, &made, fast("--health-addr", health, "--live-check", "file:"+alive, "--ready-check", "file:"+ready, "--term-delay", "1h", "--", "bash", "-c", app, "0")...)
+	u := start(t, &made, fast("--health-addr", health, "--live-check", "file:"+alive, "--ready-check", "file:"+ready, "--term-delay", "1h", "--", "sh", "-c", app, "0")...)
 	wantBody(t, "http://"+health+"/readyz", 200)
 	u.signal(unix.SIGTERM)
 	wantBody(t, "http://"+health+"/readyz", 503, "[+]ready-1 ok\n[-]shutdown failed: SIGTERM received ")
@@ -173,7 +173,7 @@ func TestCheckMistakes(t *testing.T) {
 func TestSeveralAddresses(t *testing.T) {
 	eachBuild(t, func(t *testing.T, b *build) {
 		socket, one, two := filepath.Join(t.TempDir(), "health.sock"), freePort(t), freePort(t)
-		u := command(t, b, "--term-delay", "1h", "--", "bash", "-c", app, "0")
+		u := command(t, b, "--term-delay", "1h", "--", "sh", "-c", app, "0")
 		u.cmd.Env = append(u.cmd.Env, "USHER_HEALTH_ADDR=unix:"+socket+"\n"+one+"\n"+two)
 		u.begin()
 		wantBody(t, "http://"+one+"/readyz", 200)

@@ -25,7 +25,7 @@ func TestExecCheck(t *testing.T) {
 		state := filepath.Join(dir, "state")
 		touch(t, state)
 		u := command(t, b, "--health-addr", addr, "--ready-check", `exec:sh -c '. "$STATE"'`, "--ready-period", "30ms", "--ready-timeout", "300ms",
-			"--ready-failure-threshold", "2", "--ready-check", "exec:/no/such/command", "--", "bash", "-c", app, "0")
+			"--ready-failure-threshold", "2", "--ready-check", "exec:/no/such/command", "--", "sh", "-c", app, "0")
 		u.cmd.Env = append(u.cmd.Env, "STATE="+state) // as the app sees it
 		u.begin()
 		base := "http://" + addr

@@ -100,7 +100,7 @@ func TestVariables(t *testing.T) {
 		t.Errorf("printed %q", out)
 	}
 
-	u = command(t, &made, "--", "bash", "-c", trapAll())
+	u = command(t, &made, "--", "sh", "-c", trapAll())
 	u.cmd.Env = append(u.cmd.Env, "USHER_REWRITE=HUP:USR1\nTERM:QUIT")
 	u.begin().printed("ready\n")
 	u.signal(1)

@@ -45,7 +45,7 @@ func TestHooksThroughALife(t *testing.T) {
 		}
 		u := command(t, b, "--pre-start", note("one"), "--pre-start", "exec:"+note("two"), "--post-start", "exec:"+note("three"),
 			"--pre-stop", "exec:"+note("five"), "--post-stop", "exec:"+note("seven"), "--",
-			"bash", "-c", `trap "echo six >> $0; exit 42" TERM; while ! grep -q three $0; do sleep 0.01; done; echo four >> $0; echo up; while :; do sleep 0.01; done`, file)
+			"sh", "-c", `trap "echo six >> $0; exit 42" TERM; while ! grep -q three $0; do sleep 0.01; done; echo four >> $0; echo up; while :; do sleep 0.01; done`, file)
 		u.cmd.Env = append(u.cmd.Env, "KEY=the value")
 		u.begin().printed("up\n")
 		u.signal(unix.SIGTERM)
@@ -72,7 +72,7 @@ func TestHookFailures(t *testing.T) {
 		word string // in the termination log
 		log  string // in usher's
 	}
-	sleeper := []string{"--", "bash", "-c", `trap 'exit 9' TERM; while :; do sleep 0.01; done`}
+	sleeper := []string{"--", "sh", "-c", `trap 'exit 9' TERM; while :; do sleep 0.01; done`}
 	never := []string{"--", "sh", "-c", "echo the app was started"}
 	for _, c := range []failure{
 		{"pre-start", append([]string{"--pre-start", "sh -c 'echo cannot migrate; exit 3'"}, never...), 3, `^HookFailed: pre-start-1 failed: exit code 3: cannot migrate \(exit code 3\)\n`, "pre-start-1: cannot migrate\nusher: pre-start-1 failed: exit code 3: cannot migrate\n"},
@@ -121,7 +121,7 @@ func TestPreStopFailures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			log := newLog(t)
-			u := start(t, &made, "--termination-log", log, "--hook-timeout", "500ms", "--pre-stop", c.hook, "--", "bash", "-c", app, "0")
+			u := start(t, &made, "--termination-log", log, "--hook-timeout", "500ms", "--pre-stop", c.hook, "--", "sh", "-c", app, "0")
 			u.printed("ready\n")
 			begin := time.Now()
 			u.signal(unix.SIGTERM)
@@ -136,7 +136,7 @@ func TestStopDuringHooks(t *testing.T) {
 	hook := `sh -c 'trap "echo told; exit 0" TERM; echo begun; while :; do sleep 0.01; done'`
 	deafHook := `sh -c 'trap "" TERM; echo begun; while :; do sleep 0.01; done'`
 	never := []string{"--", "sh", "-c", "echo the app was started"}
-	running := []string{"--", "bash", "-c", app, "0"}
+	running := []string{"--", "sh", "-c", app, "0"}
 	for _, c := range []struct {
 		name, begun string
 		args        []string
@@ -198,7 +198,7 @@ echo begun
 while kill -0 $pid 2>/dev/null; do sleep 0.01; done
 echo reaped
 while [ ! -e %s ]; do sleep 0.01; done'`, go1)
-		u := start(t, b, "--health-addr", health, "--pre-start", hook, "--", "bash", "-c", trapAll())
+		u := start(t, b, "--health-addr", health, "--pre-start", hook, "--", "sh", "-c", trapAll())
 		u.logged("reaped")
 		if body := get(t, "http://"+health+"/readyz", 503); !strings.Contains(body, "[-]app failed: pre-start-1 is running\n") {
 			t.Errorf("readyz: %s", body)
@@ -312,7 +312,7 @@ func TestHTTPHooks(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	u := start(t, &made, "--post-start", server.URL+"/up?a=b", "--pre-stop", server.URL+"/bad", "--post-stop", server.URL+"/gone", "--", "bash", "-c", app, "0")
+	u := start(t, &made, "--post-start", server.URL+"/up?a=b", "--pre-stop", server.URL+"/bad", "--post-stop", server.URL+"/gone", "--", "sh", "-c", app, "0")
 	u.printed("ready\n")
 	if got := <-asked; got != "GET /up?a=b" {
 		t.Errorf("post-start asked for %s", got)
@@ -327,7 +327,7 @@ func TestHTTPHooks(t *testing.T) {
 
 // A hook that writes much has all of it in the log; a reader of the log that stalls stalls the hook, and nothing else.
 func TestHookOutput(t *testing.T) {
-	u := start(t, &made, "--pre-start", "seq 20000", "--", "bash", "-c", app, "0")
+	u := start(t, &made, "--pre-start", "seq 20000", "--", "sh", "-c", app, "0")
 	u.printed("ready\n")
 	u.signal(unix.SIGTERM)
 	u.want(42)
@@ -340,7 +340,7 @@ func TestHookOutput(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	u = command(t, &made, "--post-start", "exec:yes", "--", "bash", "-c", app, "0")
+	u = command(t, &made, "--post-start", "exec:yes", "--", "sh", "-c", app, "0")
 	u.cmd.Stderr = w
 	u.begin().printed("ready\n")
 	w.Close()
@@ -431,7 +431,7 @@ func TestLongLineOfAHook(t *testing.T) {
 
 // What a hook leaves in the background goes on, its output in the log, and is told at the end like all that outlives the app.
 func TestHookThatForks(t *testing.T) {
-	u := start(t, &made, "--pre-start", `bash -c '(trap "echo told; exit" TERM; while :; do echo beat; sleep 0.05; done) & echo forked'`, "--", "bash", "-c", app, "0")
+	u := start(t, &made, "--pre-start", `bash -c '(trap "echo told; exit" TERM; while :; do echo beat; sleep 0.05; done) & echo forked'`, "--", "sh", "-c", app, "0")
 	u.printed("ready\n")
 	before := strings.Count(u.stderr.String(), "pre-start-1: beat\n")
 	eventually(t, func() error {

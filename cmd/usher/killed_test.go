@@ -45,7 +45,7 @@ func TestKilledAtEverySystemCall(t *testing.T) {
 					t.Fatal(err)
 				}
 				cmd := exec.Command("sh", append(append([]string{"-c", `"$@"; exit $?`, "sh", strace, "-qq", "-o", trace}, inject...),
-					made.path, "-q", "--term-delay", "30ms", "--termination-format", format, "--termination-log", log, "--", "bash", "-c", app)...)
+					made.path, "-q", "--term-delay", "30ms", "--termination-format", format, "--termination-log", log, "--", "sh", "-c", app)...)
 				cmd.SysProcAttr = attr
 				out, err := cmd.CombinedOutput()
 				word := readLog(t, log)

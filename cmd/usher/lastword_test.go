@@ -167,7 +167,7 @@ func TestTerminationLogThatCantBeWritten(t *testing.T) {
 		{"", "-"},
 	} {
 		// The stop makes usher write three times.
-		u := start(t, &made, "-q", "--term-delay", "50ms", "--termination-log", c.path, "--", "bash", "-c", "trap 'exit 4' TERM; echo ready; while :; do sleep 0.01; done")
+		u := start(t, &made, "-q", "--term-delay", "50ms", "--termination-log", c.path, "--", "sh", "-c", "trap 'exit 4' TERM; echo ready; while :; do sleep 0.01; done")
 		u.printed("ready")
 		u.signal(unix.SIGTERM)
 		u.want(4)

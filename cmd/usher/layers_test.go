@@ -55,7 +55,7 @@ func TestLayers(t *testing.T) {
 					t.Errorf("%s: %q does not say %q", c.name, &u.stderr, c.says)
 				}
 			}
-			u = start(t, b, "--term-delay", "100ms", "--termination-tail", "3", "--", "bash", "-c", trapAll())
+			u = start(t, b, "--term-delay", "100ms", "--termination-tail", "3", "--", "sh", "-c", trapAll())
 			u.printed("ready\n")
 			for _, sig := range forwardable() {
 				if sig != unix.SIGTERM && (b.complete || !lostByNotify[sig]) {

@@ -28,7 +28,7 @@ func TestTerminationLogThatHangs(t *testing.T) {
 				}
 				health := freePort(t)
 				u := start(t, &made, "--user", user, "--termination-log", f.path("log"), "--health-addr", health, "--grace-period", "3s", "--",
-					"bash", "-c", "trap 'echo got TERM' TERM; trap 'echo got USR1' USR1; echo ready; while :; do sleep 0.01; done")
+					"sh", "-c", "trap 'echo got TERM' TERM; trap 'echo got USR1' USR1; echo ready; while :; do sleep 0.01; done")
 				u.printed("ready\n")
 				if !before {
 					f.die()
@@ -61,7 +61,7 @@ func TestTerminationLogThatHangsForAWhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer lease.Close()
-	u := start(t, &made, "--term-delay", "1h", "--termination-log", log, "--", "bash", "-c", "trap 'exit 3' TERM; echo ready; while :; do sleep 0.01; done")
+	u := start(t, &made, "--term-delay", "1h", "--termination-log", log, "--", "sh", "-c", "trap 'exit 3' TERM; echo ready; while :; do sleep 0.01; done")
 	u.printed("ready\n")
 	// Who opens the file from now on has to wait, or to try again: 5a6c03f gave up, each time.
 	if _, err := unix.FcntlInt(lease.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {

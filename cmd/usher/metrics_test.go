@@ -69,7 +69,7 @@ func TestMetrics(t *testing.T) {
 		ready, health := filepath.Join(t.TempDir(), "ready"), freePort(t)
 		touch(t, ready)
 		u := start(t, b, fast("--health-addr", health, "--ready-check", "file:"+ready, "--live-check", "file:/no/such/file", "--live-failure-threshold", "1", "--rewrite", "HUP:USR1",
-			"--term-delay", "1h", "--", "bash", "-c", "(sleep 0.3 & exec true); "+app, "0")...)
+			"--term-delay", "1h", "--", "sh", "-c", "(sleep 0.3 & exec true); "+app, "0")...)
 		u.printed("ready\n")
 		wantBody(t, "http://"+health+"/readyz", 200)
 		wantBody(t, "http://"+health+"/livez", 503)
@@ -138,7 +138,7 @@ func TestMetricsOfAStop(t *testing.T) {
 	} {
 		health, ready := freePort(t), filepath.Join(t.TempDir(), "ready")
 		flags := append(c.flags, "--health-addr", health, "--ready-check", "file:"+ready)
-		u := start(t, &made, fast(append(flags, "--", "bash", "-c", deaf)...)...)
+		u := start(t, &made, fast(append(flags, "--", "sh", "-c", deaf)...)...)
 		u.printed("ready\n")
 		wantBody(t, "http://"+health+"/readyz", 503)
 		for name := range scrape(t, health) {
@@ -191,7 +191,7 @@ func TestOpenMetrics(t *testing.T) {
 		t.Skip("needs python3-prometheus-client")
 	}
 	health := freePort(t)
-	u := start(t, &made, fast("--health-addr", health, "--ready-check", "file:/dev/null", "--", "bash", "-c", app, "0")...)
+	u := start(t, &made, fast("--health-addr", health, "--ready-check", "file:/dev/null", "--", "sh", "-c", app, "0")...)
 	u.printed("ready\n")
 	u.signal(unix.SIGUSR1)
 	wantBody(t, "http://"+health+"/readyz", 200)

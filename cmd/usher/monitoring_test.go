@@ -300,7 +300,7 @@ func TestPromtool(t *testing.T) {
 		}
 	}
 	health := freePort(t)
-	u := start(t, &made, fast("--health-addr", health, "--ready-check", "file:/dev/null", "--", "bash", "-c", app, "0")...)
+	u := start(t, &made, fast("--health-addr", health, "--ready-check", "file:/dev/null", "--", "sh", "-c", app, "0")...)
 	u.printed("ready\n")
 	res, err := http.Get("http://" + health + "/metrics")
 	if err != nil {

@@ -16,7 +16,7 @@ func TestHealthIsNews(t *testing.T) {
 		dir := t.TempDir()
 		ready, live := filepath.Join(dir, "ready"), filepath.Join(dir, "live")
 		touch(t, live)
-		u := start(t, b, fast("--ready-check", "file:"+ready, "--live-check", "file:"+live, "--", "bash", "-c", app, "0")...)
+		u := start(t, b, fast("--ready-check", "file:"+ready, "--live-check", "file:"+live, "--", "sh", "-c", app, "0")...)
 		u.logged("usher: not ready yet after ")
 		touch(t, ready)
 		u.logged("usher: ready after ")

@@ -58,7 +58,13 @@ func (r *peerRun) command(app ...string) *usher {
 	return u
 }
 
-// bash runs a script as the app.
+// sh runs a script as the app.
+func (r *peerRun) sh(script string) *usher {
+	r.t.Helper()
+	return r.command("--", "sh", "-c", script).begin()
+}
+
+// bash runs a script as the app. It forks, while sh may wait for a child of vfork(2), which a signal can stop.
 func (r *peerRun) bash(script string) *usher {
 	r.t.Helper()
 	return r.command("--", "bash", "-c", script).begin()
@@ -192,7 +198,7 @@ func lost(except ...signals.Signal) func(*peerRun) string {
 // becomes sends sig and sees which one the app gets; "nothing" if the one after it is the first. Bash does not always run its traps in order.
 func becomes(sig signals.Signal) func(*peerRun) string {
 	return func(r *peerRun) string {
-		u := r.bash(strings.Replace(trapAll(), "trap 'exit 42' TERM", "trap 'echo got 15.' TERM; trap 'exit 42' 63", 1))
+		u := r.sh(strings.Replace(trapAll(), "trap 'exit 42' TERM", "trap 'echo got 15.' TERM; trap 'exit 42' 63", 1))
 		u.printed("ready\n")
 		u.signal(sig)
 		if r.c.want == "nothing" {
@@ -212,7 +218,7 @@ func becomes(sig signals.Signal) func(*peerRun) string {
 
 // who sees whether a signal reaches the app alone, or its child in the same group, too.
 func who(r *peerRun) string {
-	u := r.bash(script("who.sh"))
+	u := r.sh(script("who.sh"))
 	u.printed("app ready")
 	u.printed("child ready")
 	u.signal(unix.SIGUSR1)
@@ -233,7 +239,7 @@ var state = script("place.sh")
 
 // place sees the app's process group, session and terminal, where usher has none.
 func place(r *peerRun) string {
-	u := r.bash(state)
+	u := r.sh(state)
 	u.want(0)
 	return strings.TrimSpace(u.stdout.String())
 }
@@ -250,7 +256,7 @@ func placeOnTerminal(r *peerRun) string {
 
 // hangups sees how often the app gets SIGHUP when one is sent to an init that has had a terminal from its start.
 func hangups(r *peerRun) string {
-	u := r.command("--", "bash", "-c", `trap 'echo "<hup>"' HUP; trap 'echo "<cont>"' CONT; trap 'echo "<winch>"' WINCH; trap 'exit 42' TERM; echo "<ready>"; while :; do sleep 0.01; done`)
+	u := r.command("--", "sh", "-c", `trap 'echo "<hup>"' HUP; trap 'echo "<cont>"' CONT; trap 'echo "<winch>"' WINCH; trap 'exit 42' TERM; echo "<ready>"; while :; do sleep 0.01; done`)
 	screen, _ := onTerminal(r.t, u)
 	shows(r.t, screen, "<ready>")
 	u.signal(unix.SIGWINCH) // what the hand-off has brought has a lower number, and would else be one with what follows
@@ -329,7 +335,7 @@ var adopted = stdout(`p=$( (m=$BASHPID; ( p=$m; while [ $p = $m ]; do sleep 0.01
 
 // warnings counts what tini -w says about orphans.
 func warnings(r *peerRun) string {
-	u := r.bash(`(sleep 0.05 &); (sleep 0.06 &); trap 'exit 42' TERM; echo ready; while :; do sleep 0.01; done`)
+	u := r.sh(`(sleep 0.05 &); (sleep 0.06 &); trap 'exit 42' TERM; echo ready; while :; do sleep 0.01; done`)
 	u.printed("ready\n")
 	eventually(r.t, func() error {
 		if kids := u.children(); len(kids) != 1 {
@@ -348,7 +354,7 @@ func warnings(r *peerRun) string {
 
 // reaping sees whether any of many orphans is left as a zombie.
 func reaping(r *peerRun) string {
-	u := r.bash(`trap 'exit 42' TERM; i=0; while [ $i -lt 200 ]; do i=$((i+1)); ( : & ); done; echo ready; while :; do sleep 0.01; done`)
+	u := r.sh(`trap 'exit 42' TERM; i=0; while [ $i -lt 200 ]; do i=$((i+1)); ( : & ); done; echo ready; while :; do sleep 0.01; done`)
 	u.printed("ready\n")
 	eventually(r.t, func() error {
 		if kids := u.children(); len(kids) != 1 {
@@ -366,7 +372,7 @@ func parentDeath(r *peerRun) string {
 	script := `trap 'now=1' USR1; trap 'exit 0' TERM; bash -c '"$@" & wait' - "$@" & parent=$!
 until [ "$now" ]; do sleep 0.01; done; kill -9 $parent; while :; do sleep 0.01; done`
 	args := append([]string{"-c", script, "-", r.b.path}, r.c.args...)
-	u := command(r.t, &build{path: "/bin/bash"}, append(args, "--", "bash", "-c", `trap 'echo "got it"' USR1; echo ready; while :; do sleep 0.01; done`)...)
+	u := command(r.t, &build{path: "/bin/bash"}, append(args, "--", "sh", "-c", `trap 'echo "got it"' USR1; echo ready; while :; do sleep 0.01; done`)...)
 	u.cmd.Env = append(u.cmd.Env, r.c.env...)
 	u.begin().printed("ready\n")
 	u.signal(unix.SIGUSR1)
@@ -417,7 +423,7 @@ echo $$; exec >&-; for i in {1..2000}; do sleep 0.01; done`, said).begin()
 
 // directories sees the working directories of the init, once it hands on signals, and of its app.
 func directories(r *peerRun) string {
-	u := r.command("--", "bash", "-c", `trap 'echo got it' USR1; trap 'exit 42' TERM; pwd; while :; do sleep 0.01; done`)
+	u := r.command("--", "sh", "-c", `trap 'echo got it' USR1; trap 'exit 42' TERM; pwd; while :; do sleep 0.01; done`)
 	u.cmd.Dir = "/usr"
 	u.begin().printed("\n")
 	u.signal(unix.SIGUSR1)
@@ -435,7 +441,7 @@ func directories(r *peerRun) string {
 // inherited sees whether a signal that was ignored is ignored for the app.
 func inherited(r *peerRun) string {
 	u := r.command("--", "grep", "SigIgn", "/proc/self/status")
-	u.cmd.Args = append([]string{"bash", "-c", `trap '' HUP; exec "$@"`, "-", u.cmd.Path}, u.cmd.Args[1:]...)
+	u.cmd.Args = append([]string{"sh", "-c", `trap '' HUP; exec "$@"`, "-", u.cmd.Path}, u.cmd.Args[1:]...)
 	u.cmd.Path = "/bin/bash"
 	u.begin().want(0)
 	if strings.HasSuffix(strings.TrimSpace(u.stdout.String()), "1") {

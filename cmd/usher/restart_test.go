@@ -102,7 +102,7 @@ func TestStopAfterRestart(t *testing.T) {
 	eachBuild(t, func(t *testing.T, b *build) {
 		file := filepath.Join(t.TempDir(), "file")
 		log := newLog(t)
-		u := start(t, b, "--termination-log", log, "--restart", "always", "--term-delay", "300ms", "--", "bash", "-c", `[ -e $1 ] || { touch $1; kill -9 $$; }; `+app, "0", file)
+		u := start(t, b, "--termination-log", log, "--restart", "always", "--term-delay", "300ms", "--", "sh", "-c", `[ -e $1 ] || { touch $1; kill -9 $$; }; `+app, "0", file)
 		u.printed("ready\n")
 		u.signal(unix.SIGUSR1)
 		u.printed("got USR1\n")

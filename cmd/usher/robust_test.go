@@ -21,7 +21,7 @@ func TestGoEnvironment(t *testing.T) {
 			if !b.complete && (env == "GOMEMLIMIT=nonsense" || env == "GODEBUG=inittrace=1") {
 				continue // a plain Go program dies of the one and talks about the other
 			}
-			u := command(t, b, "--", "bash", "-c", app, "0")
+			u := command(t, b, "--", "sh", "-c", app, "0")
 			u.cmd.Env = append(u.cmd.Env, env)
 			u.begin().printed("ready\n")
 			u.signal(unix.SIGUSR1)
@@ -127,7 +127,7 @@ func TestBrokenStderr(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		u := command(t, b, "-v", "--", "bash", "-c", app, "0")
+		u := command(t, b, "-v", "--", "sh", "-c", app, "0")
 		u.cmd.Stderr = w
 		u.begin()
 		w.Close()

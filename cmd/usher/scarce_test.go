@@ -49,7 +49,7 @@ func TestMayNotWait(t *testing.T) {
 // Whatever else arrives, what is due is done in time.
 func TestSignalStormDoesNotDelayTheKill(t *testing.T) {
 	eachBuild(t, func(t *testing.T, b *build) {
-		u := start(t, b, "--grace-period", "1s", "--", "bash", "-c", "trap '' TERM USR1 USR2; echo ready; while :; do sleep 1; done")
+		u := start(t, b, "--grace-period", "1s", "--", "sh", "-c", "trap '' TERM USR1 USR2; echo ready; while :; do sleep 1; done")
 		u.printed("ready\n")
 		var storm sync.WaitGroup
 		for _, sig := range []unix.Signal{unix.SIGUSR1, unix.SIGUSR2} {

@@ -38,7 +38,7 @@ func TestSchedule(t *testing.T) {
 
 // The second signal of a schedule does what the first could not.
 func TestScheduleStepsOn(t *testing.T) {
-	u := start(t, &made, "--stop-schedule", "HUP/200ms/QUIT/1h/KILL", "--", "bash", "-c", `trap '' HUP; `+app, "0")
+	u := start(t, &made, "--stop-schedule", "HUP/200ms/QUIT/1h/KILL", "--", "sh", "-c", `trap '' HUP; `+app, "0")
 	u.printed("ready\n")
 	begin := time.Now()
 	u.signal(unix.SIGTERM)
@@ -56,7 +56,7 @@ trap 'exit 43' QUIT
 echo ready
 kill -STOP $$
 while :; do sleep 0.01; done`
-	u := start(t, &made, "--stop-schedule", "TERM/300ms/QUIT/1h", "--", "bash", "-c", app)
+	u := start(t, &made, "--stop-schedule", "TERM/300ms/QUIT/1h", "--", "sh", "-c", app)
 	u.printed("ready\n")
 	u.signal(unix.SIGTERM)
 	u.want(43)
@@ -68,14 +68,14 @@ while :; do sleep 0.01; done`
 // Which signals begin a stop is for the image to say (STOPSIGNAL), or for Kubernetes (stopSignal). An app that has ended on another one, where a
 // stop would have held it back, may have been meant to stop: usher says so.
 func TestStopSignals(t *testing.T) {
-	u := start(t, &made, "--stop-signals", "QUIT,USR1", "--term-delay", "1h", "--", "bash", "-c", app, "0")
+	u := start(t, &made, "--stop-signals", "QUIT,USR1", "--term-delay", "1h", "--", "sh", "-c", app, "0")
 	u.printed("ready\n")
 	u.signal(unix.SIGTERM) // is no stop signal now, and passes
 	u.want(42)
 	if out := u.stderr.String(); !strings.Contains(out, "; SIGTERM from outside the container is none of --stop-signals, and began no stop") || strings.Count(out, "\n") != 1 {
 		t.Errorf("log: %s", out)
 	}
-	u = start(t, &made, "--stop-signals", "QUIT,USR1", "--", "bash", "-c", app, "0") // a stop would not have held it back
+	u = start(t, &made, "--stop-signals", "QUIT,USR1", "--", "sh", "-c", app, "0") // a stop would not have held it back
 	u.printed("ready\n")
 	u.signal(unix.SIGTERM)
 	u.want(42)
@@ -83,7 +83,7 @@ func TestStopSignals(t *testing.T) {
 		t.Errorf("log: %s", out)
 	}
 	for _, sig := range []unix.Signal{unix.SIGQUIT, unix.SIGUSR1} {
-		u = start(t, &made, "--stop-signals", "QUIT,USR1", "--term-delay", "1h", "--", "bash", "-c", app, "0")
+		u = start(t, &made, "--stop-signals", "QUIT,USR1", "--term-delay", "1h", "--", "sh", "-c", app, "0")
 		u.printed("ready\n")
 		u.signal(sig)
 		u.logged(unix.SignalName(sig) + " from outside the container, held back for 1h")

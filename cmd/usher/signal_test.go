@@ -54,7 +54,7 @@ func TestEverySignalIsForwarded(t *testing.T) {
 			{"subreaper", commandHere},
 		} {
 			t.Run(as.name, func(t *testing.T) {
-				u := as.start(t, b, "--", "bash", "-c", trapAll()).begin()
+				u := as.start(t, b, "--", "sh", "-c", trapAll()).begin()
 				u.printed("ready\n")
 				for _, sig := range forwardable() {
 					if sig == unix.SIGTERM || !b.complete && lostByNotify[sig] {
@@ -237,7 +237,7 @@ func TestBurst(t *testing.T) {
 
 func TestRewrite(t *testing.T) {
 	eachBuild(t, func(t *testing.T, b *build) {
-		u := start(t, b, "-r", "USR1:USR2", "--rewrite=hup:0", "-r", "SIGINT:RTMIN+3", "--", "bash", "-c", trapAll())
+		u := start(t, b, "-r", "USR1:USR2", "--rewrite=hup:0", "-r", "SIGINT:RTMIN+3", "--", "sh", "-c", trapAll())
 		u.printed("ready\n")
 		u.signal(unix.SIGUSR1)
 		u.printed("got 12.\n")
@@ -258,7 +258,7 @@ var group = script("group.sh")
 
 func TestProcessGroup(t *testing.T) {
 	eachBuild(t, func(t *testing.T, b *build) {
-		u := start(t, b, "-g", "--", "bash", "-c", group)
+		u := start(t, b, "-g", "--", "sh", "-c", group)
 		u.printed("app ready")
 		u.printed("child ready")
 		u.signal(unix.SIGUSR1)
@@ -267,7 +267,7 @@ func TestProcessGroup(t *testing.T) {
 		u.signal(unix.SIGTERM)
 		u.want(42)
 
-		u = start(t, b, "--", "bash", "-c", strings.Replace(group, "wait; ", "", 1))
+		u = start(t, b, "--", "sh", "-c", strings.Replace(group, "wait; ", "", 1))
 		u.printed("app ready")
 		u.printed("child ready")
 		u.signal(unix.SIGUSR1)

@@ -65,7 +65,7 @@ func TestCheckThatIsNotLoaded(t *testing.T) {
 		slow, _ := lease(t, "true")
 		addr := freePort(t)
 		u := start(t, b, "--health-addr", addr, "--live-check", "exec:"+slow, "--live-period", "100ms", "--live-timeout", "200ms",
-			"--live-failure-threshold", "2", "--", "bash", "-c", app, "0")
+			"--live-failure-threshold", "2", "--", "sh", "-c", app, "0")
 		wantBody(t, "http://"+addr+"/livez", 503, "timeout after 200ms: still running")
 		client := http.Client{Timeout: time.Second}
 		for range 10 {
@@ -91,12 +91,12 @@ func TestHookThatIsNotLoaded(t *testing.T) {
 		slow, _ = lease(t, "true")
 		start(t, b, "--wait-for", "exec:"+slow, "--wait-timeout", "300ms", "--", "true").soon(124)
 		slow, _ = lease(t, "true")
-		u := start(t, b, "--pre-stop", "exec:"+slow, "--hook-timeout", "200ms", "--", "bash", "-c", app, "0")
+		u := start(t, b, "--pre-stop", "exec:"+slow, "--hook-timeout", "200ms", "--", "sh", "-c", app, "0")
 		u.printed("ready")
 		u.signal(unix.SIGTERM)
 		u.soon(42)
 		slow, _ = lease(t, "true")
-		u = start(t, b, "--pre-stop", "exec:"+slow, "--grace-period", "2s", "--", "bash", "-c", `trap "" TERM; echo ready; while :; do sleep 0.05; done`)
+		u = start(t, b, "--pre-stop", "exec:"+slow, "--grace-period", "2s", "--", "sh", "-c", `trap "" TERM; echo ready; while :; do sleep 0.05; done`)
 		u.printed("ready")
 		u.signal(unix.SIGTERM)
 		u.soon(137)

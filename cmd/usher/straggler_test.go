@@ -67,7 +67,7 @@ func TestStragglersAreKilled(t *testing.T) {
 		log := newLog(t)
 		const app, deaf = `[ $PPID != 1 ] || mount -t proc proc /proc; setsid bash -c "$0" &` + " " + `until [ -e "$UP" ]; do sleep 0.01; done; exit 7`,
 			`trap '' TERM; : > "$UP"; while :; do sleep 0.01; done`
-		u := withUp(t, prepare(t, &made, "--straggler-grace", "500ms", "--termination-log", log, "--", "bash", "-c", app, deaf)).begin()
+		u := withUp(t, prepare(t, &made, "--straggler-grace", "500ms", "--termination-log", log, "--", "sh", "-c", app, deaf)).begin()
 		begin := time.Now()
 		u.want(7)
 		took(t, begin, 500*time.Millisecond)
@@ -94,7 +94,7 @@ func TestStragglersInTheBudget(t *testing.T) {
 	const app = `trap 'exit 42' TERM
 (trap '' TERM; echo up; while :; do sleep 0.01; done) &
 while :; do sleep 0.01; done`
-	u := start(t, &made, "--grace-period", "1s", "--straggler-grace", "1h", "--", "bash", "-c", app)
+	u := start(t, &made, "--grace-period", "1s", "--straggler-grace", "1h", "--", "sh", "-c", app)
 	u.printed("up\n")
 	begin := time.Now()
 	u.signal(unix.SIGTERM)

@@ -221,7 +221,7 @@ func TestCtrlZWithoutAShell(t *testing.T) {
 func TestStopAndContinue(t *testing.T) {
 	eachBuild(t, func(t *testing.T, b *build) {
 		for _, sig := range []syscall.Signal{unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU} {
-			u := start(t, b, "--", "bash", "-c", `trap 'echo "<cont>"' CONT; trap 'exit 42' TERM; echo "$$ ready"; while :; do sleep 0.01; done`)
+			u := start(t, b, "--", "sh", "-c", `trap 'echo "<cont>"' CONT; trap 'exit 42' TERM; echo "$$ ready"; while :; do sleep 0.01; done`)
 			u.printed("ready\n")
 			stopped := func() {
 				t.Helper()

@@ -15,7 +15,7 @@ func TestOnUnhealthyStop(t *testing.T) {
 		alive, log := filepath.Join(t.TempDir(), "alive"), newLog(t)
 		touch(t, alive)
 		u := start(t, b, fast("--live-check", "file:"+alive, "--on-unhealthy", "stop", "--term-delay", "1h", "--pre-stop", "exec:echo bye", "--termination-log", log,
-			"--", "bash", "-c", app, "0")...)
+			"--", "sh", "-c", app, "0")...)
 		u.printed("ready\n")
 		os.Remove(alive)
 		u.want(42)
@@ -31,7 +31,7 @@ func TestOnUnhealthyStop(t *testing.T) {
 // A startup check that has used up its failures is as bad, and so is a watchdog; by default usher leaves it to the orchestrator.
 func TestOnUnhealthyKinds(t *testing.T) {
 	nothing := filepath.Join(t.TempDir(), "nothing")
-	u := start(t, &made, "--startup-check", "file:"+nothing, "--startup-period", "20ms", "--on-unhealthy=stop", "--", "bash", "-c", app, "0")
+	u := start(t, &made, "--startup-check", "file:"+nothing, "--startup-period", "20ms", "--on-unhealthy=stop", "--", "sh", "-c", app, "0")
 	u.want(42)
 	u.logged("unhealthy: startup-1: no such file or directory (3 times in a row")
 	w, say := speaking(t, &made, nil, "--watchdog", "1s", "--on-unhealthy", "stop")
@@ -39,7 +39,7 @@ func TestOnUnhealthyKinds(t *testing.T) {
 	w.want(42)
 	w.logged("unhealthy: watchdog: no WATCHDOG=1 for 1")
 
-	u = start(t, &made, "--live-check", "file:"+nothing, "--live-period", "20ms", "--", "bash", "-c", app, "0")
+	u = start(t, &made, "--live-check", "file:"+nothing, "--live-period", "20ms", "--", "sh", "-c", app, "0")
 	u.logged("unhealthy: live-1: ")
 	u.signal(unix.SIGUSR1)
 	u.printed("got USR1\n")
@@ -52,7 +52,7 @@ func TestOnUnhealthyKinds(t *testing.T) {
 func TestOnUnhealthyFails(t *testing.T) {
 	nothing, log := filepath.Join(t.TempDir(), "nothing"), newLog(t)
 	stop := fast("--live-check", "file:"+nothing, "--on-unhealthy", "stop", "--termination-log", log)
-	u := start(t, &made, append(stop, "--", "bash", "-c", app, "0")...) // its code is the app's own
+	u := start(t, &made, append(stop, "--", "sh", "-c", app, "0")...) // its code is the app's own
 	u.want(42)
 	u = start(t, &made, append(stop, "--", "sh", "-c", `trap 'exit 0' TERM; while :; do sleep 0.01; done`)...)
 	u.want(1)
@@ -67,7 +67,7 @@ func TestOnUnhealthyFails(t *testing.T) {
 func TestOnUnhealthyRestart(t *testing.T) {
 	alive, health := filepath.Join(t.TempDir(), "alive"), freePort(t)
 	u := start(t, &made, fast("--health-addr", health, "--live-check", "file:"+alive, "--on-unhealthy", "stop", "--restart", "on-failure", "--post-stop", "exec:echo bye", "--",
-		"bash", "-c", `trap 'exit 0' TERM; touch "$0"; echo "up"; while :; do sleep 0.01; done`, alive)...)
+		"sh", "-c", `trap 'exit 0' TERM; touch "$0"; echo "up"; while :; do sleep 0.01; done`, alive)...)
 	u.printed("up\n")
 	wantBody(t, "http://"+health+"/livez", 200)
 	os.Remove(alive)
