@@ -20,8 +20,10 @@ import (
 // and, while any inbound connection is open, the number of segments. If that is
 // wrong, the wait is too long, not too short.
 type proc struct {
-	dir   string
-	other int // number of new connections that were accepted but don't count: usher's own, ignored ones
+	dir string
+	// other is the number of new connections that were accepted but don't count:
+	// usher's own, ignored ones.
+	other int
 	buf   []byte
 
 	accepted, segments uint64
