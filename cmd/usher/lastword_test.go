@@ -105,7 +105,7 @@ func TestNoSuchFormat(t *testing.T) {
 func TestTheAppsOwnMessage(t *testing.T) {
 	for _, how := range []string{">", ">>"} {
 		log := newLog(t)
-		u := start(t, &made, "--term-delay", "200ms", "--termination-log", log, "--", "bash", "-c",
+		u := start(t, &made, "--term-delay", "200ms", "--termination-log", log, "--", "sh", "-c",
 			`trap 'exit 1' TERM; trap 'echo "disk is full" `+how+log+`; echo written' USR1; echo ready; while :; do sleep 0.01; done`)
 		u.printed("ready\n")
 		u.signal(unix.SIGTERM)

@@ -114,7 +114,7 @@ func TestAppCannotHaveAFileRead(t *testing.T) {
 	log := filepath.Join(dir, "log")
 	const app = `trap 'echo "StopTimeout: ended from outside in the middle" > "$1.new"; mv -f "$1.new" "$1"; echo swapped' USR1; trap 'exit 7' TERM
 ln -sf "$2" "$1"; echo ready; while :; do sleep 0.01; done`
-	u := start(t, &made, "--user", "65534:65534", "--term-delay", "1h", "--termination-log", log, "--", "bash", "-c", app, "bash", log, secret)
+	u := start(t, &made, "--user", "65534:65534", "--term-delay", "1h", "--termination-log", log, "--", "sh", "-c", app, "sh", log, secret)
 	u.printed("ready\n")
 	u.signal(unix.SIGTERM)
 	u.logged("held back for")

@@ -334,7 +334,7 @@ exec @ARGV or die $!;`), 0o644); err != nil {
 func TestOrphans(t *testing.T) {
 	const n = 10_000
 	eachBuild(t, func(t *testing.T, b *build) {
-		u := command(t, b, "-v", "--health-addr", "127.0.0.1:0", "--", "bash", "-c", script("orphans.sh"), strconv.Itoa(n/20))
+		u := command(t, b, "-v", "--health-addr", "127.0.0.1:0", "--", "sh", "-c", script("orphans.sh"), strconv.Itoa(n/20))
 		u.begin()
 		u.printed("ready\n")
 		for deadline := time.Now().Add(4 * patience); !strings.Contains(u.stdout.String(), "done\n"); {

@@ -131,7 +131,7 @@ func TestTailWhileStderrStalls(t *testing.T) {
 	eachBuild(t, func(t *testing.T, b *build) {
 		for what, w := range stalled(t) {
 			log := newLog(t)
-			u := command(t, b, "-v", "--termination-log", log, "--termination-tail", "3", "--", "bash", "-c",
+			u := command(t, b, "-v", "--termination-log", log, "--termination-tail", "3", "--", "sh", "-c",
 				`trap 'echo got USR1' USR1; trap 'kill $!; exit 3' TERM; head -c 1000000 /dev/zero >&2 & echo ready; while :; do sleep 0.01; done`)
 			u.cmd.Stderr = w
 			u.begin()

@@ -81,7 +81,7 @@ func reads(t *testing.T, keyboard *os.File) {
 // The app is the foreground group: it can read from the terminal, and Ctrl-C reaches it, once.
 func TestForeground(t *testing.T) {
 	eachBuild(t, func(t *testing.T, b *build) {
-		u := command(t, b, "--", "bash", "-c", script("keys.sh"))
+		u := command(t, b, "--", "sh", "-c", script("keys.sh"))
 		screen, keyboard := onTerminal(t, u)
 		shows(t, screen, "<ready>")
 		fmt.Fprint(keyboard, "hello\n")

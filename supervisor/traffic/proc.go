@@ -73,14 +73,15 @@ func (p *proc) see(w *Watcher, s *socket) {
 		w.inbound(s)
 		return
 	}
-	// A connection within the namespace has two sockets here. If the client closes
-	// it first, its socket is what stays, in TIME_WAIT.
-	client := !w.accepted(&s.local) && s.within() && w.accepted(&s.peer)
+	// A connection within the namespace has two sockets, which are taken for one. If
+	// the client closes the connection first, only the client's socket stays, in
+	// TIME_WAIT.
+	client := !w.accepted(&s.local) && s.within()
 	if client {
 		s.local, s.peer = s.peer, s.local
 	}
 	if !w.accepted(&s.local) {
-		return
+		return // the app has made this connection
 	}
 	counts := w.inbound(s)
 	isNew := w.arrivals.isNew(s.pair())

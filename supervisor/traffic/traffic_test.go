@@ -66,8 +66,8 @@ func TestActive(t *testing.T) {
 	})
 }
 
-// A connection that comes and goes between two looks is seen, although nobody
-// else is connected and whichever end closes first.
+// A connection that comes and goes between two looks is seen, although there is
+// no other connection. It does not matter which end closes first.
 func TestCameAndWent(t *testing.T) {
 	each(t, func(t *testing.T, w *Watcher, s *server) {
 		for _, newOnly := range []bool{false, true} {
