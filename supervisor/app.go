@@ -82,7 +82,7 @@ func (s *Supervisor) appStarted() {
 	if s.config.Any() || s.notify != nil {
 		h := s.app.health
 		go s.view.LogChanges(h, s.app.startedAt)
-		go h.Run(s.app.startedAt, func(why string) { s.unhealthy(h, why) })
+		go h.Run(s.app.startedAt, func(check, failure string) { s.unhealthy(h, check, failure) })
 	}
 	for i := range s.app.kept {
 		s.forward(lifecycle.Action{Signal: &s.app.kept[i].event, Deliver: s.app.kept[i].deliver})

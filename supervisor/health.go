@@ -7,6 +7,7 @@ import (
 	"usher/signals"
 	"usher/signals/entry"
 	"usher/supervisor/config"
+	"usher/supervisor/event"
 	"usher/supervisor/health"
 	"usher/supervisor/lifecycle"
 )
@@ -16,6 +17,7 @@ import (
 // The checks note their ports if a stop looks at traffic: usher's own
 // connections don't count there.
 func (s *Supervisor) prepareChecks() {
+	s.view.Stops = s.config.OnUnhealthy == config.UnhealthyStop
 	for _, c := range s.config.WaitFor {
 		c.SetExec(s.commands.Exec)
 	}
@@ -105,13 +107,16 @@ func (s *Supervisor) publish() {
 	s.view.Publish(snap)
 }
 
-// unhealthy stops the app if --on-unhealthy says so. A startup or live check,
-// or the watchdog, has failed in the run of the app to which h belongs.
-func (s *Supervisor) unhealthy(h *health.Health, why string) {
+// unhealthy stops the app if --on-unhealthy says so, and logs why. A startup or
+// live check, or the watchdog, has failed in the run of the app to which h
+// belongs.
+func (s *Supervisor) unhealthy(h *health.Health, check, failure string) {
 	s.post(func() {
-		if s.app.health != h || !s.life.Phase().Alive() || s.config.OnUnhealthy != config.UnhealthyStop {
+		if s.app.health != h || !s.life.Phase().Alive() || !s.view.Stops {
 			return
 		}
+		why := check + ": " + failure
+		s.emit(event.Event{Kind: event.Unhealthy, Check: check, Reason: why})
 		s.step(&lifecycle.Event{
 			Kind:    lifecycle.StopRequested,
 			At:      time.Now(),

@@ -80,15 +80,15 @@ func (h *Health) ask(role check.Role, c *check.Check) func(context.Context) erro
 }
 
 // Run probes until the app's end: first startup, then the rest. While a stop is
-// in progress, only readiness probes go on, as in Kubernetes. Run calls failed
-// when Kubernetes would restart the app: for a startup or live check, and for
-// the watchdog.
-func (h *Health) Run(began time.Time, failed func(why string)) {
+// in progress, only readiness probes go on, as in Kubernetes. Run calls failed,
+// with the check's name, when Kubernetes would restart the app: for a startup or
+// live check, and for the watchdog.
+func (h *Health) Run(began time.Time, failed func(check, failure string)) {
 	observe := func(p *check.Prober) func(check.Status) {
 		return func(st check.Status) {
 			h.change()
 			if st.Failed {
-				failed(p.Name() + ": " + st.Failure)
+				failed(p.Name(), st.Failure)
 			}
 		}
 	}
@@ -134,14 +134,14 @@ func (h *Health) change() {
 
 // watch calls failed when the app's watchdog has run out. It wakes up when that
 // may happen, and when the app sends a message.
-func (h *Health) watch(began time.Time, failed func(string)) {
+func (h *Health) watch(began time.Time, failed func(check, failure string)) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for reported := false; ; {
 		said := h.said.Load()
 		why := said.Overdue(began, time.Now())
 		if why != "" && !reported {
-			failed("watchdog: " + why)
+			failed("watchdog", why)
 		}
 		if reported != (why != "") {
 			h.change()

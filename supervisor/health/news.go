@@ -69,7 +69,8 @@ func (n *news) overdue(check, why string, now time.Time) *event.Event {
 }
 
 // LogChanges logs the changes in one run of the app, until a stop begins or the
-// app ends. It sleeps while nothing changes.
+// app ends. It sleeps while nothing changes. If the loop stops an unhealthy app,
+// LogChanges leaves that line to the loop: it might come too late.
 func (v *View) LogChanges(h *Health, began time.Time) {
 	ready := news{
 		good: event.Ready, bad: event.NotReady, again: event.ReadyAgain, late: event.NotReadyYet, since: began,
@@ -99,11 +100,15 @@ func (v *View) LogChanges(h *Health, began time.Time) {
 			v.inform(&event.Event{Kind: event.StartedUp, At: h.startedAt, Took: h.startedAt.Sub(began)})
 		}
 		now := time.Now()
-		name, why := failures(v.livez(nil))
-		e, next := live.see(name, why, now)
-		v.inform(e)
+		var e *event.Event
+		var next time.Time
+		if !v.Stops {
+			name, why := failures(v.livez(nil))
+			e, next = live.see(name, why, now)
+			v.inform(e)
+		}
 		if waits {
-			name, why = failures(v.ready(nil))
+			name, why := failures(v.ready(nil))
 			if late {
 				v.inform(ready.overdue(name, why, now))
 			}

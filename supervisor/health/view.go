@@ -68,6 +68,9 @@ type View struct {
 	Hears bool
 	// Watches reports whether a stop looks at traffic.
 	Watches bool
+	// Stops reports whether the loop stops an unhealthy app. Then it also logs that
+	// the app is unhealthy.
+	Stops bool
 
 	Counters Counters
 
